@@ -1,0 +1,155 @@
+"""The Family and Session protocols: a way of learning a distribution, and that way at work.
+
+A family owns its objective (losses, phases, noise, penalties) and its sampler. It takes its networks as arguments and knows
+no task, no file and no trainer. The trainer drives `phases` and `loss`; the engine drives `open`, `start`, `step`, `release`.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Protocol, runtime_checkable
+
+import torch
+from pydantic import BaseModel
+from torch import Tensor, nn
+
+Batch = dict[str, Any]
+"""What one micro-batch holds: tensors by name, as the part's `Batches` made them, all on the device."""
+
+
+@dataclass(frozen=True)
+class OptimizerSpec:
+    """How the parameters of one phase are stepped; `training/optimizers.py` turns it into optimizers.
+
+    A matrix (a weight of two or more dimensions that multiplies activations) follows Muon when `matrix_learning_rate` is
+    set; everything else, and matrices when it is None, follows AdamW.
+    """
+
+    learning_rate: float = 3e-4
+    matrix_learning_rate: float | None = None
+    betas: tuple[float, float] = (0.9, 0.95)
+    eps: float = 1e-8
+    weight_decay: float = 0.0
+    momentum: float = 0.95
+    clip_norm: float | None = 1.0
+    warmup: float = 0.02
+    """Share of the steps over which the rate rises from zero."""
+    decay: float = 0.3
+    """Share of the steps, at the end, over which the rate falls linearly to `final` of itself."""
+    final: float = 0.0
+    ema_halflife: float | None = None
+    """Steps after which a weight counts half in the exponential moving average of the phase's modules; None: no average.
+    Early in training the half-life is shortened to a share of the steps so far, as EDM does."""
+
+
+@dataclass(frozen=True)
+class Phase:
+    """One of the alternating moves of a training step.
+
+    `trains` names the entries of `modules` whose parameters this phase may change; `every` runs it on every n-th step only.
+    """
+
+    name: str
+    trains: tuple[str, ...]
+    optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
+    every: int = 1
+
+
+@dataclass
+class Loss:
+    """The value of an objective on one micro-batch.
+
+    `value` is the mean over what `weight` counts (tokens or examples), so that ragged micro-batches average right.
+    `parts` are detached scalars worth logging; a name shown to users, units in the name ("bits_per_byte").
+    """
+
+    value: Tensor
+    weight: float | Tensor
+    parts: dict[str, Tensor] = field(default_factory=dict)
+
+
+@dataclass
+class State:
+    """One request at work in a session. The engine reads these fields; a session may subclass it with its own.
+
+    States that share `batch_key` may be stepped together. `emitted` holds what `step` has produced and the engine has not
+    yet handed out. `slot` is the place in the session's caches, if it has any.
+    """
+
+    batch_key: Hashable = None
+    emitted: deque[Any] = field(default_factory=deque)
+    done: bool = False
+    error: Exception | None = None
+    cost_bytes: int = 0
+    slot: int | None = None
+
+
+class Session(Protocol):
+    """A family at work: owns slots and caches. Not thread-safe; the engine is its only caller."""
+
+    capacity: int
+
+    def start(self, condition: Any, rng: torch.Generator, controls: BaseModel, constraint: Any = None) -> State:
+        """Take a slot for a request; computes nothing yet. `condition` is what the family's networks take (token ids, ...)."""
+        ...
+
+    def step(self, states: list[State]) -> None:
+        """Advance each state by one unit (a chunk of prompt, a token, an ODE step, a whole picture); sets `emitted`, `done`."""
+        ...
+
+    def release(self, state: State) -> None:
+        """Give the state's slot back; called once, also for a state that is abandoned half way."""
+        ...
+
+
+@runtime_checkable
+class Family(Protocol):
+    """See the module's docstring. `name` is the registry's name; `Controls` is torch-free (families/<name>_options.py)."""
+
+    name: ClassVar[str]
+    Controls: ClassVar[type[BaseModel]]
+    modules: nn.ModuleDict
+    phases: tuple[Phase, ...]
+
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+        """The objective of one phase on one micro-batch. Only the modules that the phase trains require gradients.
+
+        All randomness comes from `rng` (on the batch's device), which the trainer seeds from (seed, part, step, phase,
+        micro-batch); so a step is a pure function of its number.
+        """
+        ...
+
+    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
+        """The held-out loss on a batch, or None where the family has none that means anything (a GAN)."""
+        ...
+
+    def extra_state(self) -> dict[str, Any]:
+        """JSON-able or tensor state outside `modules` that a resumed run needs (ADA's p, a picture pool); often {}."""
+        ...
+
+    def load_extra_state(self, state: dict[str, Any]) -> None: ...
+
+    def flops(self, batch: Batch) -> float:
+        """Floating-point operations of one whole training step (all phases) on such a batch, for forecasts and reports."""
+        ...
+
+    exported: ClassVar[tuple[str, ...]]
+    """The modules that generating needs; the others (a discriminator) stay in the run."""
+
+    def export_tensors(self) -> dict[str, Tensor]:
+        """The exported modules' weights under the names of the model folder (Hugging Face's for a text model)."""
+        ...
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """The reverse of `export_tensors`. Raises KeyError or RuntimeError when they do not fit."""
+        ...
+
+    def foreign_config(self) -> dict[str, Any]:
+        """Keys that another library reads from config.json; {} where none does."""
+        ...
+
+    def open(self, capacity: int) -> Session:
+        """The family at work, with room for `capacity` requests at once."""
+        ...

@@ -1,0 +1,21 @@
+"""Settings and controls of the family `vae`: torch-free."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from genwright.recipe import Section
+
+
+class Settings(Section):
+    beta: float = Field(1.0, gt=0, description="Weight of the KL term; 1 is the ELBO.")
+    free_bits: float = Field(0.0, ge=0, description="Nats a latent channel may carry without paying, against collapse.")
+    width: int | None = Field(
+        None, ge=8, description="Channels at the highest resolution; default: chosen by budget, data and device."
+    )
+
+
+class Controls(Section):
+    temperature: float = Field(
+        1.0, gt=0, le=2, description="Spread of the latent draw; below 1: closer to the typical picture."
+    )

@@ -1,0 +1,164 @@
+"""The ledger: one row for every item that any source offered, and what became of it.
+
+Items in = kept + dropped, always. Each stage writes Parquet parts of its own, keyed by id, which are joined on reading.
+What splitting or `encode` cuts an item into gets child rows `parent#k`, which do not count as offered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+Split = Literal["", "train", "validation", "test", "judge"]
+SPLITS: tuple[str, ...] = ("train", "validation", "test", "judge")
+
+REASONS: dict[str, str] = {
+    "duplicate": "the same bytes as another item, which was kept",
+    "undecodable": "not readable as its medium: truncated, corrupt, or in an encoding that could not be found",
+    "empty": "nothing in it",
+    "too_small": "smaller than the task can learn from",
+    "too_large": "larger than the limit of the recipe",
+    "wrong_medium": "another kind of file than the task works with",
+    "unreferenced": "a file that no row of the joined table names",
+    "missing_file": "a table row whose file is not there",
+    "missing_text": "a row or picture without the text that the recipe asks for",
+    "unreadable": "the system refused to let it be read",
+    "link": "a symbolic link, which is not followed",
+    "special_file": "a pipe, socket or device",
+    "bomb": "would unpack to far more than its size allows",
+    "escapes": "points outside the folder or archive it came from",
+    "encrypted": "an archive member that needs a password",
+    "licence": "its licence is not among those the recipe allows",
+}
+"""The closed list of reasons for which an item may be dropped, each with the sentence that people are shown."""
+
+
+@dataclass(frozen=True)
+class Drop:
+    """Why an item cannot be used. `detail` is for people (what the decoder said)."""
+
+    reason: str
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if self.reason not in REASONS:
+            raise ValueError(f"{self.reason!r} is not in the closed list of reasons")
+
+
+@dataclass
+class Item:
+    """A row of the ledger. Order and names of the fields are the columns of the Parquet file (pinned by a test)."""
+
+    id: str
+    source: str
+    """The source as the recipe names it: "folder:poems", "npm:emoji-datasource-google@16.0.0"."""
+    path: str
+    """Path inside the source; for a table row without a file, the table's path."""
+    row: int | None = None
+    """Row number in the joined table, from 0."""
+    parent: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    medium: str | None = None
+    """What the content is, by its first bytes, not its name: text, image, audio, midi, or "other"."""
+    licence: str | None = None
+    """SPDX id where it could be told, else the notice's own name; None: unknown."""
+    notice: str | None = None
+    """Path of the text that the licence was read from."""
+    group: str | None = None
+    split: str = ""
+    status: str = "kept"
+    reason: str | None = None
+    detail: str = ""
+    file: str | None = None
+    """Where the bytes lie on this machine; None for a table row that is its own content."""
+    start: int | None = None
+    stop: int | None = None
+    """The characters of the parent's text that a child row stands for."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """What the table says of it: "text", "label", ... (a JSON column)."""
+
+    @property
+    def kept(self) -> bool:
+        return self.status == "kept"
+
+    def drop(self, drop: Drop) -> None:
+        self.status, self.reason, self.detail = "dropped", drop.reason, drop.detail
+        self.split = ""
+
+    def read_bytes(self) -> bytes:
+        """The whole file behind the item. Raises OSError."""
+        if self.file is None:
+            raise ValueError(f"{self.path} row {self.row} has no file")
+        return Path(self.file).read_bytes()
+
+
+def item_id(source: str, path: str, row: int | None = None) -> str:
+    """hash(source, path, row): stable while the item stays where it is."""
+    return hashlib.sha256(json.dumps([source, path, row]).encode("utf-8", "surrogateescape")).hexdigest()[:24]
+
+
+def columns() -> list[str]:
+    return [f.name for f in fields(Item)]
+
+
+def _schema() -> Any:
+    import pyarrow as pa
+
+    integers = {"row", "bytes", "start", "stop"}
+    return pa.schema([(name, pa.int64() if name in integers else pa.string()) for name in columns()])
+
+
+def write(items: Iterable[Item], file: Path) -> None:
+    """Write one Parquet part, whole or not at all."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = []
+    for item in items:
+        row = asdict(item)
+        row["fields"] = json.dumps(item.fields, ensure_ascii=False, sort_keys=True) if item.fields else None
+        rows.append({k: _printable(v) for k, v in row.items()})
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), temporary)
+    temporary.replace(file)
+
+
+def read(file: Path) -> list[Item]:
+    """All rows of one Parquet part, children included, in the order they were written."""
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(file).to_pylist()
+    return [Item(**{**row, "fields": json.loads(row["fields"] or "{}")}) for row in rows]
+
+
+def _printable(value: Any) -> Any:
+    # A file name that is not UTF-8 reaches Python with surrogates, which Parquet cannot hold.
+    return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+@dataclass(frozen=True)
+class Account:
+    """The sum that must come out: offered = kept + dropped."""
+
+    offered: int
+    kept: int
+    dropped: dict[str, int]
+
+
+def account(items: Iterable[Item]) -> Account:
+    """Count what was offered and what became of it; child rows are left out."""
+    offered = [item for item in items if item.parent is None]
+    dropped = Counter(item.reason for item in offered if not item.kept)
+    return Account(len(offered), sum(item.kept for item in offered), {str(k): n for k, n in sorted(dropped.items())})
+
+
+def leaves(items: Iterable[Item]) -> Iterator[Item]:
+    """The kept rows that become examples: those with a split (an item that was divided stands there by its children)."""
+    return (item for item in items if item.kept and item.split)

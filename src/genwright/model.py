@@ -1,0 +1,133 @@
+"""A trained model: task, facts and families, loadable without the run it came from.
+
+model/
+  config.json         {"genwright": {...}}, beside the Hugging Face keys of a text model
+  model.safetensors   a model of one part lies flat; several parts have a subfolder each
+  tokenizer.json ...  the task's facts
+  README.md           the card
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from genwright.errors import RequestError
+from genwright.families.base import Family, Session
+from genwright.recipe import Recipe, recipe_class
+from genwright.registry import TASKS
+from genwright.tasks.base import BaseTask, ModelConfig
+
+
+@dataclass
+class Model:
+    """A model in memory, in evaluation mode, on `device`."""
+
+    task: BaseTask
+    config: ModelConfig
+    facts: Any
+    parts: dict[str, Family]
+    device: torch.device
+    about: dict[str, Any] = field(default_factory=dict)
+    """What is known of its making: recipe hash, ledger account, steps, scores. Goes to config.json and into files it makes."""
+    _sessions: dict[tuple[str, int], Session] = field(default_factory=dict, repr=False)
+
+    @property
+    def family(self) -> Family:
+        """The last part, the one that generates."""
+        return list(self.parts.values())[-1]
+
+    def session(self, capacity: int, part: str | None = None) -> Session:
+        """An open session of a part, made once a capacity."""
+        key = (part or list(self.parts)[-1], capacity)
+        if key not in self._sessions:
+            self._sessions[key] = self.parts[key[0]].open(capacity)
+        return self._sessions[key]
+
+    def save(self, folder: Path) -> None:
+        """Write the model folder, card apart. Only modules that generating needs are kept (`Family.exported`)."""
+        folder.mkdir(parents=True, exist_ok=True)
+        flat = len(self.parts) == 1
+        config: dict[str, Any] = {}
+        for name, family in self.parts.items():
+            place = folder if flat else folder / name
+            place.mkdir(exist_ok=True)
+            save_file(
+                {k: v.contiguous() for k, v in family.export_tensors().items()},
+                place / "model.safetensors",
+                metadata={"format": "pt"},
+            )
+            if flat:
+                config.update(family.foreign_config())
+        config["genwright"] = {
+            "task": self.task.name,
+            "family": self.task.family,
+            "prepare": self.task.prepare.model_dump(mode="json"),
+            "model": self.task.model.model_dump(mode="json"),
+            "config": self.config.model_dump(mode="json"),
+            "about": self.about,
+        }
+        (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.facts.save(folder)
+
+
+def build_task(recipe: Recipe) -> BaseTask:
+    return TASKS[recipe.task].load()(recipe.prepare, recipe.model, recipe.family)
+
+
+def build_parts(task: BaseTask, config: ModelConfig, facts: Any, device: torch.device) -> dict[str, Family]:
+    """All parts with their initial weights, in evaluation mode."""
+    built: dict[str, Family] = {}
+    for part in task.parts(config, facts):
+        family = part.build(built)
+        family.modules.to(device).eval()
+        built[part.name] = family
+    return built
+
+
+def load(folder: Path, device: torch.device) -> Model:
+    """Read a model folder. Raises RequestError naming the file that is not as it should be."""
+    try:
+        about = json.loads((folder / "config.json").read_text(encoding="utf-8"))["genwright"]
+        schema = recipe_class(about["task"], about["family"])
+        prepare = _section(schema, "prepare").model_validate(about["prepare"])
+        settings = _section(schema, "model").model_validate(about["model"])
+        config = ModelConfig.model_validate(about["config"])
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(
+            f"{folder / 'config.json'}: not the config of a Genwright model ({error}); name a run or its model folder."
+        ) from error
+    task: BaseTask = TASKS[about["task"]].load()(prepare, settings, about["family"])
+    facts = task.load_facts(folder)
+    parts = build_parts(task, config, facts, torch.device("cpu"))
+    for name, family in parts.items():
+        file = (folder if len(parts) == 1 else folder / name) / "model.safetensors"
+        try:
+            family.load_tensors(load_file(file))
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            raise RequestError(
+                f"{file}: the weights do not fit config.json ({error}); export the run again."
+            ) from error
+        drop_unexported(family)
+        family.modules.to(device)
+    return Model(task, config, facts, parts, device, about["about"])
+
+
+def drop_unexported(family: Family) -> None:
+    for name in [name for name in family.modules if name not in family.exported]:
+        del family.modules[name]
+
+
+def _section(schema: type[Recipe], name: str) -> Any:
+    return schema.model_fields[name].annotation
+
+
+def module_tensors(modules: nn.ModuleDict, names: tuple[str, ...]) -> dict[str, torch.Tensor]:
+    """The state of some modules, names prefixed by the module's: what most families export."""
+    return {f"{name}.{key}": value for name in names for key, value in modules[name].state_dict().items()}

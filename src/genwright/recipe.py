@@ -1,0 +1,309 @@
+"""The recipe: one YAML file, checked against a schema that is put together from the task's and the family's own settings."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+
+from genwright.errors import RequestError
+from genwright.registry import FAMILIES, SOURCES, TASKS
+
+
+class Section(BaseModel):
+    """Base of every part of a recipe: unknown keys are refused."""
+
+    model_config = ConfigDict(extra="forbid", validate_default=True)
+
+
+class Budget(BaseModel):
+    """How long a training goes on, in one of four measures."""
+
+    model_config = ConfigDict(frozen=True)
+    amount: float
+    unit: Literal["seconds", "steps", "examples", "tokens"]
+
+    @classmethod
+    def parse(cls, text: str | int | float) -> Budget:
+        """Read "90s", "2m", "1h30m", "2000 steps", "5M tokens", "200k images". Raises ValueError."""
+        words = str(text).strip().lower().replace(",", "").replace("_", "")
+        clock = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?", words)
+        if words and clock and any(clock.groups()):
+            hours, minutes, seconds = (float(g or 0) for g in clock.groups())
+            amount, unit = hours * 3600 + minutes * 60 + seconds, "seconds"
+        else:
+            count = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([km]?)\s*(steps?|tokens?|images?|examples?|pictures?)", words)
+            if not count:
+                raise ValueError(f"{text!r} is no budget; write 90s, 2m, 1h30m, 2000 steps, 5M tokens or 200k images")
+            amount = float(count[1]) * {"": 1, "k": 1e3, "m": 1e6}[count[2]]
+            unit = {"s": "steps", "t": "tokens"}.get(count[3][0], "examples")
+        if amount <= 0:
+            raise ValueError("a budget must be more than nothing")
+        return cls(amount=amount, unit=unit)  # type: ignore[arg-type]
+
+
+class DataSettings(Section):
+    sources: list[dict[str, Any]] = Field(
+        min_length=1,
+        description="Where the data comes from; each entry has one of the keys "
+        + ", ".join(["folder", "archive", "table", "pypi", "npm"])
+        + ".",
+    )
+    split: str = Field(
+        "hash",
+        description="`hash`: 90 % train, 5 % validation, 5 % test by hash of the group; `tail 10%`: the end of the text is held out (for benchmarks).",
+    )
+    max_item_bytes: int = Field(268_435_456, gt=0, description="Items larger than this are dropped as too_large.")
+    limit: int | None = Field(
+        None, gt=0, description="Take at most this many items, chosen by hash; for trying things out."
+    )
+
+    @field_validator("split")
+    @classmethod
+    def _known_split(cls, value: str) -> str:
+        if value != "hash" and not re.fullmatch(r"tail (\d{1,2})%", value):
+            raise ValueError("must be `hash` or `tail 10%`")
+        return value
+
+
+class TrainSettings(Section):
+    budget: str = Field("10m", description="How long to train: 90s, 2m, 1h30m, 2000 steps, 5M tokens, 200k images.")
+    seed: int = Field(0, description="Fixes initial weights, data order and noise.")
+    batch: int | None = Field(
+        None, gt=0, description="Examples of one optimizer step; default: chosen with the model's size."
+    )
+    accumulate: int = Field(
+        1, gt=0, description="Micro-batches that one optimizer step is made of; lowers memory, changes nothing else."
+    )
+    learning_rate: float | None = Field(
+        None, gt=0, description="Overrides the family's learning rate for AdamW parameters."
+    )
+    matrix_learning_rate: float | None = Field(
+        None, gt=0, description="Overrides the family's learning rate for matrices under Muon."
+    )
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="`auto` measures which one the device is faster with."
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        "auto", description="torch.compile; `auto` uses it where the budget is long enough to win its cost back."
+    )
+    checkpoint_every: str = Field(
+        "2m", description="Time or steps between checkpoints; the last one is always written."
+    )
+    keep_checkpoints: int = Field(2, ge=2, description="How many checkpoints stay on disk beside the best one.")
+    validate_times: int = Field(
+        20, ge=0, description="How many times the held-out loss is measured, at even intervals."
+    )
+    previews: int = Field(8, ge=0, description="How many previews are made through the training, at even intervals.")
+    patience: int = Field(
+        5,
+        ge=0,
+        description="Stop when the held-out loss has not improved for this many measurements; 0 never stops early.",
+    )
+    track: Literal["none", "tensorboard", "mlflow", "wandb", "trackio"] = Field(
+        "none", description="Send the metrics to an experiment tracker too (optional extra of the same name)."
+    )
+
+    @field_validator("budget")
+    @classmethod
+    def _budget(cls, value: str) -> str:
+        Budget.parse(value)
+        return value
+
+    @field_validator("compile", mode="before")
+    @classmethod
+    def _yaml_reads_on_as_true(cls, value: Any) -> Any:
+        return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
+
+
+class EvaluateSettings(Section):
+    samples: int = Field(500, gt=1, description="How many samples are generated and compared.")
+    seed: int = Field(0, description="Fixes what is generated for the scores.")
+
+
+class Recipe(Section):
+    """A checked recipe. `prepare` and `model` have the fields of the task and family named in it."""
+
+    task: str
+    data: DataSettings
+    prepare: Any = None
+    model: Any = None
+    train: TrainSettings = TrainSettings()
+    evaluate: EvaluateSettings = EvaluateSettings()
+
+    @property
+    def family(self) -> str:
+        return self.model.family
+
+    def hash(self, *sections: str) -> str:
+        """A short hash of some sections (all when none is named)."""
+        content = self.model_dump(mode="json", include=set(sections) if sections else None)
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def to_yaml(self) -> str:
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+
+def recipe_class(task: str, family: str) -> type[Recipe]:
+    """The schema of recipes for a task done by a family."""
+    task_options = TASKS[task].load_options()
+    family_options = FAMILIES[family].load_options()
+    names: Any = Literal.__getitem__(tuple(task_options.FAMILIES))
+    model = create_model(
+        "ModelSettings",
+        __base__=(task_options.Model, family_options.Settings),
+        family=(names, Field(family, description=f"Way of learning: {', '.join(task_options.FAMILIES)}.")),
+    )
+    prepare = task_options.Prepare
+    return create_model(
+        f"{task.title()}{family.title()}Recipe",
+        __base__=Recipe,
+        prepare=(prepare, Field(default_factory=prepare)),
+        model=(model, Field(default_factory=model)),
+    )
+
+
+def load(file: Path, overrides: list[str] | None = None) -> Recipe:
+    """Read and check a recipe. Raises RequestError naming the file, the line and the nearest valid key."""
+    try:
+        text = file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{file}: the recipe can't be read ({_why(error)}); name a YAML file.") from error
+    return parse(text, str(file), overrides, folder=file.parent)
+
+
+def parse(text: str, name: str = "recipe", overrides: list[str] | None = None, folder: Path | None = None) -> Recipe:
+    """Check a recipe's text; relative paths of sources are taken from `folder`."""
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        content = yaml.safe_load(text)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f" line {mark.line + 1}" if mark else ""
+        raise RequestError(f"{name}{line}: not valid YAML ({getattr(error, 'problem', None) or error}).") from error
+    if not isinstance(content, dict):
+        raise RequestError(f"{name}: a recipe is a mapping that starts with `task: ` and one of {', '.join(TASKS)}.")
+    for override in overrides or []:
+        _set(content, override)
+    task = content.get("task")
+    if not isinstance(task, str):
+        raise RequestError(f"{name}: the key `task` is missing; add `task: ` and one of {', '.join(TASKS)}.")
+    if task not in TASKS:
+        raise RequestError(f"{name}{_line(node, ('task',))}: there is no task {task!r};{_nearest(task, list(TASKS))}")
+    families = TASKS[task].load_options().FAMILIES
+    model = content.get("model")
+    family = model.get("family", families[0]) if isinstance(model, dict) else families[0]
+    if family not in families:
+        raise RequestError(
+            f"{name}{_line(node, ('model', 'family'))}: `model.family` is {family!r}, which can't do {task};{_nearest(str(family), list(families))}"
+        )
+    try:
+        recipe = recipe_class(task, family).model_validate(content)
+        for index, source in enumerate(recipe.data.sources):
+            recipe.data.sources[index] = _check_source(source, index, folder)
+    except ValidationError as error:
+        raise RequestError(_sentence(name, node, error, recipe_class(task, family))) from error
+    return recipe
+
+
+def _check_source(source: dict[str, Any], index: int, folder: Path | None) -> dict[str, Any]:
+    kinds = [key for key in source if key in SOURCES]
+    if len(kinds) != 1:
+        near = next((m for key in source for m in get_close_matches(str(key), list(SOURCES), n=1)), None)
+        hint = f"did you mean `{near}`?" if near else f"name one of {', '.join(SOURCES)}."
+        raise RequestError(f"recipe: `data.sources.{index}` has {len(kinds)} known kinds of source; {hint}")
+    try:
+        spec = SOURCES[kinds[0]].load().Spec.model_validate(source)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(str(part) for part in ("data", "sources", index, *first["loc"]))
+        valid = list(SOURCES[kinds[0]].load().Spec.model_fields)
+        hint = _nearest(str(first["loc"][-1]), valid) if first["type"] == "extra_forbidden" else ""
+        raise RequestError(f"recipe: `{key}`: {_plain(first)}.{hint}") from error
+    return (
+        spec.relative_to(folder).model_dump(mode="json", exclude_none=True)
+        if folder
+        else spec.model_dump(mode="json", exclude_none=True)
+    )
+
+
+def _set(content: dict[str, Any], override: str) -> None:
+    path, equals, value = override.partition("=")
+    if not equals or not path:
+        raise RequestError(f"--set {override}: write it as key.key=value, for example train.budget=2m.")
+    place: Any = content
+    keys = path.split(".")
+    for key in keys[:-1]:
+        place = (
+            place[int(key)]
+            if isinstance(place, list) and key.isdigit() and int(key) < len(place)
+            else place.setdefault(key, {})
+            if isinstance(place, dict)
+            else None
+        )
+        if not isinstance(place, dict | list):
+            raise RequestError(f"--set {override}: `{key}` is no section of the recipe.")
+    try:
+        parsed = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise RequestError(f"--set {override}: the value is not valid YAML.") from error
+    if isinstance(place, list):
+        if not keys[-1].isdigit() or int(keys[-1]) >= len(place):
+            raise RequestError(f"--set {override}: `{keys[-1]}` is no index of that list.")
+        place[int(keys[-1])] = parsed
+    else:
+        place[keys[-1]] = parsed
+
+
+def _line(node: Any, path: tuple[Any, ...]) -> str:
+    """ " line N" of a key in the YAML tree, or "" where it stands nowhere (a default, an override)."""
+    line = None
+    for key in path:
+        if isinstance(node, yaml.MappingNode):
+            match = next(((k, v) for k, v in node.value if k.value == str(key)), None)
+            if match is None:
+                break
+            line, node = match[0].start_mark.line + 1, match[1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+            node = node.value[key]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return f" line {line}" if line else ""
+
+
+def _sentence(name: str, node: Any, error: ValidationError, schema: type[BaseModel]) -> str:
+    first = error.errors()[0]
+    path = first["loc"]
+    where = f"{name}{_line(node, path)}: `{'.'.join(str(p) for p in path)}`"
+    if first["type"] == "extra_forbidden":
+        return f"{where} is no key of a recipe;{_nearest(str(path[-1]), _fields(schema, path[:-1]))}"
+    return f"{where}: {_plain(first)}."
+
+
+def _plain(first: Any) -> str:
+    given = first.get("input")
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
+    return first["msg"].removeprefix("Value error, ").rstrip(".") + shown
+
+
+def _fields(schema: Any, path: tuple[Any, ...]) -> list[str]:
+    for key in path:
+        field = schema.model_fields.get(key) if isinstance(schema, type) and issubclass(schema, BaseModel) else None
+        schema = field.annotation if field else None
+    return list(schema.model_fields) if isinstance(schema, type) and issubclass(schema, BaseModel) else []
+
+
+def _nearest(word: str, valid: list[str]) -> str:
+    near = get_close_matches(word, valid, n=1, cutoff=0.5)
+    return f" did you mean `{near[0]}`?" if near else f" valid are {', '.join(valid)}."
+
+
+def _why(error: Exception) -> str:
+    return getattr(error, "strerror", None) or "not UTF-8"

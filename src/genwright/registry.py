@@ -1,0 +1,107 @@
+"""The names a recipe may use, and where the code behind each one lives.
+
+Every entry names modules instead of importing them, so that listing what exists, checking a recipe and printing help
+import neither torch nor numpy. Other packages add entries with `TASKS.register(...)` and friends, or with an entry point
+in the group `genwright.tasks`, `genwright.families`, `genwright.sources` or `genwright.metrics` whose value is an `Entry`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from difflib import get_close_matches
+from importlib import import_module
+from importlib.metadata import entry_points
+from types import ModuleType
+from typing import Any
+
+from genwright.errors import RequestError
+
+
+@dataclass(frozen=True)
+class Entry:
+    """Where a registered thing lives: `implementation` is "module:attribute"; `options` is its torch-free module, if any."""
+
+    implementation: str
+    options: str | None = None
+
+    def load(self) -> Any:
+        module, _, attribute = self.implementation.partition(":")
+        return getattr(import_module(module), attribute)
+
+    def load_options(self) -> ModuleType:
+        if self.options is None:
+            raise TypeError(f"{self.implementation} has no options module")
+        return import_module(self.options)
+
+
+class Registry:
+    """Names of one kind (`task`, `family`, `source`, `metric`)."""
+
+    def __init__(self, kind: str, group: str, builtin: dict[str, Entry]):
+        self.kind = kind
+        self.group = group
+        self._entries = dict(builtin)
+        self._looked_outside = False
+
+    def register(self, name: str, entry: Entry) -> None:
+        """Add a name at run time. Raises ValueError when it is taken."""
+        if name in self._entries:
+            raise ValueError(f"{self.kind} {name!r} is registered already")
+        self._entries[name] = entry
+
+    def unregister(self, name: str) -> None:
+        del self._entries[name]
+
+    def __iter__(self) -> Iterator[str]:
+        self._look_outside()
+        return iter(sorted(self._entries))
+
+    def __contains__(self, name: object) -> bool:
+        self._look_outside()
+        return name in self._entries
+
+    def __getitem__(self, name: str) -> Entry:
+        self._look_outside()
+        if name not in self._entries:
+            near = get_close_matches(name, self._entries, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(sorted(self._entries))}."
+            raise RequestError(f"There is no {self.kind} {name!r}; {hint}")
+        return self._entries[name]
+
+    def _look_outside(self) -> None:
+        if self._looked_outside:
+            return
+        self._looked_outside = True
+        for point in entry_points(group=self.group):
+            self._entries.setdefault(point.name, point.load())
+
+
+def _room(folder: str, name: str, attribute: str) -> Entry:
+    return Entry(f"genwright.{folder}.{name}:{attribute}", f"genwright.{folder}.{name}_options")
+
+
+TASKS = Registry(
+    "task", "genwright.tasks", {"write": _room("tasks", "write", "Write"), "draw": _room("tasks", "draw", "Draw")}
+)
+FAMILIES = Registry(
+    "family",
+    "genwright.families",
+    {
+        "transformer": _room("families", "transformer", "Transformer"),
+        "gan": _room("families", "gan", "Gan"),
+        "vae": _room("families", "vae", "Vae"),
+    },
+)
+SOURCES = Registry(
+    "source",
+    "genwright.sources",
+    {
+        "folder": Entry("genwright.sources.folder:FolderSource"),
+        "archive": Entry("genwright.sources.archive:ArchiveSource"),
+        "table": Entry("genwright.sources.table:TableSource"),
+        "pypi": Entry("genwright.sources.packages:PyPISource"),
+        "npm": Entry("genwright.sources.packages:NpmSource"),
+    },
+)
+METRICS = Registry("metric", "genwright.metrics", {})

@@ -1,0 +1,163 @@
+"""A run: the folder in which everything that came of a recipe stands.
+
+runs/<recipe's stem>/
+  recipe.yaml         the resolved recipe
+  lock  log.txt
+  collect/  prepare/  train/<part>/  evaluate/  model/  report.html
+  <stage>/stage.json  written last: hash of the inputs, seconds, versions, device
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+from pydantic import BaseModel
+
+from genwright import __version__
+from genwright.errors import RequestError
+
+FORMAT = 1
+"""Version of the run folder's layout; a run of another format is refused rather than misread."""
+
+STAGES = ("collect", "prepare", "train", "evaluate", "export", "report")
+
+
+class StageRecord(BaseModel):
+    """stage.json: proof that a stage is whole, and what it was made from."""
+
+    stage: str
+    inputs: str
+    outputs: str
+    seconds: float
+    finished: str
+    versions: dict[str, str]
+    device: str
+    format: int = FORMAT
+    summary: dict[str, Any] = {}
+    """What the stage wants to be remembered for: counts, the chosen size, minutes trained."""
+
+
+class Run:
+    """A run folder. Holds no state of its own: what is on disk is all there is."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    @property
+    def name(self) -> str:
+        return self.folder.name
+
+    def stage(self, name: str) -> Path:
+        """The folder of a stage; `export` writes `model/`, the report is one file beside them."""
+        return self.folder / {"export": "model", "report": "report"}.get(name, name)
+
+    def record(self, stage: str) -> StageRecord | None:
+        """What a finished stage wrote, or None when it is not finished."""
+        file = self._record_file(stage)
+        if not file.exists():
+            return None
+        record = StageRecord.model_validate_json(file.read_text(encoding="utf-8"))
+        if record.format != FORMAT:
+            raise RequestError(
+                f"{file}: written by another version (run format {record.format}, this is {FORMAT}); run with --fresh."
+            )
+        return record
+
+    def up_to_date(self, stage: str, inputs: str) -> bool:
+        record = self.record(stage)
+        return record is not None and record.inputs == inputs
+
+    def reopen(self, stage: str) -> Path:
+        """Say that a stage is being worked on: its record goes, what it has done so far stays."""
+        folder = self.stage(stage)
+        folder.mkdir(parents=True, exist_ok=True)
+        self._record_file(stage).unlink(missing_ok=True)
+        return folder
+
+    def complete(
+        self,
+        stage: str,
+        *,
+        inputs: str,
+        outputs: str,
+        seconds: float,
+        device: str = "cpu",
+        summary: dict[str, Any] | None = None,
+    ) -> StageRecord:
+        record = StageRecord(
+            stage=stage,
+            inputs=inputs,
+            outputs=outputs,
+            seconds=round(seconds, 3),
+            finished=time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+            versions=versions(),
+            device=device,
+            summary=summary or {},
+        )
+        write_atomic(self._record_file(stage), record.model_dump_json(indent=2) + "\n")
+        return record
+
+    def _record_file(self, stage: str) -> Path:
+        return (
+            self.folder / "stages" / f"{stage}.json"
+            if stage in ("export", "report")
+            else self.stage(stage) / "stage.json"
+        )
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Refuse a second writer. Raises RequestError naming the folder."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.folder / "lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise RequestError(
+                f"{self.folder}: another genwright is working on this run; wait for it or choose another --run-dir."
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def open_run(folder: Path) -> Run:
+    """An existing run. Raises RequestError when the folder is not one."""
+    if not (folder / "recipe.yaml").exists():
+        raise RequestError(f"{folder}: not a run folder (no recipe.yaml in it); name one like runs/demo-write.")
+    return Run(folder)
+
+
+def write_atomic(file: Path, text: str) -> None:
+    """Write a small file whole or not at all, and on the disk before it returns."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    temporary.replace(file)
+
+
+def versions() -> dict[str, str]:
+    from importlib.metadata import PackageNotFoundError, version
+
+    found = {"genwright": __version__, "python": platform.python_version()}
+    for package in ("torch", "numpy", "tokenizers", "pillow", "pyarrow"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def read_json(file: Path) -> Any:
+    return json.loads(file.read_text(encoding="utf-8"))

@@ -1,0 +1,64 @@
+"""The score sheet: what evaluate writes to scores.json, and what report and compare show. A score never stands without its protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, Field
+
+
+class Score(BaseModel):
+    """A number with its interval (95 %, by bootstrap unless the protocol says otherwise) and the sample it was measured on."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    n: int | None = Field(None, description="how many samples the value was measured on")
+
+
+class Metric(BaseModel):
+    """How a column of the sheet is to be read."""
+
+    name: str
+    title: str
+    better: Literal["lower", "higher", "none"] = "none"
+    unit: str = ""
+    description: str = Field("", description="one sentence for the report: what it measures and how")
+
+
+class Row(BaseModel):
+    """One thing that was scored: `kind` is its place beside the others."""
+
+    name: str
+    title: str
+    kind: Literal["floor", "baseline", "copy", "model", "real"]
+    scores: dict[str, Score]
+
+
+class Exhibit(BaseModel):
+    """A picture or a text beside the numbers, in the evaluate folder."""
+
+    name: str
+    title: str
+    caption: str = ""
+    file: str = Field(description="path inside the evaluate folder: .png, .svg or .txt")
+    shows_training_items: bool = Field(False, description="left out of `report --public`")
+
+
+class ScoreSheet(BaseModel):
+    metrics: list[Metric]
+    rows: list[Row]
+    protocol: dict[str, Any] = Field(description="reference set, n, split hash, extractor, resize filter, seed, ...")
+    exhibits: list[Exhibit] = []
+    headline: str = Field("", description="one honest sentence: where the model stands between floor and real data")
+
+    def row(self, kind: str) -> Row:
+        return next(row for row in self.rows if row.kind == kind)
+
+    def write(self, file: Path) -> None:
+        file.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")
+
+    @classmethod
+    def read(cls, file: Path) -> ScoreSheet:
+        return cls.model_validate_json(file.read_text(encoding="utf-8"))

@@ -1,0 +1,186 @@
+"""The Task protocol: what one example is, how it becomes tensors, which families can do it, how it is scored and answered.
+
+`BaseTask` has the defaults; a task must define `fit`, `encode`, `candidates`, `parts`, `score` and `answer`. A task's settings
+and its request live beside it, torch-free, in tasks/<name>_options.py (`Prepare`, `Model`, `Request`, `FAMILIES`, `MEDIUM`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+import torch
+from pydantic import BaseModel
+
+from genwright.families.base import Batch, Family
+from genwright.ledger import Drop, Item
+from genwright.media.base import Media, Medium
+from genwright.scores import ScoreSheet
+from genwright.shards import Example, ExampleStore
+
+if TYPE_CHECKING:
+    from genwright.engine.engine import Engine
+    from genwright.model import Model
+
+
+class Facts(Protocol):
+    """What was measured on the training split once and is frozen until --refit: a tokenizer, statistics."""
+
+    def save(self, folder: Path) -> None: ...
+
+
+class ModelConfig(BaseModel):
+    """A size that the forecast may choose: everything `parts` needs to build networks, JSON-able."""
+
+    family: str
+    network: dict[str, Any]
+    batch: int
+    """Examples of one optimizer step."""
+    title: str
+    """For people: "4 layers, 128 wide"."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One of the families a model is made of, trained in order by the same loop.
+
+    `build` gets the trained parts before it; `derive` turns an example of the task into one of this part with their help
+    (codes of a codec), cached by the train stage; `share` is the part's share of the budget.
+    """
+
+    name: str
+    build: Callable[[Mapping[str, Family]], Family]
+    derive: Callable[[Mapping[str, Family], Example], Example] | None = None
+    share: float = 1.0
+
+
+class Batches(Protocol):
+    """An endless stream of micro-batches that is a pure function of the position, so that resuming costs nothing.
+
+    `pass_examples` is how many examples one pass over the data has.
+    """
+
+    pass_examples: int
+
+    def batch(self, position: int, size: int) -> Batch:
+        """The `size` examples from `position` (examples drawn so far) on, as tensors on the CPU."""
+        ...
+
+
+class ShuffledBatches:
+    """Passes over a store, each in an order of its own drawn from (seed, pass), each example augmented by the task."""
+
+    def __init__(self, task: BaseTask, store: ExampleStore, seed: int, part: str, augment: bool = True):
+        if len(store) == 0:
+            raise ValueError("no examples to draw from")
+        self.task, self.store, self.seed, self.part, self.augment = task, store, seed, part, augment
+        self.pass_examples = len(store)
+        self._order: tuple[int, np.ndarray] | None = None
+
+    def batch(self, position: int, size: int) -> Batch:
+        examples = []
+        for slot in range(position, position + size):
+            example = self.store[self._index(slot)]
+            if self.augment:
+                example = self.task.augment(example, np.random.default_rng([self.seed, 7, slot]))
+            examples.append(example)
+        return self.task.collate(examples)
+
+    def _index(self, slot: int) -> int:
+        number, place = divmod(slot, self.pass_examples)
+        if self._order is None or self._order[0] != number:
+            self._order = (number, np.random.default_rng([self.seed, 11, number]).permutation(self.pass_examples))
+        return int(self._order[1][place])
+
+
+@dataclass
+class Splits:
+    """The prepared data by split ("train", "validation", "test", "judge"), with the ledger's item behind each example."""
+
+    stores: dict[str, ExampleStore]
+    items: dict[str, Item] = field(default_factory=dict)
+    """By id, for showing an example as its owner knows it."""
+    hash: str = ""
+
+    def __getitem__(self, split: str) -> ExampleStore:
+        return self.stores[split]
+
+    def held_out(self) -> tuple[str, ExampleStore]:
+        """The split that scores are measured on: test, or validation where the recipe's split has no test."""
+        name = "test" if len(self.stores["test"]) else "validation"
+        return name, self.stores[name]
+
+
+class BaseTask(ABC):
+    """A task at work with the settings of its recipe's `prepare` and `model` sections. Pickles, so that processes can share it."""
+
+    name: ClassVar[str]
+    medium: ClassVar[Medium]
+    Request: ClassVar[type[BaseModel]]
+
+    def __init__(self, prepare: BaseModel, model: BaseModel, family: str):
+        self.prepare = prepare
+        self.model = model
+        self.family = family
+
+    def group_key(self, item: Item) -> str:
+        """What must stay on one side of the split. Default: the item's content."""
+        return item.sha256 or item.id
+
+    def divide(self, item: Item) -> list[tuple[int, int]]:
+        """Contiguous blocks (start, stop) to split an item by, where there are too few items to split by group; [] means it can't be."""
+        return []
+
+    @abstractmethod
+    def fit(self, sample: Iterable[Item]) -> Facts:
+        """Measure tokenizer and statistics on (a sample of) the training items."""
+
+    @abstractmethod
+    def load_facts(self, folder: Path) -> Facts: ...
+
+    @abstractmethod
+    def encode(self, item: Item, facts: Any) -> Iterable[Example | Drop]:
+        """Turn an item into examples, or into a Drop with a reason of the closed list. Pure: any process may run it."""
+
+    def augment(self, example: Example, rng: np.random.Generator) -> Example:
+        """A random variant of a training example; all randomness comes from `rng`, seeded by (seed, slot)."""
+        return example
+
+    def collate(self, examples: list[Example]) -> Batch:
+        """Stack examples to tensors. Default: one stacked tensor a field."""
+        return {name: torch.from_numpy(np.stack([e[name] for e in examples])) for name in examples[0]}
+
+    def batches(
+        self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
+    ) -> Batches:
+        """The stream a part learns from (`training`) or is validated on (no augmentation, every example once a pass)."""
+        return ShuffledBatches(self, store, seed, part, augment=training)
+
+    @abstractmethod
+    def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
+        """Model sizes from small to large that make sense for this much data; settings given in the recipe are fixed in all."""
+
+    @abstractmethod
+    def parts(self, config: ModelConfig, facts: Any) -> list[Part]: ...
+
+    def judges(self, facts: Any) -> list[Part]:
+        """Parts that evaluate trains on the judge split with the same loop (a two-sample discriminator, a dual encoder)."""
+        return []
+
+    @abstractmethod
+    def preview(self, model: Model, engine: Engine, file_stem: Path) -> Path:
+        """Show what the model makes now, from fixed prompts and seeds: writes file_stem + .png or .txt and returns the file."""
+
+    @abstractmethod
+    def score(
+        self, model: Model, splits: Splits, judges: Mapping[str, Family], rng: torch.Generator, folder: Path
+    ) -> ScoreSheet:
+        """Floor, baseline, model and real data, scored by the same protocol; exhibits are written into `folder`."""
+
+    @abstractmethod
+    def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
+        """Answer a request; streams. The one path for command line, Python, report and server."""

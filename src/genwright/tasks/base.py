@@ -19,6 +19,7 @@ from pydantic import BaseModel
 from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
 from genwright.media.base import Media, Medium
+from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
 
@@ -115,12 +116,17 @@ class Splits:
         return name, self.stores[name]
 
 
+TrainJudge = Callable[[Family, Batches, int], None]
+"""Trains a judge (a two-sample discriminator, a dual encoder) for a number of steps by the same loop that trains models."""
+
+
 class BaseTask(ABC):
     """A task at work with the settings of its recipe's `prepare` and `model` sections. Pickles, so that processes can share it."""
 
     name: ClassVar[str]
     medium: ClassVar[Medium]
     Request: ClassVar[type[BaseModel]]
+    split_shares: ClassVar[dict[str, float]] = {"train": 0.9, "validation": 0.05, "test": 0.05}
 
     def __init__(self, prepare: BaseModel, model: BaseModel, family: str):
         self.prepare = prepare
@@ -167,19 +173,18 @@ class BaseTask(ABC):
     @abstractmethod
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]: ...
 
-    def judges(self, facts: Any) -> list[Part]:
-        """Parts that evaluate trains on the judge split with the same loop (a two-sample discriminator, a dual encoder)."""
-        return []
-
     @abstractmethod
     def preview(self, model: Model, engine: Engine, file_stem: Path) -> Path:
         """Show what the model makes now, from fixed prompts and seeds: writes file_stem + .png or .txt and returns the file."""
 
     @abstractmethod
     def score(
-        self, model: Model, splits: Splits, judges: Mapping[str, Family], rng: torch.Generator, folder: Path
+        self, model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
     ) -> ScoreSheet:
-        """Floor, baseline, model and real data, scored by the same protocol; exhibits are written into `folder`."""
+        """Floor, baseline, model and real data, scored by the same protocol; exhibits are written into `folder`.
+
+        `model` has all its modules (a GAN's discriminator too). What is random follows `settings.seed`.
+        """
 
     @abstractmethod
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:

@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -19,8 +20,11 @@ Example = dict[str, np.ndarray]
 MANIFEST = "manifest.json"
 
 
-def write_part(folder: Path, examples: Iterable[tuple[str, Example]]) -> None:
-    """Write (item id, example) pairs as one part; atomic: the folder has its name only once it is whole."""
+def write_part(folder: Path, examples: Iterable[tuple[str, Example]], about: dict[str, Any] | None = None) -> None:
+    """Write (item id, example) pairs as one part; atomic: the folder has its name only once it is whole.
+
+    `about` may be filled while the examples are drawn; it is written into the manifest.
+    """
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -45,10 +49,18 @@ def write_part(folder: Path, examples: Iterable[tuple[str, Example]]) -> None:
             file.close()
     if any(len(rows) != len(ids) for rows in shapes.values()):
         raise ValueError("every example of a part must have the same fields")
-    manifest = {"ids": ids, "dtypes": dtypes, "shapes": shapes}
+    manifest = {"ids": ids, "dtypes": dtypes, "shapes": shapes, "about": about or {}}
     (temporary / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
+
+
+def read_about(folder: Path) -> dict[str, Any] | None:
+    """What `write_part` was told about a part; None when the part is not there or not whole."""
+    try:
+        return json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["about"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 class _Part:

@@ -137,6 +137,10 @@ class BaseTask(ABC):
         """What must stay on one side of the split. Default: the item's content."""
         return item.sha256 or item.id
 
+    def encoding_settings(self) -> dict[str, Any]:
+        """The settings that `encode` follows; when one changes, everything is prepared anew."""
+        return self.prepare.model_dump(mode="json", exclude={"workers"})
+
     def divide(self, item: Item) -> list[tuple[int, int]]:
         """Contiguous blocks (start, stop) to split an item by, where there are too few items to split by group; [] means it can't be."""
         return []

@@ -169,6 +169,12 @@ def recipe_class(task: str, family: str) -> type[Recipe]:
     )
 
 
+def request_class(task: str, family: str) -> type[BaseModel]:
+    """What a request may say: the task's own fields and the family's controls, in one flat schema (torch-free)."""
+    request, controls = TASKS[task].load_options().Request, FAMILIES[family].load_options().Controls
+    return create_model(f"{task.title()}{family.title()}Request", __base__=(request, controls))
+
+
 def load(file: Path, overrides: list[str] | None = None) -> Recipe:
     """Read and check a recipe. Raises RequestError naming the file, the line and the nearest valid key."""
     try:

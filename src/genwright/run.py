@@ -78,9 +78,14 @@ class Run:
     def reopen(self, stage: str) -> Path:
         """Say that a stage is being worked on: its record goes, what it has done so far stays."""
         folder = self.stage(stage)
-        folder.mkdir(parents=True, exist_ok=True)
-        self._record_file(stage).unlink(missing_ok=True)
+        if stage != "report":
+            folder.mkdir(parents=True, exist_ok=True)
+        self.forget(stage)
         return folder
+
+    def forget(self, stage: str) -> None:
+        """A stage's record goes; its files are the caller's to remove."""
+        self._record_file(stage).unlink(missing_ok=True)
 
     def complete(
         self,

@@ -1,0 +1,3 @@
+from genwright.cli import main
+
+main()

@@ -1,0 +1,79 @@
+"""The same from Python: `gw.run("recipe.yaml")` makes a run, `gw.load("runs/x")` opens one; both generate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from genwright import device as devices
+from genwright import model as models
+from genwright import recipe as recipes
+from genwright.engine.engine import Engine
+from genwright.errors import RequestError
+from genwright.media.base import Media
+from genwright.run import Run
+from genwright.scores import ScoreSheet
+from genwright.stages.pipeline import Options, run_folder, run_stages
+
+
+class Generator:
+    """A loaded model that answers requests. The one door for command line and Python."""
+
+    def __init__(self, folder: Path, device: str | None = None):
+        self.folder = folder
+        self.model = models.load(model_folder(folder), devices.choose(device))
+        self.engine = Engine()
+
+    def generate(self, prompt: str = "", **options: Any) -> Iterator[Media]:
+        """Answer a request; `options` are the request's fields (n, seed, temperature, ...).
+
+        Raises RequestError naming the option that is wrong.
+        """
+        schema = recipes.request_class(self.model.task.name, self.model.task.family)
+        try:
+            request = schema.model_validate({"prompt": prompt, **options})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(map(str, first["loc"]))
+            raise RequestError(f"`{name}`: {first['msg']}; options are {', '.join(schema.model_fields)}.") from error
+        return self.model.task.answer(self.model, request, self.engine)
+
+    @property
+    def scores(self) -> ScoreSheet:
+        """The score sheet of the run. Raises RequestError when it was not evaluated or this is a model folder alone."""
+        file = self.folder / "evaluate" / "scores.json"
+        if not file.exists():
+            raise RequestError(f"{self.folder}: no scores here; run `genwright evaluate` on its recipe.")
+        return ScoreSheet.read(file)
+
+
+def model_folder(folder: Path) -> Path:
+    """The model folder of a run, or the folder itself where it is one. Raises RequestError when it is neither."""
+    for place in (folder / "model", folder):
+        if (place / "config.json").exists():
+            return place
+    if (folder / "recipe.yaml").exists():
+        raise RequestError(f"{folder}: this run has no model yet; finish it with `genwright run` on its recipe.")
+    raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
+
+
+def run(
+    recipe: str | Path, *, run_dir: str | Path | None = None, overrides: list[str] | None = None, **options: Any
+) -> Generator:
+    """Run all stages of a recipe file and open what came of it; `options` are those of `stages.pipeline.Options`."""
+    file = Path(recipe)
+    folder = run_folder(file, Path(run_dir) if run_dir else None)
+    chosen = Options(**options)
+    run_stages(recipes.load(file, overrides), folder, chosen)
+    return Generator(folder.folder, chosen.device)
+
+
+def load(folder: str | Path, device: str | None = None) -> Generator:
+    """Open a run or a model folder."""
+    return Generator(Path(folder), device)
+
+
+__all__ = ["Generator", "Run", "load", "run"]

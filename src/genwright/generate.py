@@ -1,0 +1,82 @@
+"""`genwright generate`: a command whose options are those of the run's task and family."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genwright import recipe as recipes
+from genwright.errors import RequestError
+from genwright.output import deliver, read_prompt
+from genwright.request_options import check, options_of
+
+
+def generate_command(arguments: list[str]) -> None:
+    """Find the run among the arguments, build the command that fits it, and call it."""
+    folder = next((a for a in arguments if not a.startswith("-")), None)
+    schema = None
+    if folder is not None:
+        schema = recipes.request_class(*_task_and_family(Path(folder)))
+    command = _command(schema)
+    command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
+
+
+def _task_and_family(folder: Path) -> tuple[str, str]:
+    for file in (folder / "model" / "config.json", folder / "config.json"):
+        try:
+            about = json.loads(file.read_text(encoding="utf-8"))["genwright"]
+            return about["task"], about["family"]
+        except FileNotFoundError:
+            continue
+        except (OSError, ValueError, KeyError) as error:
+            raise RequestError(
+                f"{file}: not the config of a Genwright model; name a run or its model folder."
+            ) from error
+    if (folder / "recipe.yaml").exists():
+        raise RequestError(f"{folder}: this run has no model yet; finish it with `genwright run` on its recipe.")
+    raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
+
+
+def _command(schema: Any) -> click.Command:
+    fixed: list[click.Parameter] = [
+        click.Argument(["run"], type=click.Path(path_type=Path)),
+        click.Argument(["prompt"], required=False),
+        click.Option(["--prompt-file"], type=click.Path(path_type=Path), help="Read the prompt from a file."),
+        click.Option(["--out"], type=click.Path(path_type=Path), help="A file or a folder for what is made."),
+        click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
+        click.Option(["--threads"], type=click.IntRange(min=1), help="Threads to compute with."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON Lines, one an output."),
+        click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+    ]
+    asked = options_of(schema) if schema else []
+
+    def call(
+        run: Path,
+        prompt: str | None,
+        prompt_file: Path | None,
+        out: Path | None,
+        device: str | None,
+        threads: int | None,
+        as_json: bool,
+        debug: bool,
+        **options: Any,
+    ) -> None:
+        text = read_prompt(prompt, prompt_file)
+        request = check(schema, {"prompt": text, **options})
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        from genwright.api import Generator
+
+        generator = Generator(run, device)
+        answer = generator.model.task.answer(generator.model, request, generator.engine)
+        deliver(answer, text, getattr(request, "n", 1), out, as_json)
+
+    help_text = "Make text or pictures with a trained run." + (
+        "" if schema else " Name a run to see the options of its task."
+    )
+    return click.Command("generate", params=[*fixed, *asked], callback=call, help=help_text)

@@ -1,0 +1,113 @@
+"""All stages in order: collect -> prepare -> train -> evaluate -> export -> report, skipping what is up to date."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from genwright import device as devices
+from genwright import recipe as recipes
+from genwright.console import duration, say
+from genwright.errors import RequestError
+from genwright.model import build_task
+from genwright.recipe import Recipe
+from genwright.run import STAGES, Run, open_run, write_atomic
+from genwright.stages import collect, evaluate, export, prepare, report, train
+from genwright.stages.inputs import stage_inputs
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may say on the command line about how the stages are run."""
+
+    device: str | None = None
+    offline: bool = False
+    fresh: bool = False
+    refit: bool = False
+    more: str | None = None
+
+
+def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str] = STAGES) -> None:
+    """Run stages in order; each one that is up to date is skipped. Raises RequestError when one before them is missing."""
+    device = devices.choose(options.device)
+    task = build_task(recipe)
+    with run.lock():
+        if options.fresh:
+            _clear(run, stages)
+        write_atomic(run.folder / "recipe.yaml", recipe.to_yaml())
+        _require(run, stages)
+        calls: dict[str, Callable[[], Any]] = {
+            "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
+            "prepare": lambda: prepare.run(recipe, run, task=task, refit=options.refit),
+            "train": lambda: train.run(recipe, run, task=task, device=device, fresh=options.fresh, more=options.more),
+            "evaluate": lambda: evaluate.run(recipe, run, task=task, device=device),
+            "export": lambda: export.run(recipe, run, task=task, device=device),
+            "report": lambda: report.run(recipe, run),
+        }
+        for name in stages:
+            if _stands(name, recipe, run, task, options):
+                say(f"{name:9} up to date")
+                continue
+            calls[name]()
+            record = run.record(name)
+            if record is not None:
+                say(f"{name:9} done in {duration(record.seconds)}")
+
+
+def run_folder(recipe_file: Path, run_dir: Path | None) -> Run:
+    """runs/<the recipe file's stem>/ where the user stands, or the folder asked for."""
+    return Run(run_dir if run_dir is not None else Path("runs") / recipe_file.stem)
+
+
+def _stands(name: str, recipe: Recipe, run: Run, task: Any, options: Options) -> bool:
+    if name == "collect":  # only looking at the sources can tell whether they changed
+        return False
+    if (name == "prepare" and options.refit) or (name == "train" and options.more):
+        return False
+    return run.up_to_date(name, stage_inputs(name, recipe, run, task))
+
+
+def _require(run: Run, stages: Sequence[str]) -> None:
+    """The stages that the first one reads must have been run."""
+    needs = {
+        "prepare": ["collect"],
+        "train": ["prepare"],
+        "evaluate": ["train"],
+        "export": ["train"],
+        "report": ["collect"],
+    }
+    missing = [name for name in needs.get(stages[0], []) if run.record(name) is None]
+    if missing:
+        raise RequestError(
+            f"{run.folder}: `{stages[0]}` needs what `{missing[0]}` makes; run `genwright {missing[0]}` first, or `genwright run`."
+        )
+
+
+def _clear(run: Run, stages: Sequence[str]) -> None:
+    for name in stages:
+        if name != "report":
+            shutil.rmtree(run.stage(name), ignore_errors=True)
+        run.forget(name)
+
+
+def recipe_and_run(target: Path, overrides: list[str] | None, run_dir: Path | None) -> tuple[Recipe, Run]:
+    """A recipe file with its run, or a run folder with the recipe that made it."""
+    if target.is_dir():
+        run = open_run(target)
+        return recipes.load(run.folder / "recipe.yaml", overrides), run
+    return recipes.load(target, overrides), run_folder(target, run_dir)
+
+
+def write_report(recipe: Recipe, run: Run, *, public: bool) -> Path:
+    with run.lock():
+        return report.run(recipe, run, public=public)
+
+
+def plan_run(recipe: Recipe, run: Run, options: Options) -> Any:
+    """Collect and prepare, then time a few steps in a scratch folder."""
+    device = devices.choose(options.device)
+    run_stages(recipe, run, options, ["collect", "prepare"])
+    return train.plan(recipe, run, task=build_task(recipe), device=device)

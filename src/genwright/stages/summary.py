@@ -1,0 +1,53 @@
+"""What the terminal says at the end of a run: the scores beside floor and ceiling, the report's path, what to type next."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.table import Table
+
+from genwright.run import Run, open_run
+from genwright.scores import Row, Score, ScoreSheet
+
+
+def print_summary(run: Run) -> None:
+    console = Console()
+    scores = run.stage("evaluate") / "scores.json"
+    if scores.exists():
+        sheet = ScoreSheet.read(scores)
+        console.print(score_table(sheet, f"Scores of {run.name}"))
+        if sheet.headline:
+            console.print(sheet.headline)
+    console.print(f"\nreport    {run.folder / 'report.html'}", highlight=False)
+    console.print(f"generate  genwright generate {run.folder} {_example(run)}", highlight=False, markup=False)
+
+
+def score_table(sheet: ScoreSheet, title: str) -> Table:
+    """Rows are what was scored, columns the metrics, an arrow for the better direction."""
+    arrows = {"lower": " ↓", "higher": " ↑", "none": ""}
+    table = Table(title=title, title_justify="left")
+    table.add_column("")
+    for metric in sheet.metrics:
+        table.add_column(metric.title + arrows[metric.better], justify="right")
+    for row in sheet.rows:
+        cells = [_cell(row, metric.name) for metric in sheet.metrics]
+        table.add_row(row.title, *cells, style="bold" if row.kind == "model" else "")
+    return table
+
+
+def _cell(row: Row, metric: str) -> str:
+    score = row.scores.get(metric)
+    return "" if score is None else format_score(score)
+
+
+def format_score(score: Score) -> str:
+    """ "0.031 (0.028 to 0.034)": three significant digits, the interval where there is one."""
+    if score.low is None or score.high is None:
+        return f"{score.value:.3g}"
+    return f"{score.value:.3g} ({score.low:.3g} to {score.high:.3g})"
+
+
+def _example(run: Run) -> str:
+    import yaml
+
+    recipe = yaml.safe_load((open_run(run.folder).folder / "recipe.yaml").read_text(encoding="utf-8"))
+    return '"ROMEO:" --max-tokens 300' if recipe["task"] == "write" else '"a red heart" -n 16 --out pictures'

@@ -178,8 +178,9 @@ class BaseTask(ABC):
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]: ...
 
     @abstractmethod
-    def preview(self, model: Model, engine: Engine, file_stem: Path) -> Path:
-        """Show what the model makes now, from fixed prompts and seeds: writes file_stem + .png or .txt and returns the file."""
+    def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
+        """Show what the model makes now, from fixed seeds and prompts of the validation split: writes file_stem + .png
+        or .txt and returns the file."""
 
     @abstractmethod
     def score(

@@ -1,0 +1,205 @@
+"""Pictures: any file Pillow reads to uint8[H, W, 3], and arrays back to PNG files and sheets.
+
+Decoding never trusts a file: the size in the header is checked before a pixel is unpacked, formats that would start other
+programs (PostScript) are not opened, and whatever goes wrong is a `Drop`, not an exception.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, ImageColor, ImageOps, PngImagePlugin
+
+from genwright.ledger import Drop
+
+FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "PSD")
+"""Formats with a signature, decoded by Pillow itself."""
+
+BOMB_PIXELS = 2 * 89_478_485
+"""More pixels than this are never unpacked: Pillow's own limit for a decompression bomb."""
+
+BOMB_RATIO = 200
+"""A picture over the recipe's limit that unpacks to more than this many times its file is called a bomb, not a large picture."""
+
+_one_at_a_time = threading.RLock()
+
+
+def probe(
+    file: Path | str | bytes, *, min_pixels: int = 1, max_pixels: int = BOMB_PIXELS, checksums: bool = True
+) -> tuple[int, int] | Drop:
+    """Width and height by the header alone, or why the picture can't be used.
+
+    `min_pixels` is the least length of the shorter side, `max_pixels` the most pixels in all. With `checksums` a PNG's
+    blocks are checked too, which finds a truncated one without unpacking it. Raises OSError when the file can't be opened.
+    """
+    data = file if isinstance(file, bytes) else Path(file).read_bytes()
+    try:
+        with _quiet(), _open(data) as picture:
+            width, height = picture.size
+            if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+                width, height = height, width
+            if drop := _size_drop(width, height, len(data), min_pixels, max_pixels):
+                return drop
+            is_png = picture.format == "PNG"
+        if checksums and is_png:
+            with _quiet(), _open(data) as picture:
+                picture.verify()
+            if b"IEND" not in data:
+                return Drop("undecodable", "cut short: the end of the PNG is missing")
+    except Exception as error:
+        return _undecodable(error)
+    return width, height
+
+
+def decode(
+    data: bytes, background: str = "white", *, min_pixels: int = 1, max_pixels: int = BOMB_PIXELS
+) -> np.ndarray | Drop:
+    """A picture's first frame as uint8[H, W, 3], upright, transparency laid on `background` (a name or #rrggbb).
+
+    16-bit and floating-point pictures are scaled to 8 bits. Colour profiles are not applied.
+    """
+    try:
+        with _quiet(), _open(data) as picture:
+            if drop := _size_drop(*picture.size, len(data), min_pixels, max_pixels):
+                return drop
+            picture.load()
+            upright = _upright(picture)
+            return np.asarray(_to_rgb(upright, colour(background)), np.uint8)
+    except Exception as error:
+        return _undecodable(error)
+
+
+def colour(text: str) -> tuple[int, int, int]:
+    """A colour's red, green and blue. Raises ValueError when `text` is no colour."""
+    red, green, blue = ImageColor.getrgb(text)[:3]
+    return red, green, blue
+
+
+def resize_square(array: np.ndarray, size: int, fit: str = "auto") -> np.ndarray:
+    """uint8[H, W, 3] to uint8[size, size, 3] with Lanczos.
+
+    `crop` takes the middle square, as people expect of photographs; `pad` keeps the whole picture and fills the square
+    with its border's colour; `auto` pads a picture whose four edges have one colour (a drawing or a symbol on a plain
+    ground, of which a crop might cut the ends) and crops every other.
+    """
+    height, width = array.shape[:2]
+    if fit == "auto":
+        fit = "pad" if height != width and _plain_border(array) else "crop"
+    if fit == "pad" and height != width:
+        side = max(height, width)
+        square = np.empty((side, side, 3), np.uint8)
+        square[:] = array[0, 0]
+        top, left = (side - height) // 2, (side - width) // 2
+        square[top : top + height, left : left + width] = array
+        array, height, width = square, side, side
+    side = min(height, width)
+    left, top = (width - side) / 2, (height - side) / 2
+    picture = Image.fromarray(np.ascontiguousarray(array))
+    return np.asarray(
+        picture.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)), np.uint8
+    )
+
+
+def grid(
+    images: Sequence[np.ndarray | Image.Image], columns: int | None = None, gap: int = 2, scale: int = 1
+) -> Image.Image:
+    """A sheet of equally large pictures on white, row by row; `scale` enlarges each by whole pixels."""
+    if not images:
+        raise ValueError("a sheet needs at least one picture")
+    pictures = [image if isinstance(image, Image.Image) else Image.fromarray(image) for image in images]
+    width, height = pictures[0].width * scale, pictures[0].height * scale
+    columns = columns or max(1, round(len(pictures) ** 0.5))
+    rows = -(-len(pictures) // columns)
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), "white")
+    for index, picture in enumerate(pictures):
+        enlarged = picture.resize((width, height), Image.Resampling.NEAREST) if scale > 1 else picture
+        sheet.paste(enlarged, ((index % columns) * (width + gap), (index // columns) * (height + gap)))
+    return sheet
+
+
+def save_png(image: np.ndarray | Image.Image, file: Path, metadata: Mapping[str, Any] | None = None) -> None:
+    """Write a PNG, whole or not at all; `metadata` goes into text chunks, which any picture viewer shows."""
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    chunks = PngImagePlugin.PngInfo()
+    for key, value in (metadata or {}).items():
+        chunks.add_itxt(key, str(value))
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    picture.save(temporary, format="PNG", pnginfo=chunks)
+    temporary.replace(file)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    # Filters of warnings belong to the process, so threads take turns; work that should be parallel runs in processes.
+    with _one_at_a_time, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _open(data: bytes) -> Image.Image:
+    return Image.open(io.BytesIO(data), formats=FORMATS)
+
+
+def _undecodable(error: Exception) -> Drop:
+    if isinstance(error, Image.DecompressionBombError):
+        return Drop("bomb", f"more than {BOMB_PIXELS:,} pixels")
+    if isinstance(error, Image.UnidentifiedImageError):
+        return Drop("undecodable", "no picture of a kind that is known")
+    return Drop("undecodable", str(error).replace("\n", " ")[:200] or type(error).__name__)
+
+
+def _size_drop(width: int, height: int, size_bytes: int, min_pixels: int, max_pixels: int) -> Drop | None:
+    pixels = width * height
+    about = f"{width} x {height} pixels"
+    if pixels > BOMB_PIXELS or (pixels > max_pixels and 3 * pixels > BOMB_RATIO * size_bytes):
+        return Drop("bomb", f"{about} in {size_bytes:,} bytes")
+    if pixels > max_pixels:
+        return Drop("too_large", f"{about}; the limit is {max_pixels:,} in all")
+    if min(width, height) < min_pixels:
+        return Drop("too_small", f"{about}; the shorter side must have {min_pixels}")
+    return None
+
+
+def _upright(picture: Image.Image) -> Image.Image:
+    try:
+        return ImageOps.exif_transpose(picture)
+    except Exception:  # a broken EXIF block does not make the picture unusable
+        return picture
+
+
+def _to_rgb(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    if picture.mode.startswith(("I", "F")):
+        return Image.fromarray(_to_8_bits(np.asarray(picture))).convert("RGB")
+    if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
+        layer = picture.convert("RGBA")
+        ground = Image.new("RGBA", layer.size, (*background, 255))
+        return Image.alpha_composite(ground, layer).convert("RGB")
+    return picture.convert("RGB")
+
+
+def _to_8_bits(values: np.ndarray) -> np.ndarray:
+    if values.dtype.kind == "f":
+        values = np.nan_to_num(values)
+        low, high = float(values.min()), float(values.max())
+        if 0 <= low and high <= 1:
+            low, high = 0.0, 1.0
+        elif 0 <= low and high <= 255:
+            low, high = 0.0, 255.0
+        return ((values - low) * (255 / max(high - low, 1e-12))).round().astype(np.uint8)
+    values = values.astype(np.int64).clip(0)
+    full = 255 if values.max(initial=0) <= 255 and values.dtype.itemsize == 1 else 65_535
+    return (values.clip(0, full) * 255 // full).astype(np.uint8)
+
+
+def _plain_border(array: np.ndarray, tolerance: int = 8) -> bool:
+    edges = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]]).astype(np.int16)
+    return int(np.abs(edges - edges[0]).max()) <= tolerance

@@ -30,7 +30,9 @@ demo: $(VENV)/core.stamp  ## train three small models on real text and pictures,
 	@$(GENWRIGHT) run recipes/demo-draw-gan.yaml
 	@$(GENWRIGHT) run recipes/demo-draw-vae.yaml
 	@$(GENWRIGHT) compare runs/demo-draw-gan runs/demo-draw-vae
-	@$(VENV)/bin/python -m genwright.demo
+	@$(GENWRIGHT) generate runs/demo-draw-gan "a red heart" -n 16 --out runs/demo-draw-gan/hearts
+	@$(GENWRIGHT) generate runs/demo-write "ROMEO:" --max-tokens 300
+	@for run in demo-write demo-draw-gan demo-draw-vae; do $(GENWRIGHT) runs show runs/$$run; done
 
 test: $(VENV)/dev.stamp  ## the tests that a change must pass
 	$(VENV)/bin/python -m pytest

@@ -285,7 +285,8 @@ def _line(node: Any, path: tuple[Any, ...]) -> str:
 
 
 def _sentence(name: str, node: Any, error: ValidationError, schema: type[BaseModel]) -> str:
-    first = error.errors()[0]
+    # A misspelled key is both unknown and missing; the unknown one is what the user can see.
+    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
     path = first["loc"]
     where = f"{name}{_line(node, path)}: `{'.'.join(str(p) for p in path)}`"
     if first["type"] == "extra_forbidden":

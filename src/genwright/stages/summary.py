@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import yaml
 from rich.console import Console
 from rich.table import Table
 
-from genwright.run import Run, open_run
+from genwright.registry import TASKS
+from genwright.run import Run
 from genwright.scores import Row, Score, ScoreSheet
 
 
@@ -47,7 +49,5 @@ def format_score(score: Score) -> str:
 
 
 def _example(run: Run) -> str:
-    import yaml
-
-    recipe = yaml.safe_load((open_run(run.folder).folder / "recipe.yaml").read_text(encoding="utf-8"))
-    return '"ROMEO:" --max-tokens 300' if recipe["task"] == "write" else '"a red heart" -n 16 --out pictures'
+    recipe = yaml.safe_load((run.folder / "recipe.yaml").read_text(encoding="utf-8"))
+    return TASKS[recipe["task"]].load_options().EXAMPLE

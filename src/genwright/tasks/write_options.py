@@ -10,6 +10,8 @@ from genwright.recipe import Section
 
 MEDIUM = "text"
 FAMILIES = ("transformer",)
+EXAMPLE = '"ROMEO:" --max-tokens 300'
+"""What to type after `genwright generate RUN`, shown at the end of a run."""
 
 
 class Prepare(Section):

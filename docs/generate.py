@@ -1,0 +1,124 @@
+"""Writes the reference pages that are made from the code: docs/recipe.md and docs/cli.md. A test fails when they are stale."""
+
+from __future__ import annotations
+
+import types
+from pathlib import Path
+from typing import Any, Literal, Union, get_args, get_origin
+
+import typer.main
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from genwright import recipe
+from genwright.cli import app
+from genwright.registry import FAMILIES, SOURCES, TASKS
+
+DOCS = Path(__file__).parent
+
+
+def recipe_page() -> str:
+    """Every key of a recipe, from the schema."""
+    lines = [
+        "# The recipe",
+        "",
+        "One YAML file. `task` comes first, `data.sources` says where the data is, everything else has a default.",
+        "Unknown keys are refused with the nearest valid one. This page is made from the code by `make docs`.",
+        "",
+        "```yaml",
+        "task: draw",
+        "data:",
+        "  sources:",
+        "    - folder: my-pictures",
+        "train: {budget: 30m}",
+        "```",
+        "",
+    ]
+    lines += _section("data", recipe.DataSettings)
+    lines += [
+        "## data.sources",
+        "",
+        "Each entry has one of these keys, and any of the others that its table lists.",
+        "",
+    ]
+    for kind in SOURCES:
+        lines += _table(f"### {kind}", SOURCES[kind].load().Spec)
+    lines += _section("train", recipe.TrainSettings) + _section("evaluate", recipe.EvaluateSettings)
+    for task in TASKS:
+        options = TASKS[task].load_options()
+        lines += [
+            f"## task: {task}",
+            "",
+            f"Medium: {options.MEDIUM}. Families: {', '.join(options.FAMILIES)} (the first is the default).",
+            "",
+        ]
+        lines += _table("### prepare", options.Prepare) + _table("### model", options.Model)
+        lines += _table("### What a request may say", options.Request)
+    for family in FAMILIES:
+        options = FAMILIES[family].load_options()
+        lines += [f"## model.family: {family}", ""]
+        lines += _table("### model", options.Settings) + _table("### What a request may say", options.Controls)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def cli_page() -> str:
+    """The help of every command."""
+    group: Any = typer.main.get_command(app)
+    context = typer.Context(group, info_name="genwright", terminal_width=100, max_content_width=100)
+    lines = [
+        "# The commands",
+        "",
+        "This page is made from the code by `make docs`.",
+        "",
+        "```text",
+        group.get_help(context),
+        "```",
+        "",
+    ]
+    for name, command in group.commands.items():
+        inner = typer.Context(command, info_name=f"genwright {name}", terminal_width=100, max_content_width=100)
+        lines += [f"## genwright {name}", "", "```text", command.get_help(inner), "```", ""]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+def _section(name: str, schema: type[BaseModel]) -> list[str]:
+    return _table(f"## {name}", schema)
+
+
+def _table(title: str, schema: type[BaseModel]) -> list[str]:
+    lines = [title, "", "| key | type | default | meaning |", "|---|---|---|---|"]
+    for name, field in schema.model_fields.items():
+        meaning = (field.description or "").replace("|", "\\|")
+        lines.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {meaning} |")
+    return [*lines, ""]
+
+
+def _type(annotation: Any) -> str:
+    if get_origin(annotation) is Literal:
+        return " or ".join(f"`{a}`" for a in get_args(annotation))
+    if get_origin(annotation) in (Union, types.UnionType):
+        return " or ".join(_type(a) for a in get_args(annotation) if a is not type(None))
+    if get_origin(annotation) is list:
+        return f"list of {_type(get_args(annotation)[0])}"
+    if get_origin(annotation) is dict:
+        return "mapping"
+    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(
+        annotation, getattr(annotation, "__name__", str(annotation))
+    )
+
+
+def _default(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True, validated_data={})
+    if field.is_required() or default is PydanticUndefined:
+        return "required"
+    return "" if default is None or default in ([], {}) else f"`{default}`"
+
+
+def main() -> None:
+    (DOCS / "recipe.md").write_text(recipe_page(), encoding="utf-8")
+    (DOCS / "cli.md").write_text(cli_page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

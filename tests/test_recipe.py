@@ -1,0 +1,128 @@
+"""The recipe: what is accepted, and what a mistake is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genwright import recipe
+from genwright.errors import RequestError
+from genwright.recipe import Budget
+
+MINIMAL = "task: write\ndata:\n  sources:\n    - folder: texts\n"
+
+
+def test_few_lines_are_enough(tmp_path: Path) -> None:
+    loaded = recipe.parse(MINIMAL, folder=tmp_path)
+    assert loaded.task == "write"
+    assert loaded.family == "transformer"
+    assert loaded.data.sources[0]["folder"] == str(tmp_path / "texts")
+
+
+def test_the_resolved_recipe_reads_back_as_itself(tmp_path: Path) -> None:
+    loaded = recipe.parse(MINIMAL + "train: {budget: 90s}\n", overrides=["model.layers=3"], folder=tmp_path)
+    again = recipe.parse(loaded.to_yaml())
+    assert again.model_dump() == loaded.model_dump()
+    assert again.hash() == loaded.hash()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("task: write\ndata:\n  sorces:\n    - folder: x\n", ["line 3", "data.sorces", "did you mean `sources`?"]),
+        (
+            "task: write\ndata:\n  sources:\n    - folder: x\ntrain:\n  bugdet: 2m\n",
+            ["line 6", "train.bugdet", "did you mean `budget`?"],
+        ),
+        (
+            "task: write\nmodel: {layer: 3}\ndata:\n  sources: [{folder: x}]\n",
+            ["line 2", "model.layer", "did you mean `layers`?"],
+        ),
+        ("task: wrote\ndata:\n  sources: [{folder: x}]\n", ["line 1", "'wrote'", "did you mean `write`?"]),
+        ("data:\n  sources: [{folder: x}]\n", ["`task` is missing"]),
+        (
+            "task: write\nmodel: {family: gan}\ndata: {sources: [{folder: x}]}\n",
+            ["line 2", "can't do write", "transformer"],
+        ),
+        ("task: write\ndata: {sources: [{fodler: x}]}\n", ["data.sources.0", "did you mean `folder`?"]),
+        ("task: write\ndata: {sources: [{folder: x, licens: MIT}]}\n", ["licens", "did you mean `licence`?"]),
+        (
+            "task: write\ndata: {sources: [{folder: x}]}\ntrain:\n  budget: soon\n",
+            ["line 4", "train.budget", "1h30m", "'soon'"],
+        ),
+        ("task: write\ndata: {sources: []}\n", ["line 2", "data.sources"]),
+        ("task: [\n", ["not valid YAML", "line 2"]),
+        ("just words", ["a recipe is a mapping"]),
+        ("", ["a recipe is a mapping"]),
+    ],
+)
+def test_a_mistake_is_named_with_line_and_nearest_key(text: str, words: list[str]) -> None:
+    with pytest.raises(RequestError) as caught:
+        recipe.parse(text, "my.yaml")
+    sentence = str(caught.value)
+    assert "\n" not in sentence
+    for word in words:
+        assert word in sentence
+    assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(
+    ("override", "word"),
+    [
+        ("train.budget", "key.key=value"),
+        ("task.x=1", "no section"),
+        ("train.bugdet=2m", "did you mean `budget`?"),
+        ("data.sources.7.folder=x", "no section"),
+    ],
+)
+def test_a_wrong_override_is_refused(override: str, word: str) -> None:
+    with pytest.raises(RequestError, match=word.replace("?", r"\?")):
+        recipe.parse(MINIMAL, overrides=[override])
+
+
+@pytest.mark.parametrize(
+    ("text", "budget"),
+    [
+        ("90s", Budget(amount=90, unit="seconds")),
+        ("2m", Budget(amount=120, unit="seconds")),
+        ("1h30m", Budget(amount=5400, unit="seconds")),
+        ("1.5h", Budget(amount=5400, unit="seconds")),
+        ("2000 steps", Budget(amount=2000, unit="steps")),
+        ("2_000 steps", Budget(amount=2000, unit="steps")),
+        ("5M tokens", Budget(amount=5_000_000, unit="tokens")),
+        ("200k images", Budget(amount=200_000, unit="examples")),
+    ],
+)
+def test_budgets(text: str, budget: Budget) -> None:
+    assert Budget.parse(text) == budget
+
+
+@given(st.text(max_size=20))
+def test_any_text_is_a_budget_or_a_clear_error(text: str) -> None:
+    try:
+        assert Budget.parse(text).amount > 0
+    except ValueError as error:
+        assert str(error)
+
+
+@given(st.text(max_size=200))
+def test_any_text_is_a_recipe_or_a_clear_error(text: str) -> None:
+    with pytest.raises(RequestError):
+        recipe.parse(text)
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(max_size=8),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_any_yaml_is_a_recipe_or_a_clear_error(content: object) -> None:
+    import yaml
+
+    with pytest.raises(RequestError):
+        recipe.parse(yaml.safe_dump({"task": "draw", "data": content, "train": content}))

@@ -1,0 +1,175 @@
+"""What the report shows of a training: the curves in metrics.jsonl and the previews, part by part."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from genwright.run import Run
+from genwright.stages import charts
+from genwright.stages.charts import Point, Series
+from genwright.stages.page import picture
+
+VALIDATION = "validation"
+_SCALARS_OFF = {"step", "seconds", "examples", "tokens", "time", "part", "epoch", "pass"}
+_LARGEST_TEXT = 4000
+
+
+@dataclass
+class Curve:
+    """A chart, drawn wide for the desk and narrow for the phone where it is the chief one."""
+
+    title: str
+    narrow: str
+    wide: str = ""
+    note: str = ""
+
+
+@dataclass
+class Preview:
+    step: int | None
+    picture: dict[str, Any] | None = None
+    text: str | None = None
+
+
+@dataclass
+class PartView:
+    """One trained part of the model."""
+
+    name: str
+    chief: list[Curve] = field(default_factory=list)
+    curves: list[Curve] = field(default_factory=list)
+    previews: list[Preview] = field(default_factory=list)
+    records: int = 0
+    last_step: int = 0
+    seconds: float | None = None
+
+
+def read_training(run: Run, best_step: int | None = None) -> list[PartView]:
+    """Every part that has begun, in the order of the folders' first records."""
+    folder = run.stage("train")
+    parts = sorted({file.parent for file in folder.glob("*/metrics.jsonl")} | {d.parent for d in folder.glob("*/previews")})
+    views = [_part(part, best_step) for part in parts]
+    return sorted(views, key=lambda view: (folder / view.name).stat().st_mtime if len(views) > 1 else 0)
+
+
+def read_metrics(file: Path) -> list[dict[str, Any]]:
+    """The whole records of a metrics.jsonl; a line cut short by a kill ends it."""
+    records = []
+    if not file.exists():
+        return records
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records
+
+
+def curves_by_key(records: list[dict[str, Any]]) -> dict[str, list[Point]]:
+    """(step, value) for each logged number; nested records are joined by "/"."""
+    curves: dict[str, list[Point]] = defaultdict(list)
+    for record in records:
+        step = record.get("step")
+        if not isinstance(step, int | float):
+            continue
+        for key, value in _flat(record):
+            curves[key].append((float(step), value))
+    return dict(curves)
+
+
+def read_previews(folder: Path) -> list[Preview]:
+    """The previews in the order of their steps. A file that can't be read is left out."""
+    previews = []
+    for file in sorted(folder.glob("*"), key=lambda f: (_step(f.stem) or 0, f.name)):
+        try:
+            if file.suffix == ".txt":
+                previews.append(Preview(_step(file.stem), text=file.read_text("utf-8", "replace")[:_LARGEST_TEXT]))
+            elif file.suffix in (".png", ".svg", ".jpg", ".webp"):
+                previews.append(Preview(_step(file.stem), picture=picture(file)))
+        except OSError:
+            continue
+    return previews
+
+
+def _part(folder: Path, best_step: int | None) -> PartView:
+    records = read_metrics(folder / "metrics.jsonl")
+    view = PartView(folder.name, records=len(records), previews=read_previews(folder / "previews"))
+    if not records:
+        return view
+    view.last_step = int(records[-1].get("step", 0))
+    seconds = records[-1].get("seconds")
+    view.seconds = float(seconds) if isinstance(seconds, int | float) else None
+    curves = curves_by_key(records)
+    chief = _losses(curves)
+    if chief:
+        wide, narrow = (_draw("Losses", chief, width, best_step) for width in (1000, 340))
+        view.chief.append(Curve("Losses", narrow, wide, _loss_note(chief)))
+    taken = {key for key in curves if key.endswith("/loss") or key == "loss"}
+    for key in sorted(curves):
+        points = curves[key]
+        if key in taken or len({y for _, y in points}) < 2:
+            continue
+        drawn = charts.line_chart([charts.thin(_title(key), points, _tone(key), 90)], title=_title(key))
+        if drawn:
+            view.curves.append(Curve(_title(key), drawn))
+    return view
+
+
+def _losses(curves: dict[str, list[Point]]) -> list[Series]:
+    names = sorted(
+        (key for key in curves if key == "loss" or key.endswith("/loss")), key=lambda key: (key.startswith(VALIDATION), key)
+    )
+    series = []
+    for i, key in enumerate(names):
+        held_out = key.startswith(VALIDATION)
+        one = charts.thin(_title(key), curves[key], 2 if held_out else (1, 3, 4, 5)[i % 4])
+        one.dots = held_out and len(one.points) <= 40
+        series.append(one)
+    return series
+
+
+def _draw(title: str, series: list[Series], width: int, best_step: int | None) -> str:
+    return charts.line_chart(
+        series, title=title, width=width, height=320 if width > 500 else 240, mark=best_step, mark_title="kept"
+    )
+
+
+def _loss_note(series: list[Series]) -> str:
+    notes = ["The line is the mean of each stretch, the band behind it the stretch's range."] if any(s.band for s in series) else []  # fmt: skip
+    if len(series) > 1 and not any(s.name.startswith("held-out") for s in series):
+        notes.append("Two players' losses balance each other: neither falls to zero, and neither says how good the samples are.")
+    return " ".join(notes)
+
+
+def _title(key: str) -> str:
+    if key.startswith(VALIDATION):
+        key = key.replace(VALIDATION, "held-out", 1)
+    words = re.sub(r"[/.]", " ", key).replace("_", " ")
+    words = re.sub(r"^(model|train|main) (?=\S)", "", words)
+    return words.replace(" per second", "/s").removeprefix("loss ") or key
+
+
+def _tone(key: str) -> int:
+    return 2 if key.startswith(VALIDATION) else 6 if key.endswith("_per_second") or "learning_rate" in key else 1
+
+
+def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    found = []
+    for key, value in record.items():
+        if isinstance(value, dict):
+            found += _flat(value, f"{prefix}{key}/")
+        elif isinstance(value, int | float) and not isinstance(value, bool) and prefix + key not in _SCALARS_OFF:
+            if math.isfinite(value):
+                found.append((prefix + key, float(value)))
+    return found
+
+
+def _step(stem: str) -> int | None:
+    digits = re.findall(r"\d+", stem)
+    return int(digits[-1]) if digits else None

@@ -1,0 +1,23 @@
+// Progressive: without it the previews stand in a row to scroll through and commands are copied by hand.
+for (const box of document.querySelectorAll(".scrub")) {
+  const frames = [...box.querySelectorAll(".stage>*")], slider = box.querySelector("input"), says = box.querySelector("output"), play = box.querySelector("button");
+  let timer = 0;
+  const show = (i) => { frames.forEach((f, k) => f.classList.toggle("on", k === i)); says.textContent = frames[i].dataset.step; slider.value = i; slider.setAttribute("aria-valuetext", frames[i].dataset.step); };
+  const stop = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
+  slider.addEventListener("input", () => { stop(); show(+slider.value); });
+  play.addEventListener("click", () => {
+    if (timer) return stop();
+    if (+slider.value === frames.length - 1) show(0);
+    play.textContent = "Pause";
+    timer = setInterval(() => { const next = +slider.value + 1; if (next >= frames.length) return stop(); show(next); }, 700);
+  });
+  box.classList.add("live");
+  show(frames.length - 1);
+}
+for (const button of document.querySelectorAll(".copy")) {
+  if (!navigator.clipboard) { button.remove(); continue; }
+  button.addEventListener("click", async () => { await navigator.clipboard.writeText(button.previousElementSibling.textContent); button.textContent = "Copied"; setTimeout(() => { button.textContent = "Copy"; }, 1500); });
+}
+const links = new Map([...document.querySelectorAll("nav a")].map((a) => [a.hash.slice(1), a]));
+const watch = new IntersectionObserver((seen) => { for (const s of seen) if (s.isIntersecting) { links.forEach((a) => a.classList.remove("here")); links.get(s.target.id)?.classList.add("here"); } }, { rootMargin: "-20% 0px -75% 0px" });
+document.querySelectorAll("section[id]").forEach((s) => watch.observe(s));

@@ -148,10 +148,10 @@ class TextSession:
         self,
         condition: Sequence[int],
         rng: torch.Generator,
-        controls: Controls,
+        controls: Any,
         constraint: Constraint | None = None,
     ) -> TextState:
-        """`condition`: the prompt's token ids; empty begins a new text. `rng` is a CPU generator on any device."""
+        """`condition`: the prompt's token ids; empty begins a new text. `controls`: `Controls`. `rng`: a CPU generator."""
         prompt = [int(token) for token in condition] or ([self.end_token] if self.end_token is not None else [0])
         if len(prompt) >= self.context:
             prompt = prompt[-self.keep :]

@@ -116,6 +116,13 @@ class Splits:
         return name, self.stores[name]
 
 
+def controls_of(request: Any, controls: type[BaseModel]) -> Any:
+    """The part of a request (see `recipe.request_class`) that is the family's: its controls."""
+    return controls.model_validate(
+        {name: getattr(request, name) for name in controls.model_fields if hasattr(request, name)}
+    )
+
+
 TrainJudge = Callable[[Family, Batches, int], None]
 """Trains a judge (a two-sample discriminator, a dual encoder) for a number of steps by the same loop that trains models."""
 

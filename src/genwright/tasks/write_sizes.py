@@ -1,0 +1,65 @@
+"""The sizes of text models that a budget may be spent on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from genwright.networks.decoder import DecoderConfig
+from genwright.tasks.base import ModelConfig
+
+_SIZES = (
+    # layers, width, context, windows a step
+    (2, 64, 128, 16),
+    (3, 96, 128, 16),
+    (4, 128, 128, 16),
+    (4, 192, 256, 16),
+    (6, 256, 256, 16),
+    (6, 384, 256, 32),
+    (8, 384, 512, 32),
+    (8, 512, 512, 32),
+)
+
+_PARAMETERS_A_TOKEN = 20
+"""Models with more parameters than this for each token of the data only learn it by heart."""
+
+
+def candidates(settings: Any, vocabulary: int, data_tokens: int) -> list[ModelConfig]:
+    """From small to large; `layers`, `width` and `context` of the recipe are fixed in all, and duplicates fall away."""
+    found: list[ModelConfig] = []
+    for layers, width, context, batch in _SIZES:
+        tokens_a_step = context * batch
+        layers, width = settings.layers or layers, settings.width or width
+        context = settings.context or context
+        network = network_for(layers, width, context, vocabulary)
+        config = ModelConfig(
+            family="transformer",
+            network=network.model_dump(),
+            batch=max(tokens_a_step // context, 1),
+            title=f"{layers} layers, {width} wide, context {context}",
+        )
+        fits = parameters(network) <= _PARAMETERS_A_TOKEN * data_tokens
+        if not found or (fits and network.model_dump() != found[-1].network):
+            found.append(config)
+    return found
+
+
+def network_for(layers: int, width: int, context: int, vocabulary: int) -> DecoderConfig:
+    """Heads of 32 below a width of 256, of 64 from there on; a feed-forward layer 8/3 as wide, as SwiGLU has it."""
+    head_dim = 32 if width < 256 else 64
+    heads = max(width // head_dim, 1)
+    return DecoderConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        intermediate_size=-(-width * 8 // 3 // 32) * 32,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        head_dim=head_dim,
+        max_position_embeddings=context,
+    )
+
+
+def parameters(network: DecoderConfig) -> int:
+    attention = network.hidden_size * network.head_dim * 2 * (network.num_attention_heads + network.num_key_value_heads)
+    feed_forward = 3 * network.hidden_size * network.intermediate_size
+    return network.num_hidden_layers * (attention + feed_forward) + network.vocab_size * network.hidden_size

@@ -1,0 +1,98 @@
+"""What the trainer is handed and what it hands back. Torch-free where it can be; knows the Family protocol only."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from pydantic import BaseModel, Field
+
+from genwright.families.base import Batch
+
+CLOCK_COLUMNS = ("seconds", "items_per_second")
+"""The columns of metrics.jsonl that a clock wrote; every other one is the same however often a training was resumed."""
+
+
+class Batches(Protocol):
+    """An endless stream of examples that is a pure function of the position, so that resuming costs nothing."""
+
+    @property
+    def pass_examples(self) -> int:
+        """How many examples one pass over the data has."""
+        ...
+
+    def batch(self, position: int, size: int) -> Batch:
+        """The `size` examples from `position` (examples drawn so far) on, as tensors on the CPU."""
+        ...
+
+
+Validate = Callable[[], "dict[str, float] | None"]
+"""Measures the held-out loss with the weights as they stand: {"loss": mean, other parts}; None where it means nothing."""
+
+Preview = Callable[[Path], Any]
+"""Shows what the model makes now; is handed a path without its ending."""
+
+Listener = Callable[[dict[str, Any]], None]
+"""Is handed every record of metrics.jsonl as it is written: experiment trackers."""
+
+
+class Settings(BaseModel):
+    """Everything about a training that is decided before its first step, so that each step is a function of its number."""
+
+    part: str = "model"
+    seed: int = 0
+    steps: int = Field(gt=0)
+    batch: int = Field(gt=0, description="Examples of one optimizer step.")
+    accumulate: int = Field(1, gt=0, description="Micro-batches that one optimizer step is made of.")
+    precision: Literal["fp32", "bf16"] = "fp32"
+    compile: bool = False
+    learning_rate: float | None = None
+    matrix_learning_rate: float | None = None
+    log_every: int = Field(1, gt=0)
+    checkpoint_every: int = Field(1000, gt=0)
+    keep_checkpoints: int = Field(2, ge=1)
+    validate_times: int = Field(0, ge=0)
+    previews: int = Field(0, ge=0)
+    patience: int = Field(0, ge=0)
+
+    def validate_steps(self) -> frozenset[int]:
+        return even_steps(self.steps, self.validate_times)
+
+    def preview_steps(self) -> frozenset[int]:
+        return even_steps(self.steps, self.previews)
+
+    def micro_batches(self) -> list[int]:
+        """Sizes of the micro-batches: they differ by one at most and add up to `batch`."""
+        parts = min(self.accumulate, self.batch)
+        return [self.batch // parts + (index < self.batch % parts) for index in range(parts)]
+
+
+class Outcome(BaseModel):
+    """What came of a training."""
+
+    steps: int
+    planned_steps: int
+    examples: int
+    """Examples that optimizer steps were made of."""
+    weight: float
+    """What the first phase's losses were weighted by, in all: tokens or examples."""
+    seconds: float
+    """Clock time, over all sittings."""
+    stopped_early: bool
+    best_step: int | None
+    best_loss: float | None
+    """The lowest held-out loss; None where the family has none."""
+
+
+def even_steps(steps: int, times: int) -> frozenset[int]:
+    """`times` step numbers at even intervals, the last one `steps`."""
+    return frozenset(max(1, round(steps * index / times)) for index in range(1, times + 1))
+
+
+def derive_seed(*path: Any) -> int:
+    """A 63-bit seed that is a pure function of its arguments."""
+    digest = hashlib.blake2b(json.dumps(path).encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") >> 1

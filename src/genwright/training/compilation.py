@@ -1,0 +1,51 @@
+"""torch.compile, where it can be had: each trained module is compiled in place, so that no name in a checkpoint changes."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import torch
+from torch import nn
+
+from genwright.console import say
+
+
+def possible(device: torch.device) -> bool:
+    """Whether this machine can compile for the device: a CPU needs a C++ compiler, MPS is not worth trying."""
+    if device.type == "cpu":
+        return _has_cpp_compiler()
+    return device.type == "cuda"
+
+
+def apply(modules: nn.ModuleDict, device: torch.device) -> bool:
+    """Compile the modules that a phase may train; says so once, and does nothing, where it is not possible."""
+    if not possible(device):
+        _say_eager(device.type)
+        return False
+    for module in modules.values():
+        if any(parameter.requires_grad for parameter in module.parameters()):
+            module.compile()
+    return True
+
+
+def remove(modules: nn.ModuleDict) -> None:
+    """Undo `apply`: the modules run eagerly again."""
+    for module in modules.values():
+        module._compiled_call_impl = None  # what nn.Module.compile sets; torch has no call to take it back
+
+
+@lru_cache
+def _has_cpp_compiler() -> bool:
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        return bool(get_cpp_compiler())
+    except (InvalidCxxCompiler, RuntimeError, OSError):
+        return False
+
+
+@lru_cache
+def _say_eager(kind: str) -> None:
+    what = "no C++ compiler was found" if kind == "cpu" else f"{kind} is not compiled for"
+    say(f"train: {what}, so the model runs without torch.compile; only the speed changes.")

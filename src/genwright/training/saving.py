@@ -1,0 +1,91 @@
+"""What of a training stands on the disk: its whole state in checkpoints, its best weights beside them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from genwright.errors import RequestError
+from genwright.training import checkpoint
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from genwright.training.trainer import Trainer
+
+
+def save(trainer: Trainer) -> None:
+    """Write a checkpoint of the step, and remove those that are no longer to be kept."""
+    assert trainer.folder and trainer.journal
+    trainer.journal.sync()
+    folder = trainer.folder / "checkpoints"
+    weights = checkpoint.weights_of(trainer.networks)
+    about = {"step": trainer.step, "best": trainer.best["step"]}
+    checkpoint.write(folder / checkpoint.name_of(trainer.step), weights, capture(trainer), about)
+    checkpoint.sweep(folder, trainer.settings.keep_checkpoints)
+    kept = {checkpoint.about(place)["best"] for place in checkpoint.all_in(folder)}
+    checkpoint.keep_only(trainer.folder / "best", {step for step in kept if step is not None})
+
+
+def keep_best(trainer: Trainer) -> None:
+    """Write the weights as they stand (the averages, while they are swapped in) as the best so far."""
+    if trainer.folder:
+        place = trainer.folder / "best" / checkpoint.name_of(trainer.step)
+        state = {"extra": trainer.family.extra_state()}
+        checkpoint.write(place, checkpoint.weights_of(trainer.networks), state, dict(trainer.best))
+
+
+def capture(trainer: Trainer) -> dict[str, Any]:
+    """All that the next step depends on, apart from the weights; `seconds` alone comes from a clock."""
+    return {
+        "step": trainer.step,
+        "steps": trainer.settings.steps,
+        "recipe": trainer.recipe_hash,
+        "position": {"train": trainer.stream.position},
+        "weight": trainer.weight,
+        "best": trainer.best,
+        "first_losses": trainer.first_losses,
+        "stopped_early": trainer.stopped_early,
+        "window": trainer.window.sums,
+        "optimizers": {name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()},
+        "averages": {name: average.state_dict() for name, average in trainer.averages.items()},
+        "extra": trainer.family.extra_state(),
+        "random": checkpoint.random_states(trainer.device),
+        "frozen": trainer.frozen,
+        "seconds": trainer.seconds,
+    }
+
+
+def resume(trainer: Trainer) -> None:
+    """Go on from the newest whole checkpoint, or from the start. Raises RequestError if it does not fit."""
+    if trainer.folder is None or trainer.journal is None:
+        return
+    found = checkpoint.newest(trainer.folder / "checkpoints")
+    if found is not None:
+        restore(trainer, *found)
+    trainer.journal.rewind(trainer.step)
+    for name in ("checkpoints", "best", "previews"):
+        checkpoint.drop_after(trainer.folder / name, trainer.step)
+
+
+def restore(trainer: Trainer, place: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+    if state["recipe"] != trainer.recipe_hash or state["frozen"] != trainer.frozen:
+        raise RequestError(f"{place}: made with other settings or other frozen weights; run with --fresh.")
+    try:
+        checkpoint.load_weights(trainer.networks, weights)
+        for name, optimizer in trainer.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        for name, average in trainer.averages.items():
+            average.load_state_dict(state["averages"][name])
+    except (KeyError, ValueError, RuntimeError) as error:
+        raise RequestError(f"{place}: does not fit this model ({error}); run with --fresh.") from error
+    trainer.family.load_extra_state(state["extra"])
+    checkpoint.restore_random_states(state["random"], trainer.device)
+    trainer.step, trainer.stream.position = state["step"], state["position"]["train"]
+    trainer.weight.copy_(state["weight"])
+    trainer.window.sums = {name: value.to(trainer.device) for name, value in state["window"].items()}
+    trainer.best, trainer.first_losses, trainer.seconds = state["best"], state["first_losses"], state["seconds"]
+    trainer.stopped_early = state["stopped_early"]
+    if state["steps"] != trainer.settings.steps:  # a new budget is a new chance
+        trainer.stopped_early, trainer.best = False, {**trainer.best, "stale": 0}

@@ -1,0 +1,56 @@
+"""Micro-batches on the device: fetched while the device computes, where it is another than the CPU."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import torch
+from torch import Tensor
+
+from genwright.families.base import Batch
+from genwright.training.base import Batches
+
+
+class Stream:
+    """Takes examples in order from a position. A batch is a pure function of it, so fetching ahead changes nothing."""
+
+    def __init__(self, batches: Batches, device: torch.device, position: int = 0):
+        self.batches, self.device, self.position = batches, device, position
+        # On a CPU a fetching thread would only take the cores from the computation.
+        self._ahead = ThreadPoolExecutor(1) if device.type != "cpu" else None
+        self._fetched: tuple[int, int, Future[Batch]] | None = None
+
+    def take(self, size: int) -> Batch:
+        if self._ahead is None:
+            batch = self.batches.batch(self.position, size)
+        else:
+            if self._fetched is None or self._fetched[:2] != (self.position, size):
+                self._fetch(self.position, size)
+            assert self._fetched is not None
+            batch = self._fetched[2].result()
+            self._fetch(self.position + size, size)
+        self.position += size
+        return to_device(batch, self.device)
+
+    def close(self) -> None:
+        if self._ahead is not None:
+            self._ahead.shutdown(cancel_futures=True)
+
+    def _fetch(self, position: int, size: int) -> None:
+        assert self._ahead is not None
+        self._fetched = (position, size, self._ahead.submit(self._pinned, position, size))
+
+    def _pinned(self, position: int, size: int) -> Batch:
+        batch = self.batches.batch(position, size)
+        if self.device.type != "cuda":
+            return batch
+        return {name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()}
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    if device.type == "cpu":
+        return batch
+    return {
+        name: value.to(device, non_blocking=True) if isinstance(value, Tensor) else value
+        for name, value in batch.items()
+    }

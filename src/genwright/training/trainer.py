@@ -1,0 +1,290 @@
+"""The one training loop: any family, one part, by phases.
+
+For each phase, for each micro-batch that the phase draws: loss * weight, backward; then the phase's optimizers step, divided
+by the total weight. Everything a step does follows from its number, so a training that was killed goes on bit for bit from
+its newest checkpoint. The trainer never asks which family it has.
+
+<folder>/
+  metrics.jsonl              a JSON object for each logged step
+  checkpoints/step-00000120/ what a resumed training needs
+  best/step-00000100/        the weights (averaged, where there is an average) with the lowest held-out loss, or the last
+  previews/step-00000050.*
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import math
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from filelock import FileLock, Timeout
+from torch import Tensor, nn
+
+from genwright.console import Line, progress
+from genwright.errors import RequestError, WorkError
+from genwright.families.base import Family, OptimizerSpec, Phase
+from genwright.training import checkpoint, compilation, precision, saving
+from genwright.training.base import Batches, Listener, Outcome, Preview, Settings, Validate, derive_seed
+from genwright.training.interrupts import Interrupts
+from genwright.training.journal import Journal, Window
+from genwright.training.optimizers import Ema, PhaseOptimizer, Trained, trained_parameters
+from genwright.training.schedule import rate_scale
+from genwright.training.stream import Stream
+
+_DIVERGED = 1000.0
+"""How many times its first mean (or 1, if that is more) a loss may grow before the training is stopped."""
+_NEVER = 2**62
+_SHOW_EVERY_S = 0.2
+
+
+class Trainer:
+    """One part's training. Without a `folder` it leaves no trace: no checkpoints, no metrics (judges, rehearsals)."""
+
+    def __init__(
+        self,
+        family: Family,
+        batches: Batches,
+        settings: Settings,
+        device: torch.device,
+        folder: Path | None = None,
+        *,
+        validate: Validate | None = None,
+        preview: Preview | None = None,
+        listeners: Sequence[Listener] = (),
+        recipe_hash: str = "",
+        title: str | None = None,
+        how_to_go_on: str = "run the same command again",
+    ):
+        self.family, self.settings, self.device, self.folder = family, settings, device, folder
+        self.validate, self.preview, self.listeners = validate, preview, listeners
+        self.recipe_hash, self.how_to_go_on = recipe_hash, how_to_go_on
+        self.title = title or f"train {settings.part}"
+        family.modules.to(device).train()
+        self.networks, self.frozen = _trained_and_frozen(family)
+        self._make_optimizers()
+        self.stream = Stream(batches, device)
+        self.rng = torch.Generator(device)
+        self.window = Window()
+        self.journal = Journal(folder / "metrics.jsonl") if folder else None
+        self.step, self.seconds, self.stopped_early = 0, 0.0, False
+        self.weight = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
+        self.broken_at = torch.full((), _NEVER, dtype=torch.int64, device=device)
+        self.best: dict[str, Any] = {"step": None, "loss": None, "stale": 0}
+        self.first_losses: dict[str, float] = {}
+        torch.manual_seed(derive_seed(settings.seed, settings.part, "global"))
+        if settings.compile:
+            compilation.apply(family.modules, device)
+
+    def _make_optimizers(self) -> None:
+        modules = self.family.modules
+        self.trains: dict[str, list[Trained]] = {}
+        self.optimizers: dict[str, PhaseOptimizer] = {}
+        self.averages: dict[str, Ema] = {}
+        for phase in self.family.phases:
+            spec, networks = _overridden(phase.optimizer, self.settings), {name: modules[name] for name in phase.trains}
+            self.trains[phase.name] = trained_parameters(networks)
+            self.optimizers[phase.name] = PhaseOptimizer(spec, self.trains[phase.name])
+            if spec.ema_halflife is not None:
+                self.averages[phase.name] = Ema(networks, spec.ema_halflife)
+
+    def run(self) -> Outcome:
+        """Train to the last step, from the newest checkpoint where there is one. Raises WorkError when it must stop before."""
+        with self._alone(), Interrupts() as interrupts, contextlib.closing(self.stream):
+            saving.resume(self)
+            self._began = time.monotonic() - self.seconds
+            with progress(self.title, self.settings.steps) as line:
+                self._loop(interrupts, line)
+            if self.folder and self.best["step"] is None:
+                self.best = {"step": self.step, "loss": None, "stale": 0}
+                with self.shown():
+                    saving.keep_best(self)
+                saving.save(self)
+        return self.outcome()
+
+    def outcome(self) -> Outcome:
+        return Outcome(
+            steps=self.step,
+            planned_steps=self.settings.steps,
+            examples=self.step * self.settings.batch,
+            weight=float(self.weight),
+            seconds=self.seconds,
+            stopped_early=self.stopped_early,
+            best_step=self.best["step"],
+            best_loss=self.best["loss"],
+        )
+
+    def _loop(self, interrupts: Interrupts, line: Line) -> None:
+        settings, first, begun, shown = self.settings, self.step, time.monotonic(), 0.0
+        looks = settings.validate_steps() | settings.preview_steps() | {settings.steps}
+        self._mark = (self.step, begun)
+        while self.step < settings.steps and not self.stopped_early:
+            self.take_step()
+            if self.step in looks or self.step % settings.log_every == 0:
+                self._log()
+            due = self.step % settings.checkpoint_every == 0 or self.step == settings.steps or self.stopped_early
+            if self.folder and (due or interrupts.wanted):
+                self._check()
+                saving.save(self)
+            now = time.monotonic()
+            self.seconds = now - self._began
+            if interrupts.wanted:
+                raise WorkError(self._interrupted(interrupts.wanted))
+            if now - shown > _SHOW_EVERY_S:
+                shown = now
+                left = (now - begun) / (self.step - first) * (settings.steps - self.step)
+                line.update(self.step, self._live(now), left)
+
+    def take_step(self) -> None:
+        """One step of every phase that is due."""
+        for phase in self.family.phases:
+            if self.step % phase.every == 0:
+                self._take_phase(phase)
+        self.step += 1
+
+    def _take_phase(self, phase: Phase) -> None:
+        optimizer, sizes = self.optimizers[phase.name], self.settings.micro_batches()
+        for trained in self.trains[phase.name]:
+            trained.parameter.requires_grad_(True)
+        total = torch.zeros((), device=self.device)
+        for index, size in enumerate(sizes):
+            batch = self.stream.take(size)
+            self.rng.manual_seed(derive_seed(self.settings.seed, self.settings.part, self.step, phase.name, index))
+            with precision.autocast(self.settings.precision, self.device):
+                out = self.family.loss(phase.name, batch, self.rng)
+            (out.value * out.weight).backward()
+            weight = torch.as_tensor(out.weight, dtype=torch.float32, device=self.device).detach()
+            total += weight
+            self.window.add(phase.name, {"loss": out.value, **out.parts}, weight)
+            self._watch(out.value.detach())
+        norm = optimizer.step(rate_scale(self.step, self.settings.steps, optimizer.spec), total)
+        optimizer.zero_grad()
+        for trained in self.trains[phase.name]:
+            trained.parameter.requires_grad_(False)
+        self.window.add(phase.name, {"grad_norm": norm}, total, count=False)
+        self._watch(norm)
+        if phase.name in self.averages:
+            self.averages[phase.name].update(self.step)
+        if phase is self.family.phases[0]:
+            self.weight += total
+
+    def _watch(self, value: Tensor) -> None:
+        """Note the first step at which a value was not finite, without waiting for the device."""
+        torch.minimum(self.broken_at, torch.where(value.isfinite(), _NEVER, self.step), out=self.broken_at)
+
+    def _check(self) -> None:
+        """Raises WorkError when a loss was not finite: nothing after that is worth keeping."""
+        broken_at = int(self.broken_at)
+        if broken_at < _NEVER:
+            raise WorkError(self._advice(broken_at, "a loss or gradient is not a finite number"))
+
+    def _log(self) -> None:
+        """Write a record; measure the held-out loss and make a preview where they are due."""
+        self._check()
+        now = time.monotonic()
+        rate = (self.step - self._mark[0]) * self.settings.batch / max(now - self._mark[1], 1e-9)
+        record: dict[str, Any] = {
+            "step": self.step,
+            "examples": self.step * self.settings.batch,
+            "weight": float(self.weight),
+            **self.window.take(),
+        }
+        self._diverged(record)
+        if self.step in self.settings.validate_steps() and self.validate:
+            with self.shown():
+                held_out = self.validate()
+                if held_out is not None:
+                    record |= {f"held_out/{name}": value for name, value in held_out.items()}
+                    self._compare(held_out["loss"])
+        if self.step in self.settings.preview_steps() and self.preview and self.folder:
+            (self.folder / "previews").mkdir(exist_ok=True)
+            with self.shown():
+                self.preview(self.folder / "previews" / checkpoint.name_of(self.step))
+        record |= {"seconds": round(now - self._began, 3), "items_per_second": round(rate, 3)}
+        if self.journal:
+            self.journal.write(record)
+        for listener in self.listeners:
+            listener(record)
+        self._mark = (self.step, time.monotonic())
+
+    def _compare(self, loss: float) -> None:
+        """Keep the weights when their held-out loss is the lowest so far; stop when it has not been for too long."""
+        if not math.isfinite(loss):
+            raise WorkError(self._advice(self.step, "the held-out loss is not a finite number"))
+        if self.best["loss"] is None or loss < self.best["loss"]:
+            self.best = {"step": self.step, "loss": loss, "stale": 0}
+            saving.keep_best(self)
+            return
+        self.best = {**self.best, "stale": self.best["stale"] + 1}
+        self.stopped_early = 0 < self.settings.patience <= self.best["stale"] and self.step < self.settings.steps
+
+    def _diverged(self, record: dict[str, Any]) -> None:
+        for phase in self.family.phases:
+            loss = record.get(f"{phase.name}/loss")
+            if loss is None:
+                continue
+            first = self.first_losses.setdefault(phase.name, abs(loss))
+            if abs(loss) > _DIVERGED * max(first, 1.0):
+                raise WorkError(self._advice(self.step, f"the loss of `{phase.name}` grew to {loss:.3g}"))
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """The averages stand in the modules, in evaluation mode; random draws inside change nothing outside."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(torch.random.fork_rng(devices=devices))
+            stack.enter_context(torch.no_grad())
+            for average in self.averages.values():
+                stack.enter_context(average.swapped_in())
+            self.family.modules.eval()
+            try:
+                yield
+            finally:
+                self.family.modules.train()
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        if self.folder is None:
+            yield
+            return
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            with FileLock(self.folder / "lock", timeout=0):
+                yield
+        except Timeout as error:
+            raise RequestError(
+                f"{self.folder}: another training is writing here; wait for it or choose another --run-dir."
+            ) from error
+
+    def _live(self, now: float) -> str:
+        rate = (self.step - self._mark[0]) * self.settings.batch / max(now - self._mark[1], 1e-9)
+        losses = [f"{name} {value:.4g}" for name, value in self.window.means().items() if "grad_norm" not in name]
+        return "  ".join([f"step {self.step:,}", *losses, f"{rate:,.3g} examples/s"])
+
+    def _interrupted(self, signal_name: str) -> str:
+        saved = f"saved in {self.folder}; to go on, {self.how_to_go_on}" if self.folder else "nothing was to be saved"
+        return f"{self.title}: stopped by {signal_name} at step {self.step} of {self.settings.steps}, {saved}."
+
+    def _advice(self, step: int, what: str) -> str:
+        good = next(iter(checkpoint.all_in(self.folder / "checkpoints")), None) if self.folder else None
+        rate = self.settings.learning_rate or max(o.spec.learning_rate for o in self.optimizers.values())
+        return (
+            f"{self.title}: at step {step} {what}; the last good checkpoint is {good or 'none yet'}. "
+            f"Try half the learning rate (`--set train.learning_rate={rate / 2:.2g} --fresh`)."
+        )
+
+
+def _trained_and_frozen(family: Family) -> tuple[nn.ModuleDict, dict[str, str]]:
+    """The modules that some phase trains, and the hashes of those that none does."""
+    trained = {name for phase in family.phases for name in phase.trains}
+    networks = nn.ModuleDict({name: module for name, module in family.modules.items() if name in trained})
+    return networks, {name: checkpoint.hash_of(m) for name, m in family.modules.items() if name not in trained}
+
+
+def _overridden(spec: OptimizerSpec, settings: Settings) -> OptimizerSpec:
+    rates = {"learning_rate": settings.learning_rate, "matrix_learning_rate": settings.matrix_learning_rate}
+    return dataclasses.replace(spec, **{name: rate for name, rate in rates.items() if rate is not None})

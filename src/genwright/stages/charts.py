@@ -72,9 +72,10 @@ def number(value: float) -> str:
         return f"{value:,.1f}"
     if size >= 1:
         return f"{value:.3g}" if size >= 10 else f"{value:.3f}".rstrip("0").rstrip(".")
-    if size >= 0.001:
-        return f"{value:.3g}"
-    return f"{value:.1e}"
+    if size >= 0.0001:
+        return f"{value:.3g}" if size >= 0.001 else f"{value:.2g}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
 def ticks(low: float, high: float, count: int = 4) -> list[float]:
@@ -105,15 +106,18 @@ def thin(name: str, points: Sequence[Point], tone: int, buckets: int = 140) -> S
 
 
 def line_chart(
-    series: Sequence[Series], *, title: str, x_title: str = "step", width: int = 340, height: int = 220, mark: float | None = None, mark_title: str = ""
+    series: Sequence[Series], *, title: str, x_title: str = "step", width: int = 300, height: int = 210, mark: float | None = None, mark_title: str = ""
 ) -> str:  # fmt: skip
-    """Lines over a common x. The range of y covers the middle 98 % of what is drawn, so that one spike does not flatten the rest."""
+    """Lines over a common x. The range of y leaves out the farthest points, so that one spike does not flatten the rest.
+
+    The attribute `data-x` (first and last x, their places, top and bottom) lets the page put a cursor on the chart.
+    """
     drawn = [s for s in series if s.points]
     if not drawn:
         return ""
     left, right, top, bottom = 46, 10, 26 if len(drawn) > 1 else 10, 34
     xs = [x for s in drawn for x, _ in s.points]
-    y_low, y_high = _range([y for s in drawn for _, y in s.points])
+    y_low, y_high = _range([y for s in drawn for _, y in s.points], [y for s in drawn for _, *edges in s.band for y in edges])
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
 
     def px(x: float) -> float:
@@ -124,7 +128,7 @@ def line_chart(
         return height - bottom - share * (height - top - bottom)
 
     parts = [_y_axis(y_low, y_high, py, left, width - right)]
-    parts += [_text(px(t), height - bottom + 16, number(t), anchor="middle") for t in ticks(x_low, x_high, width // 110)]
+    parts += [_text(px(t), height - bottom + 16, number(t), anchor="middle") for t in ticks(x_low, x_high, width // 58)]
     parts.append(_text(width - right, height - 4, x_title, anchor="end"))
     if mark is not None and x_low <= mark <= x_high:
         parts.append(_mark(px(mark), top, height - bottom, mark_title, width - right))
@@ -140,10 +144,11 @@ def line_chart(
     if len(drawn) > 1:
         parts.append(_legend([(s.name, s.tone) for s in drawn], left, width))
     spoken = "; ".join(f"{s.name}: from {number(s.points[0][1])} to {number(s.points[-1][1])}" for s in drawn)
-    return _svg(parts, width, height, f"{title}. {spoken}.")
+    scale = f' data-x="{x_low:g} {x_high:g} {left} {width - right} {top} {height - bottom}"'
+    return _svg(parts, width, height, f"{title}. {spoken}.", scale)
 
 
-def histogram(bins: Sequence[tuple[str, int]], *, title: str, width: int = 340, height: int = 170, tone: int = 2) -> str:
+def histogram(bins: Sequence[tuple[str, int]], *, title: str, width: int = 300, height: int = 170, tone: int = 2) -> str:
     """Bars of counts; a label stands under as many bars as have room for it."""
     if not bins:
         return ""
@@ -183,15 +188,15 @@ def stacked_bar(parts: Sequence[tuple[str, int, int]], *, title: str, width: int
         shapes.append(f'<rect x="{x:.2f}" y="0" width="{max(size - 2, 1.2):.2f}" height="{height}" rx="3" fill="var(--tone-{tone})"><title>{label}</title></rect>')  # fmt: skip
         x += size
     spoken = ", ".join(f"{name} {count}" for name, count, _ in parts)
-    return _svg(shapes, width, height, f"{title}: {spoken}.", stretch=True)
+    return _svg(shapes, width, height, f"{title}: {spoken}.", ' preserveAspectRatio="none"')
 
 
-def dot_rows(rows: Sequence[DotRow], *, title: str, width: int = 340, row_height: int = 38) -> str:
+def dot_rows(rows: Sequence[DotRow], *, title: str, width: int = 300, row_height: int = 38) -> str:
     """Rows of dots with intervals on one axis: the name above each track, the figure at its right end."""
     finite = [r for r in rows if math.isfinite(r.value)]
     if not finite:
         return ""
-    left, right, top, bottom = 2, 92, 2, 22
+    left, right, top, bottom = 2, 66, 2, 22
     values = [v for r in finite for v in (r.value, r.low, r.high) if v is not None and math.isfinite(v)]
     low, high = min(values), max(values)
     if low > 0 and low < 0.6 * high:
@@ -237,10 +242,18 @@ def standalone(svg: str) -> str:
     return f"{head}>{style}{rest}\n"
 
 
-def _range(values: Sequence[float]) -> tuple[float, float]:
-    ordered = sorted(values)
-    cut = len(ordered) // 100
-    low, high = ordered[cut], ordered[-1 - cut]
+def _range(values: Sequence[float], edges: Sequence[float]) -> tuple[float, float]:
+    """What y must cover: the middle 98 % of the line and nine tenths of the band behind it."""
+
+    def middle(numbers: Sequence[float], share: float) -> tuple[float, float]:
+        ordered = sorted(numbers)
+        cut = int(len(ordered) * share)
+        return ordered[cut], ordered[-1 - cut]
+
+    low, high = middle(values, 0.01)
+    if edges:
+        band_low, band_high = middle(edges, 0.05)
+        low, high = min(low, band_low), max(high, band_high)
     pad = (high - low) * 0.06 or abs(high) * 0.1 or 1.0
     return (0.0 if low >= 0 > low - pad else low - pad), high + pad
 
@@ -291,10 +304,9 @@ def _path(points: Sequence[Point]) -> str:
     return " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
 
 
-def _svg(parts: Sequence[str], width: float, height: float, spoken: str, stretch: bool = False) -> str:
-    aspect = ' preserveAspectRatio="none"' if stretch else ""
+def _svg(parts: Sequence[str], width: float, height: float, spoken: str, more: str = "") -> str:
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(spoken)}"{aspect}>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(spoken)}"{more}>'
         + "".join(parts)
         + "</svg>"
     )

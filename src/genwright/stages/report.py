@@ -19,6 +19,7 @@ from genwright.stages.report_data import DataView, public_recipe, read_data
 from genwright.stages.report_training import PartView, read_training
 
 SPLIT_TONES = {"train": 1, "validation": 3, "test": 2, "judge": 4}
+STAGE_TONES = {"collect": 6, "prepare": 3, "train": 1, "evaluate": 2, "export": 4}
 _LARGEST_TEXT = 6000
 
 
@@ -70,6 +71,8 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
         "records": records,
         "data": data,
         "data_charts": _data_charts(data),
+        "stage_tones": STAGE_TONES,
+        "stage_bar": _stage_bar(records),
         "split_tones": SPLIT_TONES,
         "reason_tones": _reason_tones(data),
         "parts": parts,
@@ -151,8 +154,14 @@ def _data_charts(data: DataView | None) -> dict[str, str]:
     return {
         "account": charts.stacked_bar(account, title="What became of the items"),
         "splits": charts.stacked_bar([(n, c, SPLIT_TONES[n]) for n, c in data.splits.items()], title="Splits"),
+        "sizes_wide": charts.histogram(data.sizes, title=f"Sizes, {data.sizes_title}", width=480, height=190),
         "sizes": charts.histogram(data.sizes, title=f"Sizes, {data.sizes_title}"),
     }
+
+
+def _stage_bar(records: dict[str, StageRecord | None]) -> str:
+    seconds = [(name, round(record.seconds * 10), STAGE_TONES[name]) for name, record in records.items() if record]
+    return charts.stacked_bar(seconds, title="Tenths of seconds by stage")
 
 
 def _facts(

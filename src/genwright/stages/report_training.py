@@ -108,7 +108,7 @@ def _part(folder: Path, best_step: int | None) -> PartView:
     curves = curves_by_key(records)
     chief = _losses(curves)
     if chief:
-        wide, narrow = (_draw("Losses", chief, width, best_step) for width in (1000, 340))
+        wide, narrow = (_draw("Losses", chief, width, best_step) for width in (480, 300))
         view.chief.append(Curve("Losses", narrow, wide, _loss_note(chief)))
     taken = {key for key in curves if key.endswith("/loss") or key == "loss"}
     for key in sorted(curves):
@@ -136,7 +136,7 @@ def _losses(curves: dict[str, list[Point]]) -> list[Series]:
 
 def _draw(title: str, series: list[Series], width: int, best_step: int | None) -> str:
     return charts.line_chart(
-        series, title=title, width=width, height=320 if width > 500 else 240, mark=best_step, mark_title="kept"
+        series, title=title, width=width, height=330 if width > 400 else 230, mark=best_step, mark_title="kept"
     )
 
 

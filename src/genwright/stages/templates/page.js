@@ -1,8 +1,17 @@
 // Progressive: without it the previews stand in a row to scroll through and commands are copied by hand.
 for (const box of document.querySelectorAll(".scrub")) {
   const frames = [...box.querySelectorAll(".stage>*")], slider = box.querySelector("input"), says = box.querySelector("output"), play = box.querySelector("button");
+  const charts = [...(box.parentElement.querySelectorAll("svg[data-x]"))];
   let timer = 0;
-  const show = (i) => { frames.forEach((f, k) => f.classList.toggle("on", k === i)); says.textContent = frames[i].dataset.step; slider.value = i; slider.setAttribute("aria-valuetext", frames[i].dataset.step); };
+  const point = (step) => {
+    for (const svg of charts) {
+      const [low, high, left, right, top, bottom] = svg.dataset.x.split(" ").map(Number), x = left + (step - low) / (high - low) * (right - left);
+      let line = svg.querySelector(".cursor");
+      if (!line) { line = document.createElementNS(svg.namespaceURI, "line"); line.classList.add("cursor"); svg.append(line); }
+      for (const [key, value] of Object.entries({ x1: x, x2: x, y1: top, y2: bottom })) line.setAttribute(key, value);
+    }
+  };
+  const show = (i) => { if (frames[i].dataset.x) point(+frames[i].dataset.x); frames.forEach((f, k) => f.classList.toggle("on", k === i)); says.textContent = frames[i].dataset.step; slider.value = i; slider.setAttribute("aria-valuetext", frames[i].dataset.step); };
   const stop = () => { clearInterval(timer); timer = 0; play.textContent = "Play"; };
   slider.addEventListener("input", () => { stop(); show(+slider.value); });
   play.addEventListener("click", () => {

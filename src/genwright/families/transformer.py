@@ -61,11 +61,14 @@ class Transformer:
 
     def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
         """`batch`: "tokens" int64[B, T+1], and optionally "mask" float[B, T], the weight of each predicted token."""
-        token_BT = batch["tokens"][:, :-1]
-        target_BT = batch["tokens"][:, 1:]
+        return weighted_mean(self.nats(batch["tokens"]), batch.get("mask"))
+
+    def nats(self, tokens: Tensor) -> Tensor:
+        """Negative log-likelihood of each token given those before it: int64[B, T+1] to float32[B, T]."""
+        token_BT, target_BT = tokens[:, :-1], tokens[:, 1:]
         logits_BTV = self.modules["model"](token_BT)
         nats_BT = F.cross_entropy(logits_BTV.flatten(0, 1).float(), target_BT.flatten(), reduction="none")
-        return weighted_mean(nats_BT.view_as(target_BT), batch.get("mask"))
+        return nats_BT.view_as(target_BT)
 
     def validate(self, batch: Batch, rng: torch.Generator) -> Loss:
         return self.loss("model", batch, rng)

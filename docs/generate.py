@@ -1,4 +1,4 @@
-"""Writes the reference pages that are made from the code: docs/recipe.md and docs/cli.md. A test fails when they are stale."""
+"""Writes the pages that are made from the code: recipe.md, cli.md, adding.md. A test fails when one is stale."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import types
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin
 
+import jinja2
 import typer.main
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
@@ -115,9 +116,20 @@ def _default(field: FieldInfo) -> str:
     return "" if default is None or default in ([], {}) else f"`{default}`"
 
 
+def adding_page() -> str:
+    """How to extend the house, with the examples that the tests run."""
+    examples = DOCS.parent / "tests" / "outside"
+    template = (DOCS / "templates" / "adding.md.j2").read_text(encoding="utf-8")
+    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True)
+    return environment.from_string(template).render(file=lambda name: (examples / name).read_text(encoding="utf-8"))
+
+
+PAGES = {"recipe.md": recipe_page, "cli.md": cli_page, "adding.md": adding_page}
+
+
 def main() -> None:
-    (DOCS / "recipe.md").write_text(recipe_page(), encoding="utf-8")
-    (DOCS / "cli.md").write_text(cli_page(), encoding="utf-8")
+    for name, page in PAGES.items():
+        (DOCS / name).write_text(page(), encoding="utf-8")
 
 
 if __name__ == "__main__":

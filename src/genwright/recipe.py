@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from genwright.errors import RequestError
-from genwright.registry import FAMILIES, SOURCES, TASKS
+from genwright.registry import FAMILIES, SOURCES, TASKS, families_of
 
 
 class Section(BaseModel):
@@ -154,11 +154,11 @@ def recipe_class(task: str, family: str) -> type[Recipe]:
     """The schema of recipes for a task done by a family."""
     task_options = TASKS[task].load_options()
     family_options = FAMILIES[family].load_options()
-    names: Any = Literal.__getitem__(tuple(task_options.FAMILIES))
+    names: Any = Literal.__getitem__(families_of(task))
     model = create_model(
         "ModelSettings",
         __base__=(task_options.Model, family_options.Settings),
-        family=(names, Field(family, description=f"Way of learning: {', '.join(task_options.FAMILIES)}.")),
+        family=(names, Field(family, description=f"Way of learning: {', '.join(families_of(task))}.")),
     )
     prepare = task_options.Prepare
     return create_model(
@@ -202,7 +202,7 @@ def parse(text: str, name: str = "recipe", overrides: list[str] | None = None, f
         raise RequestError(f"{name}: the key `task` is missing; add `task: ` and one of {', '.join(TASKS)}.")
     if task not in TASKS:
         raise RequestError(f"{name}{_line(node, ('task',))}: there is no task {task!r};{_nearest(task, list(TASKS))}")
-    families = TASKS[task].load_options().FAMILIES
+    families = families_of(task)
     model = content.get("model")
     family = model.get("family", families[0]) if isinstance(model, dict) else families[0]
     if family not in families:

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from genwright import recipe
 from genwright.cli import app
 from genwright.registry import FAMILIES, SOURCES, TASKS
+from genwright.sources.base import Join, SourceSpec
 
 DOCS = Path(__file__).parent
 
@@ -37,14 +38,12 @@ def recipe_page() -> str:
         "",
     ]
     lines += _section("data", recipe.DataSettings)
-    lines += [
-        "## data.sources",
-        "",
-        "Each entry has one of these keys, and any of the others that its table lists.",
-        "",
-    ]
+    lines += ["## data.sources", "", "Each entry has one of the keys below, and may have these:", ""]
+    lines += _table("### every source", SourceSpec) + _table("### join", Join)
     for kind in SOURCES:
-        lines += _table(f"### {kind}", SOURCES[kind].load().Spec)
+        spec = SOURCES[kind].load().Spec
+        own = [name for name in spec.model_fields if name not in SourceSpec.model_fields]
+        lines += _table(f"### {kind}", spec, sorted(own, key=lambda name: name != kind))
     lines += _section("train", recipe.TrainSettings) + _section("evaluate", recipe.EvaluateSettings)
     for task in TASKS:
         options = TASKS[task].load_options()
@@ -87,9 +86,10 @@ def _section(name: str, schema: type[BaseModel]) -> list[str]:
     return _table(f"## {name}", schema)
 
 
-def _table(title: str, schema: type[BaseModel]) -> list[str]:
+def _table(title: str, schema: type[BaseModel], names: list[str] | None = None) -> list[str]:
     lines = [title, "", "| key | type | default | meaning |", "|---|---|---|---|"]
-    for name, field in schema.model_fields.items():
+    for name in names or schema.model_fields:
+        field = schema.model_fields[name]
         meaning = (field.description or "").replace("|", "\\|")
         lines.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {meaning} |")
     return [*lines, ""]

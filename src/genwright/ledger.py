@@ -11,14 +11,25 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote, unquote_to_bytes
+
+if TYPE_CHECKING:
+    from genwright.run import Run
+
+LEDGER = "ledger.parquet"
+"""Name of a stage's part of the ledger, in the stage's folder."""
 
 Split = Literal["", "train", "validation", "test", "judge"]
 SPLITS: tuple[str, ...] = ("train", "validation", "test", "judge")
 
 REASONS: dict[str, str] = {
+    "notice": "a licence or notice, kept beside the data instead of learnt from",
+    "hidden": "a hidden file or folder; an `include` pattern that names it takes it in",
+    "output": "a run of Genwright, which is no data",
+    "limit": "beyond the recipe's data.limit, chosen by hash",
     "duplicate": "the same bytes as another item, which was kept",
     "undecodable": "not readable as its medium: truncated, corrupt, or in an encoding that could not be found",
     "empty": "nothing in it",
@@ -81,6 +92,11 @@ class Item:
     start: int | None = None
     stop: int | None = None
     """The characters of the parent's text that a child row stands for."""
+    characters: int | None = None
+    """Length of a text once decoded."""
+    width: int | None = None
+    height: int | None = None
+    """Size of a picture in pixels, upright."""
     fields: dict[str, str] = field(default_factory=dict)
     """What the table says of it: "text", "label", ... (a JSON column)."""
 
@@ -111,7 +127,7 @@ def columns() -> list[str]:
 def _schema() -> Any:
     import pyarrow as pa
 
-    integers = {"row", "bytes", "start", "stop"}
+    integers = {"row", "bytes", "start", "stop", "characters", "width", "height"}
     return pa.schema([(name, pa.int64() if name in integers else pa.string()) for name in columns()])
 
 
@@ -120,13 +136,20 @@ def write(items: Iterable[Item], file: Path) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    rows = []
-    for item in items:
-        row = asdict(item)
-        row["fields"] = json.dumps(item.fields, ensure_ascii=False, sort_keys=True) if item.fields else None
-        rows.append({k: _printable(v) for k, v in row.items()})
+    rows = list(items)
+    schema = _schema()
+    content = {
+        "fields": [json.dumps(i.fields, ensure_ascii=False, sort_keys=True) if i.fields else None for i in rows],
+        "file": [_reversible(item.file) for item in rows],
+    }
+    arrays = [
+        pa.array(
+            [_storable(v) for v in content.get(name) or (getattr(item, name) for item in rows)], schema.field(name).type
+        )
+        for name in columns()
+    ]
     temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(pa.Table.from_pylist(rows, schema=_schema()), temporary)
+    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary)
     temporary.replace(file)
 
 
@@ -135,12 +158,64 @@ def read(file: Path) -> list[Item]:
     import pyarrow.parquet as pq
 
     rows = pq.read_table(file).to_pylist()
-    return [Item(**{**row, "fields": json.loads(row["fields"] or "{}")}) for row in rows]
+    return [
+        Item(**{**row, "fields": json.loads(row["fields"] or "{}"), "file": _reversed(row["file"])}) for row in rows
+    ]
 
 
-def _printable(value: Any) -> Any:
+def read_run(run: Run) -> list[Item]:
+    """The ledger as it stands: what collect wrote, and what prepare found out later of the same rows.
+
+    Of a row that both stages wrote, prepare's word on status, reason, detail and split counts. A row that prepare dropped takes
+    its parent along when no other child of it is left, so that the account counts it.
+    """
+    items = read(run.stage("collect") / LEDGER)
+    later = run.stage("prepare") / LEDGER
+    if not later.exists():
+        return items
+    by_id = {item.id: item for item in items}
+    for row in read(later):
+        item = by_id.get(row.id)
+        if item is not None:
+            item.status, item.reason, item.detail, item.split = row.status, row.reason, row.detail, row.split
+    children: dict[str, list[Item]] = {}
+    for item in items:
+        if item.parent is not None:
+            children.setdefault(item.parent, []).append(item)
+    for parent, pieces in children.items():
+        whole = by_id.get(parent)
+        if whole is not None and whole.kept and not any(piece.kept for piece in pieces) and pieces[0].reason:
+            whole.drop(Drop(pieces[0].reason, pieces[0].detail))
+    return items
+
+
+_QUOTED = "bytes:"
+
+
+def _reversible(file: str | None) -> str | None:
+    """A path whose bytes are not UTF-8 is percent-encoded behind a prefix no absolute path has, to be opened again later."""
+    if file is None:
+        return None
+    try:
+        file.encode()
+    except UnicodeEncodeError:
+        return _QUOTED + quote(os.fsencode(file))
+    return file
+
+
+def _reversed(file: str | None) -> str | None:
+    return os.fsdecode(unquote_to_bytes(file[len(_QUOTED) :])) if file and file.startswith(_QUOTED) else file
+
+
+def _storable(value: Any) -> Any:
     # A file name that is not UTF-8 reaches Python with surrogates, which Parquet cannot hold.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
+
+
+def printable(path: str) -> str:
+    """A path as a terminal may be shown it: control characters and what is not UTF-8 are escaped."""
+    safe = str(_storable(path))
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
 
 
 @dataclass(frozen=True)

@@ -46,7 +46,7 @@ def probe(
             width, height = picture.size
             if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):
                 width, height = height, width
-            if drop := _size_drop(width, height, len(data), min_pixels, max_pixels):
+            if drop := size_drop(width, height, len(data), min_pixels, max_pixels):
                 return drop
             is_png = picture.format == "PNG"
         if checksums and is_png:
@@ -68,7 +68,7 @@ def decode(
     """
     try:
         with _quiet(), _open(data) as picture:
-            if drop := _size_drop(*picture.size, len(data), min_pixels, max_pixels):
+            if drop := size_drop(*picture.size, len(data), min_pixels, max_pixels):
                 return drop
             picture.load()
             upright = _upright(picture)
@@ -157,7 +157,8 @@ def _undecodable(error: Exception) -> Drop:
     return Drop("undecodable", str(error).replace("\n", " ")[:200] or type(error).__name__)
 
 
-def _size_drop(width: int, height: int, size_bytes: int, min_pixels: int, max_pixels: int) -> Drop | None:
+def size_drop(width: int, height: int, size_bytes: int, min_pixels: int, max_pixels: int) -> Drop | None:
+    """Why a picture of this size, in a file of so many bytes, is not to be used; None when it is."""
     pixels = width * height
     about = f"{width} x {height} pixels"
     if pixels > BOMB_PIXELS or (pixels > max_pixels and 3 * pixels > BOMB_RATIO * size_bytes):
@@ -190,9 +191,9 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
     if values.dtype.kind == "f":
         values = np.nan_to_num(values)
         low, high = float(values.min()), float(values.max())
-        if 0 <= low and high <= 1:
+        if low >= 0 and high <= 1:
             low, high = 0.0, 1.0
-        elif 0 <= low and high <= 255:
+        elif low >= 0 and high <= 255:
             low, high = 0.0, 255.0
         return ((values - low) * (255 / max(high - low, 1e-12))).round().astype(np.uint8)
     values = values.astype(np.int64).clip(0)

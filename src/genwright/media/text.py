@@ -70,9 +70,9 @@ def _detect(data: bytes) -> str | None:
     if high <= _WESTERN_SHARE * len(data):
         # Few accents in ASCII: a dozen tables fit, and the Western ones are by far the likeliest.
         for western in ("cp1252", "latin_1"):
-            if any(western in (match.encoding, *match.could_be_from_charset) for match in results) or not plausible:
-                if _fits(data, western):
-                    return western
+            likely = not plausible or any(western in (m.encoding, *m.could_be_from_charset) for m in results)
+            if likely and _fits(data, western):
+                return western
     return plausible[0] if plausible else None
 
 

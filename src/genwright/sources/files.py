@@ -1,0 +1,169 @@
+"""What sources made of files have in common: patterns, joined tables, captions, labels and licences."""
+
+from __future__ import annotations
+
+import posixpath
+from abc import abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from pathspec import PathSpec
+from pydantic import Field
+
+from genwright.errors import RequestError
+from genwright.ledger import Drop, Item, item_id
+from genwright.media.text import decode
+from genwright.sources.base import Join, Source, SourceSpec
+from genwright.sources.joined import Joiner
+from genwright.sources.licence import Rights, is_legal_text, may_be_notice, read_notice
+from genwright.sources.tree import Entry, read_regular
+
+_PICTURED = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
+_SOUNDING = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mid", ".midi")
+_CAPTION = (".txt", ".caption")
+_LONGEST_CAPTION_BYTES = 65_536
+
+
+class FilesSpec(SourceSpec):
+    """Settings of sources that are made of files."""
+
+    captions: Literal["none", "beside"] = Field(
+        "none",
+        description="`beside`: `picture.txt` is the caption of `picture.png`, and no item of its own.",
+    )
+    labels: Literal["none", "folders"] = Field(
+        "none",
+        description="`folders`: the name of the folder that a file lies in is its label.",
+    )
+
+
+class FilesSource(Source):
+    """A source that knows its files as entries; the rest is the same for folders, archives and packages."""
+
+    Spec = FilesSpec
+
+    @abstractmethod
+    def entries(self) -> Iterator[Entry]:
+        """Every path inside, each once, in a stable order."""
+
+    def offer(self) -> Iterator[Item]:
+        spec: FilesSpec = self.spec
+        entries = list(self._chosen(self.entries()))
+        self._read_notices(entries)
+        rights = Rights(self.notices, spec.licence)
+        if spec.join is not None:
+            items: Iterable[Item] = Joiner(self.name, spec.join, entries).offer()
+        else:
+            items = self._files(entries)
+        used: dict[str, str | None] = {}
+        for item in items:
+            item.licence, item.notice = rights.of(item.path)
+            if item.notice and item.kept:
+                used[item.notice] = item.licence
+            yield item
+        self.notices = {
+            path: replace(notice, licence=used[path]) for path, notice in self.notices.items() if path in used
+        }
+
+    def _chosen(self, entries: Iterable[Entry]) -> Iterator[Entry]:
+        include, exclude = patterns(self.spec.include), patterns(self.spec.exclude)
+        join: Join | None = self.spec.join
+        tables = patterns([f"/{join.table.lstrip('/')}"]) if join else None
+        self._for_notices: list[Entry] = []
+        left_out = 0
+        for entry in entries:
+            named = include is not None and include.match_file(entry.path)
+            table = tables is not None and tables.match_file(entry.path)
+            if (include is not None and not named and not table) or (
+                exclude is not None and exclude.match_file(entry.path)
+            ):
+                if may_be_notice(entry.name, entry.bytes):
+                    self._for_notices.append(entry)
+                left_out += 1
+                continue
+            if named and entry.drop == Drop("hidden") and entry.file is not None:
+                entry = Entry(entry.path, entry.file, entry.bytes)
+            yield entry
+        if left_out:
+            self.about["left_out_by_patterns"] = left_out
+
+    def _read_notices(self, entries: Iterable[Entry]) -> None:
+        for entry in [*entries, *self._for_notices]:
+            if entry.file is None or entry.drop is not None or not may_be_notice(entry.name, entry.bytes):
+                continue
+            try:
+                text = decode(read_regular(entry.file))
+            except OSError:
+                continue
+            if isinstance(text, str) and (notice := read_notice(entry.path, text)):
+                self.notices[entry.path] = notice
+
+    def _files(self, entries: list[Entry]) -> Iterator[Item]:
+        spec: FilesSpec = self.spec
+        captions = _captions(entries) if spec.captions == "beside" else {}
+        taken = {entry.path for entry in captions.values()}
+        for entry in entries:
+            if entry.path in taken:
+                continue
+            item = file_item(self.name, entry)
+            if item.kept and is_legal_text(entry.name):
+                item.drop(Drop("notice"))
+            folder = posixpath.basename(posixpath.dirname(entry.path))
+            if spec.labels == "folders" and folder:
+                item.fields["label"] = folder
+            if entry.path in captions and item.kept:
+                self._caption(item, captions[entry.path])
+            yield item
+
+    def _caption(self, item: Item, entry: Entry) -> None:
+        try:
+            text = decode(read_regular(entry.file or "")[:_LONGEST_CAPTION_BYTES])
+        except OSError as error:
+            item.drop(Drop("missing_text", f"{entry.name}: {error.strerror}"))
+            return
+        if isinstance(text, Drop) or not text.strip():
+            item.drop(Drop("missing_text", f"{entry.name}: {text.detail if isinstance(text, Drop) else 'empty'}"))
+        else:
+            item.fields["text"] = text.strip()
+
+
+def patterns(lines: list[str]) -> PathSpec | None:
+    """Patterns as in a .gitignore, or None when there are none. Raises RequestError on one that is wrong."""
+    if not lines:
+        return None
+    try:
+        return PathSpec.from_lines("gitignore", lines)
+    except ValueError as error:
+        raise RequestError(f"include, exclude: {error}.") from error
+
+
+def file_item(source: str, entry: Entry, row: int | None = None) -> Item:
+    """The ledger row of an entry."""
+    item = Item(item_id(source, entry.path, row), source, entry.path, row, bytes=entry.bytes, file=entry.file)
+    if entry.drop is not None:
+        item.drop(entry.drop)
+        item.file = None
+    return item
+
+
+def _captions(entries: list[Entry]) -> dict[str, Entry]:
+    """The caption file of each picture or sound that has one beside it."""
+    by_stem = {}
+    for entry in entries:
+        stem, suffix = posixpath.splitext(entry.path)
+        if suffix.lower() in _CAPTION and entry.file is not None and entry.drop is None:
+            by_stem.setdefault(stem, entry)
+    return {
+        entry.path: by_stem[stem]
+        for entry in entries
+        for stem, suffix in [posixpath.splitext(entry.path)]
+        if suffix.lower() in (*_PICTURED, *_SOUNDING) and stem in by_stem
+    }
+
+
+def cache_place(cache: Path, kind: str) -> Path:
+    place = cache / kind
+    place.mkdir(parents=True, exist_ok=True)
+    return place

@@ -1,0 +1,134 @@
+"""Rows of a table joined to the files they name: each row an item, each file that no row names an item too."""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Iterator
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any
+
+from genwright.errors import RequestError
+from genwright.ledger import Drop, Item, item_id
+from genwright.sources.base import Join
+from genwright.sources.licence import is_legal_text
+from genwright.sources.rows import SUFFIXES, read_rows
+from genwright.sources.template import MissingError, fill, names
+from genwright.sources.tree import Entry
+
+
+class Joiner:
+    """Turns a source's entries and a join into items. Files are found among the entries alone, so no row leads outside."""
+
+    def __init__(self, source: str, join: Join, entries: list[Entry]):
+        self.source, self.join = source, join
+        self.entries = {entry.path: entry for entry in entries}
+        self.tables = self._tables(entries)
+
+    def offer(self) -> Iterator[Item]:
+        named: set[str] = set()
+        row_number = 0
+        for table in self.tables:
+            if table.file is None or table.drop is not None:
+                yield self._item(table.path, None, table.drop or Drop("unreadable"))
+                continue
+            for row in read_rows(Path(table.file), table.path, self.join.rows):
+                item = self._row(table, row_number, row)
+                if item.path in self.entries and self.join.path is not None:
+                    named.add(item.path)
+                row_number += 1
+                yield item
+        if self._asked:
+            self._check_columns()
+        tables = {table.path for table in self.tables}
+        for path, entry in self.entries.items():
+            if path not in named and path not in tables:
+                reason = entry.drop or Drop("notice" if is_legal_text(entry.name) else "unreferenced")
+                yield self._item(path, None, reason, entry)
+
+    _asked = 0
+    _answered: set[str]
+    _seen: dict[str, None]
+
+    def _row(self, table: Entry, number: int, row: dict[str, Any] | Drop) -> Item:
+        if isinstance(row, Drop):
+            return self._item(table.path, number, row)
+        if not self._asked:
+            self._answered, self._seen = set(), {}
+        self._asked += 1
+        if self._asked <= 1000:
+            self._seen.update(dict.fromkeys(map(str, row)))
+        fields, drop = self._fields(row)
+        if self.join.path is None:
+            item = self._item(table.path, number, drop)
+            item.fields = fields
+            item.bytes = len(fields.get("text", "").encode("utf-8", "surrogatepass"))
+            return item
+        path, entry, wrong = self._file(row)
+        item = self._item(path or table.path, number, wrong or (entry.drop if entry else None) or drop, entry)
+        item.fields = fields
+        return item
+
+    def _fields(self, row: dict[str, Any]) -> tuple[dict[str, str], Drop | None]:
+        fields, drop = {}, None
+        for name, template in self.join.templates().items():
+            try:
+                fields[name] = self._fill(template, row)
+            except MissingError as missing:
+                if name == "text" or self.join.path is None:
+                    drop = drop or Drop("missing_text", f"nothing in `{missing}`")
+        return fields, drop
+
+    def _file(self, row: dict[str, Any]) -> tuple[str | None, Entry | None, Drop | None]:
+        try:
+            path = self._fill(self.join.path or "", row)
+        except MissingError as missing:
+            return None, None, Drop("missing_file", f"nothing in `{missing}`")
+        normal = posixpath.normpath(path) if path else ""
+        if path.startswith("/") or normal.split("/")[0] == "..":
+            return path, None, Drop("escapes", "the row points outside the source")
+        entry = self.entries.get(path) or self.entries.get(normal)
+        if entry is None:
+            return normal, None, Drop("missing_file")
+        return entry.path, entry, None
+
+    def _fill(self, template: str, row: dict[str, Any]) -> str:
+        try:
+            filled = fill(template, row)
+        except ValueError as error:
+            raise RequestError(f"{self.source}: `join`: {error}.") from error
+        self._answered.update(names(template))
+        return filled
+
+    def _item(self, path: str, row: int | None, drop: Drop | None, entry: Entry | None = None) -> Item:
+        item = Item(item_id(self.source, path, row), self.source, path, row)
+        if entry is not None:
+            item.bytes, item.file = entry.bytes, entry.file
+        if drop is not None:
+            item.drop(drop)
+            item.file = None
+        return item
+
+    def _check_columns(self) -> None:
+        """A column that no row has anything in is a slip of the pen, not a hundred missing files."""
+        templates = [*self.join.templates().values(), *([self.join.path] if self.join.path else [])]
+        for template in templates:
+            for name in names(template):
+                if name in self._answered or name.split(".")[0] in self._seen:
+                    continue
+                near = get_close_matches(name, self._seen, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"its columns are {', '.join(list(self._seen)[:20])}."
+                raise RequestError(f"{self.source}: no row of {self.join.table} has a column `{name}`; {hint}")
+
+    def _tables(self, entries: list[Entry]) -> list[Entry]:
+        from genwright.sources.files import patterns
+
+        wanted = patterns([f"/{self.join.table.lstrip('/')}"])
+        assert wanted is not None
+        found = [entry for entry in entries if wanted.match_file(entry.path) and not entry.path.endswith("/")]
+        if found:
+            return found
+        tables = [entry.path for entry in entries if entry.path.lower().endswith(SUFFIXES)]
+        near = get_close_matches(self.join.table, tables, n=1)
+        hint = f"did you mean `{near[0]}`?" if near else f"tables in it: {', '.join(tables[:5]) or 'none'}."
+        raise RequestError(f"{self.source}: `join.table` names {self.join.table}, which is not in it; {hint}")

@@ -1,0 +1,195 @@
+"""Reading what sources offered: what each item is, its hash, its size; remembered, so that only new files are read."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import mimetypes
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any
+
+from genwright.console import progress
+from genwright.ledger import Drop, Item
+from genwright.media import image, text
+from genwright.media.kind import HEAD_BYTES, kind
+from genwright.run import write_atomic
+from genwright.sources.tree import read_regular
+from genwright.tasks.base import BaseTask
+
+_VERSION = 1
+_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What the bytes of a file say, whatever the recipe's limits are."""
+
+    sha256: str = ""
+    bytes: int = 0
+    medium: str = ""
+    characters: int | None = None
+    width: int | None = None
+    height: int | None = None
+    reason: str = ""
+    detail: str = ""
+
+    @property
+    def drop(self) -> Drop | None:
+        return Drop(self.reason, self.detail) if self.reason else None
+
+
+def measure(data: bytes, wanted: str) -> Measured:
+    """Hash, medium and size; a medium that is not wanted is not decoded."""
+    sha256, size = hashlib.sha256(data).hexdigest(), len(data)
+    if not data:
+        return Measured(sha256, 0, reason="empty")
+    medium = kind(data[:HEAD_BYTES])
+    if medium != wanted:
+        return Measured(sha256, size, medium)
+    if medium == "text":
+        decoded = text.decode(data)
+        if isinstance(decoded, Drop):
+            return Measured(sha256, size, medium, reason=decoded.reason, detail=decoded.detail)
+        return Measured(sha256, size, medium, len(decoded), reason="" if decoded.strip() else "empty")
+    if medium == "image":
+        found = image.probe(data)
+        if isinstance(found, Drop):
+            return Measured(sha256, size, medium, reason=found.reason, detail=found.detail)
+        return Measured(sha256, size, medium, None, *found)
+    return Measured(sha256, size, medium)
+
+
+class Reader:
+    """Fills in what is to be known of items, and drops those that can't be used.
+
+    What was measured is appended to a file of JSON lines as it is found, keyed by path, size and time of change, so a
+    stopped run goes on where it was; a line cut short is left out.
+    """
+
+    def __init__(self, file: Path, task: BaseTask, max_item_bytes: int):
+        self.file, self.task, self.max_item_bytes = file, task, max_item_bytes
+        self.head = json.dumps({"version": _VERSION, "medium": task.medium, "decoders": _decoders()})
+        self.seen = self._load()
+        self.used: dict[str, Measured] = {}
+        self.log: IO[str] | None = None
+
+    def __enter__(self) -> Reader:
+        self._rewrite(self.seen)
+        self.log = self.file.open("a", encoding="utf-8")
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        assert self.log is not None
+        self.log.close()
+        if error[0] is None:
+            self._rewrite(self.used)
+
+    def read(self, items: Sequence[Item]) -> None:
+        for item in items:
+            if item.kept and item.bytes is not None and item.bytes > self.max_item_bytes:
+                item.drop(Drop("too_large", f"{item.bytes:,} bytes; the limit is {self.max_item_bytes:,}"))
+        waiting = [item for item in items if item.kept]
+        total = sum(item.bytes or 0 for item in waiting)
+        done = 0
+        with progress("read and check", total or None) as line:
+            for item, measured in self._measured(waiting):
+                self._judge(item, measured)
+                done += item.bytes or 0
+                line.update(done, item.path[-40:].encode("ascii", "replace").decode())
+
+    def _measured(self, items: Sequence[Item]) -> Iterator[tuple[Item, Measured]]:
+        files: dict[str, Measured] = {}
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
+            for start in range(0, len(items), _AT_ONCE):
+                block = items[start : start + _AT_ONCE]
+                # A file that several rows name is read once.
+                paths = {item.file: None for item in block if item.file is not None and item.file not in files}
+                files.update(zip(paths, pool.map(self._of_file, paths), strict=True))
+                for item in block:
+                    yield item, self._of_row(item) if item.file is None else files[item.file]
+
+    def _of_row(self, item: Item) -> Measured:
+        return measure(item.fields.get("text", "").encode("utf-8", "surrogatepass"), "text")
+
+    def _of_file(self, file: str) -> Measured:
+        try:
+            status = os.lstat(file)
+            key = f"{file}\t{status.st_size}\t{status.st_mtime_ns}"
+            measured = self.seen.get(key)
+            if measured is None:
+                measured = measure(read_regular(file), self.task.medium)
+                assert self.log is not None
+                self.log.write(_line(key, measured))
+        except OSError as error:
+            return Measured(reason="unreadable", detail=error.strerror or str(error))
+        self.used[key] = measured
+        return measured
+
+    def _judge(self, item: Item, measured: Measured) -> None:
+        if measured.sha256:
+            item.sha256, item.bytes = measured.sha256, measured.bytes
+            item.medium = measured.medium or None
+        item.characters, item.width, item.height = measured.characters, measured.width, measured.height
+        drop = measured.drop or self._wrong_medium(item) or self._wrong_size(item)
+        if drop is not None:
+            item.drop(drop)
+
+    def _wrong_medium(self, item: Item) -> Drop | None:
+        if item.medium == self.task.medium:
+            return None
+        if item.medium == "other" and _named_as(item.path) == self.task.medium and item.file is not None:
+            return Drop("undecodable", f"its name says {self.task.medium}, its first bytes do not")
+        return Drop("wrong_medium", f"{item.medium}, not {self.task.medium}")
+
+    def _wrong_size(self, item: Item) -> Drop | None:
+        settings: Any = self.task.prepare
+        if item.width is not None and item.height is not None:
+            most, least = getattr(settings, "max_pixels", image.BOMB_PIXELS), getattr(settings, "min_pixels", 1)
+            return image.size_drop(item.width, item.height, item.bytes or 0, least, most)
+        least = getattr(settings, "min_characters", 1)
+        if item.characters is not None and item.characters < least:
+            return Drop("too_small", f"{item.characters:,} characters; the recipe asks for {least:,}")
+        return None
+
+    def _load(self) -> dict[str, Measured]:
+        if not self.file.exists():
+            return {}
+        seen: dict[str, Measured] = {}
+        with self.file.open(encoding="utf-8", errors="replace") as lines:
+            if next(lines, "").rstrip("\n") != self.head:
+                return {}
+            for line in lines:
+                try:
+                    key, content = json.loads(line)
+                    seen[key] = Measured(**content)
+                except (ValueError, TypeError):
+                    continue
+        return seen
+
+    def _rewrite(self, measured: dict[str, Measured]) -> None:
+        write_atomic(self.file, self.head + "\n" + "".join(_lines(measured.items())))
+
+
+def _lines(measured: Iterable[tuple[str, Measured]]) -> Iterator[str]:
+    return (_line(key, value) for key, value in measured)
+
+
+def _line(key: str, measured: Measured) -> str:
+    content = {name: value for name, value in asdict(measured).items() if value not in (None, "")}
+    return json.dumps([key, content]) + "\n"
+
+
+def _named_as(path: str) -> str:
+    guess = mimetypes.guess_type(path, strict=False)[0] or ""
+    return guess.partition("/")[0]
+
+
+def _decoders() -> str:
+    """Another version of a decoder may judge a file otherwise."""
+    from importlib.metadata import version
+
+    return f"pillow {version('pillow')}, charset-normalizer {version('charset-normalizer')}"

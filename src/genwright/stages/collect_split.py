@@ -1,0 +1,189 @@
+"""The split: which items are learnt from, which choices are made on, which scores are measured on. Decided once a group.
+
+Groups go to splits by their hash, so the decision depends on nothing but the group. With fewer than 20 groups the items
+that can be divided are, into contiguous blocks that are groups of their own. What was once decided is recorded and stays.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from genwright.errors import RequestError
+from genwright.ledger import Item, item_id
+from genwright.tasks.base import BaseTask
+
+FEW_GROUPS = 20
+
+
+def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> list[Item]:
+    """Give every kept item its group and split; items that are divided get child rows behind them. Returns all rows."""
+    kept = [item for item in items if item.kept]
+    for item in kept:
+        item.group = task.group_key(item)
+    before = _Record.read(record, f"{rule} {sorted(task.split_shares.items())}")
+    if rule.startswith("tail"):
+        if task.medium != "text":
+            raise RequestError(f"`data.split: {rule}` holds out the end of a text; for `{task.name}` use `hash`.")
+        divided = _tail(kept, int(rule.removeprefix("tail ").rstrip("%")), before)
+    else:
+        divided = _blocks(kept, task, before)
+        pieces = [piece for children in divided.values() for piece in children]
+        _by_hash([item for item in kept if item.id not in divided] + pieces, task.split_shares, before)
+    rows = [row for item in items for row in (item, *divided.get(item.id, ()))]
+    before.add(row for row in rows if row.kept and row.split)
+    before.write(record)
+    return rows
+
+
+def share_of(group: str) -> float:
+    """A number in [0, 1) that stands for a group, uniform and always the same."""
+    return int.from_bytes(hashlib.sha256(f"split {group}".encode("utf-8", "surrogateescape")).digest()[:7]) / 2**56
+
+
+def by_share(place: float, shares: Mapping[str, float]) -> str:
+    """The split that a number in [0, 1) falls into."""
+    total = 0.0
+    for split, share in shares.items():
+        total += share
+        if place < total:
+            return split
+    return list(shares)[-1]
+
+
+def _blocks(kept: Sequence[Item], task: BaseTask, before: _Record) -> dict[str, list[Item]]:
+    """Children of the items that are divided: those that were, and new ones while there are few groups."""
+    few = len({item.group for item in kept}) < FEW_GROUPS
+    divided = {}
+    for item in kept:
+        spans = before.spans(item)
+        if not spans and few and item.group not in before.splits:
+            spans = task.divide(item)
+        if spans:
+            divided[item.id] = [_child(item, number, *span) for number, span in enumerate(spans)]
+    return divided
+
+
+def _child(item: Item, number: int, start: int, stop: int) -> Item:
+    path = f"{item.path}#{number}"
+    child = replace(item, id=item_id(item.source, path, item.row), path=path, parent=item.id, start=start, stop=stop)
+    # Beginning, end and the parent's content: a text that grows keeps the splits of its earlier blocks.
+    child.group = f"{child.id} {start}-{stop}"
+    child.characters, child.bytes, child.fields = stop - start, None, dict(item.fields)
+    return child
+
+
+def _by_hash(leaves: Sequence[Item], shares: Mapping[str, float], before: _Record) -> None:
+    new: dict[str, str] = {}
+    for item in leaves:
+        group = str(item.group)
+        item.split = before.splits.get(group) or new.setdefault(group, by_share(share_of(group), shares))
+    filled = _fill_empty(Counter(item.split for item in leaves), new, shares)
+    for item in leaves:
+        item.split = filled.get(str(item.group), item.split)
+
+
+def _fill_empty(counts: Counter[str], new: dict[str, str], shares: Mapping[str, float]) -> dict[str, str]:
+    """With few groups chance may leave a split empty; it then takes the new group that comes first by hash from the fullest one."""
+    groups = dict(new)
+    for split in (name for name, share in shares.items() if share > 0):
+        if counts[split]:
+            continue
+        giver = max(shares, key=lambda name: sum(s == name for s in groups.values()))
+        offered = [group for group, its in groups.items() if its == giver]
+        if len(offered) < 2:
+            continue
+        chosen = min(offered, key=lambda group: share_of(f"{split} {group}"))
+        groups[chosen] = split
+        counts[split] += 1
+    return groups
+
+
+def _tail(kept: Sequence[Item], percent: int, before: _Record) -> dict[str, list[Item]]:
+    """The last `percent` of all characters, in the ledger's order, are for validation; texts that came later are learnt from."""
+    divided = {}
+    if before.splits:
+        for item in kept:
+            spans = before.spans(item)
+            if spans:
+                divided[item.id] = [_child(item, number, *span) for number, span in enumerate(spans)]
+                for piece in divided[item.id]:
+                    piece.split = before.splits.get(str(piece.group), "train")
+            else:
+                item.split = before.splits.get(str(item.group), "train")
+        return divided
+    lengths = [item.characters or 0 for item in kept]
+    boundary = sum(lengths) * (100 - percent) // 100
+    place = 0
+    for item, length in zip(kept, lengths, strict=True):
+        cut = boundary - place
+        place += length
+        if 0 < cut < length:
+            divided[item.id] = [_child(item, 0, 0, cut), _child(item, 1, cut, length)]
+            divided[item.id][0].split, divided[item.id][1].split = "train", "validation"
+        else:
+            item.split = "train" if cut > 0 else "validation"
+    return divided
+
+
+class _Record:
+    """Every group that was ever assigned, so that a file that goes and comes back finds its place."""
+
+    def __init__(self, key: str) -> None:
+        self.key = key
+        self.splits: dict[str, str] = {}
+        self.parents: dict[str, list[tuple[int, int]]] = {}
+        self.contents: dict[str, str] = {}
+
+    @classmethod
+    def read(cls, file: Path, key: str) -> _Record:
+        """What was recorded under the same rule; nothing when the rule is another."""
+        import pyarrow.parquet as pq
+
+        record = cls(key)
+        if not file.exists():
+            return record
+        table = pq.read_table(file)
+        if (table.schema.metadata or {}).get(b"rule") != key.encode():
+            return record
+        for row in table.to_pylist():
+            if row["parent"] is None:
+                record.splits[row["group"]] = row["split"]
+            else:
+                record.parents.setdefault(row["parent"], []).append((row["start"], row["stop"]))
+                record.contents[row["parent"]] = row["sha256"]
+        return record
+
+    def spans(self, item: Item) -> list[tuple[int, int]]:
+        """How the item was divided, if it was and still has the same content."""
+        return self.parents.get(item.id, []) if self.contents.get(item.id) == item.sha256 else []
+
+    def add(self, leaves: Iterable[Item]) -> None:
+        parents: dict[str, list[tuple[int, int]]] = {}
+        for leaf in leaves:
+            self.splits[str(leaf.group)] = leaf.split
+            if leaf.parent is not None and leaf.start is not None and leaf.stop is not None:
+                parents.setdefault(leaf.parent, []).append((leaf.start, leaf.stop))
+                self.contents[leaf.parent] = str(leaf.sha256)
+        self.parents.update(parents)
+
+    def write(self, file: Path) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        columns = {"group": pa.string(), "split": pa.string(), "parent": pa.string(), "sha256": pa.string()}
+        schema = pa.schema([*columns.items(), ("start", pa.int64()), ("stop", pa.int64())], {"rule": self.key})
+        temporary = file.with_name(f".{file.name}.{os.getpid()}")
+        pq.write_table(pa.Table.from_pylist(list(self._rows()), schema=schema), temporary)
+        temporary.replace(file)
+
+    def _rows(self) -> Iterator[dict[str, object]]:
+        for group, split in self.splits.items():
+            yield {"group": group, "split": split}
+        for parent, spans in self.parents.items():
+            for start, stop in spans:
+                yield {"parent": parent, "sha256": self.contents[parent], "start": start, "stop": stop}

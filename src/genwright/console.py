@@ -33,6 +33,15 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
 
 
+def size(count: float) -> str:
+    """ "900 B", "4.1 kB", "18 MB": bytes in powers of 1000."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            break
+        count /= 1000
+    return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}".replace(".0 ", " ")
+
+
 class Line:
     """A progress line. `update` may be called as often as you like."""
 

@@ -55,6 +55,8 @@ class DotRow:
     tone: int = 1
     strong: bool = False
     text: str = ""
+    points: Sequence[float] = ()
+    """The single runs behind a mean, drawn as small ticks."""
 
 
 def number(value: float) -> str:
@@ -117,7 +119,9 @@ def line_chart(
         return ""
     left, right, top, bottom = 46, 10, 26 if len(drawn) > 1 else 10, 34
     xs = [x for s in drawn for x, _ in s.points]
-    y_low, y_high = _range([y for s in drawn for _, y in s.points], [y for s in drawn for _, *edges in s.band for y in edges])
+    y_low, y_high = _range(
+        [y for s in drawn for _, y in s.points], [y for s in drawn for _, *edges in s.band for y in edges]
+    )
     x_low, x_high = min(xs), max(xs) if max(xs) > min(xs) else min(xs) + 1
 
     def px(x: float) -> float:
@@ -148,7 +152,9 @@ def line_chart(
     return _svg(parts, width, height, f"{title}. {spoken}.", scale)
 
 
-def histogram(bins: Sequence[tuple[str, int]], *, title: str, width: int = 300, height: int = 170, tone: int = 2) -> str:
+def histogram(
+    bins: Sequence[tuple[str, int]], *, title: str, width: int = 300, height: int = 170, tone: int = 2
+) -> str:
     """Bars of counts; a label stands under as many bars as have room for it."""
     if not bins:
         return ""
@@ -197,7 +203,7 @@ def dot_rows(rows: Sequence[DotRow], *, title: str, width: int = 300, row_height
     if not finite:
         return ""
     left, right, top, bottom = 2, 66, 2, 22
-    values = [v for r in finite for v in (r.value, r.low, r.high) if v is not None and math.isfinite(v)]
+    values = [v for r in finite for v in (r.value, r.low, r.high, *r.points) if v is not None and math.isfinite(v)]
     low, high = min(values), max(values)
     if low > 0 and low < 0.6 * high:
         low = 0.0
@@ -210,7 +216,9 @@ def dot_rows(rows: Sequence[DotRow], *, title: str, width: int = 300, row_height
 
     parts = []
     for tick in ticks(low, high, 3):
-        parts.append(f'<line x1="{px(tick):.1f}" x2="{px(tick):.1f}" y1="{top + 18}" y2="{height - bottom}" stroke="var(--rule)"/>')
+        parts.append(
+            f'<line x1="{px(tick):.1f}" x2="{px(tick):.1f}" y1="{top + 18}" y2="{height - bottom}" stroke="var(--rule)"/>'
+        )
         parts.append(_text(px(tick), height - 6, number(tick), anchor="middle"))
     for i, row in enumerate(finite):
         y = top + row_height * i + 25
@@ -222,6 +230,10 @@ def dot_rows(rows: Sequence[DotRow], *, title: str, width: int = 300, row_height
             parts.append(
                 f'<line x1="{px(row.low):.1f}" x2="{px(row.high):.1f}" y1="{y}" y2="{y}" stroke="var(--tone-{row.tone})" stroke-width="5" stroke-linecap="round" opacity="0.38"/>'
             )
+        parts += [
+            f'<line x1="{px(v):.1f}" x2="{px(v):.1f}" y1="{y - 7}" y2="{y + 7}" stroke="var(--tone-{row.tone})" stroke-width="1.4"/>'
+            for v in row.points
+        ]
         parts.append(_dot(px(row.value), y, row.tone, 5.5 if row.strong else 4.2, f"{row.title}: {number(row.value)}"))
         parts.append(_text(width - right + 8, y + 4, row.text or number(row.value), weight=weight, ink=True))
     spoken = ", ".join(f"{r.title} {number(r.value)}" for r in finite)
@@ -288,9 +300,7 @@ def _legend(names: Sequence[tuple[str, int]], left: float, width: float) -> str:
 
 
 def _dot(x: float, y: float, tone: int, radius: float, title: str) -> str:
-    return (
-        f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="var(--tone-{tone})"><title>{escape(title)}</title></circle>'
-    )
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="var(--tone-{tone})"><title>{escape(title)}</title></circle>'
 
 
 def _text(

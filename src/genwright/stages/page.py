@@ -12,7 +12,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from genwright.console import duration
+from genwright.console import duration, size
 from genwright.stages.charts import DARK, LIGHT, number
 
 _TEMPLATES = files("genwright.stages") / "templates"
@@ -37,7 +37,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number,
-        "size": size_words,
+        "size": size,
         "duration": duration,
         "svg": Markup,
         "chars": lambda text, n: text if len(text) <= n else text[: n - 1] + "…",
@@ -83,15 +83,6 @@ def picture(file: Path) -> dict[str, Any]:
         out = io.BytesIO()
         image.convert("RGB").save(out, "WEBP", quality=90)
         return {"uri": f"data:image/webp;base64,{_encode(out.getvalue())}", "width": image.width, "height": image.height}  # fmt: skip
-
-
-def size_words(count: float) -> str:
-    """ "900 B", "4.1 kB", "18 MB": powers of 1000."""
-    for unit in ("B", "kB", "MB", "GB"):
-        if count < 1000 or unit == "GB":
-            return f"{count:.0f} {unit}" if unit == "B" or count >= 100 else f"{count:.1f} {unit}".replace(".0 ", " ")
-        count /= 1000
-    raise AssertionError
 
 
 def _encode(content: bytes) -> str:

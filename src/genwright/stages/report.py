@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from genwright import ledger
+from genwright.console import duration
+from genwright.console import size as size_text
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, StageRecord, write_atomic
 from genwright.scores import Exhibit, Metric, Row, ScoreSheet
 from genwright.stages import charts
 from genwright.stages.charts import TONES, DotRow, number
 from genwright.stages.inputs import digest, stage_inputs
-from genwright.stages.page import picture, render, size_words
+from genwright.stages.page import picture, render
 from genwright.stages.report_data import DataView, public_recipe, read_data
 from genwright.stages.report_training import PartView, read_training
 
@@ -52,7 +54,9 @@ def run(recipe: Recipe, run: Run, *, public: bool = False) -> Path:
     run.forget("report")
     file = run.folder / "report.html"
     write_atomic(file, page)
-    run.complete("report", inputs=inputs, outputs=digest(page), seconds=time.monotonic() - started, summary={"bytes": len(page)})
+    run.complete(
+        "report", inputs=inputs, outputs=digest(page), seconds=time.monotonic() - started, summary={"bytes": len(page)}
+    )
     return file
 
 
@@ -173,7 +177,9 @@ def _facts(
         facts.append((f"{data.kept:,}", "items kept", f"of {data.offered:,} offered"))
     if records["prepare"]:
         examples = records["prepare"].summary.get("examples", {})
-        facts.append((f"{examples.get('train', 0):,}", "training examples", f"{sum(examples.values()):,} in all splits"))
+        facts.append(
+            (f"{examples.get('train', 0):,}", "training examples", f"{sum(examples.values()):,} in all splits")
+        )
     trained = records["train"].summary if records["train"] else {}
     if "parameters" in trained:
         facts.append((number(trained["parameters"]), "parameters", str(trained.get("title", ""))))
@@ -182,16 +188,10 @@ def _facts(
         facts.append((f"{steps:,}", "steps", f"budget {recipe.train.budget}"))
     seconds = sum(r.seconds for r in records.values() if r)
     if seconds:
-        facts.append((_clock(seconds), "from files to model", _device(records)))
+        facts.append((duration(seconds), "from files to model", _device(records)))
     if records["export"] and "bytes" in records["export"].summary:
-        facts.append((size_words(records["export"].summary["bytes"]), "model on disk", "safetensors"))
+        facts.append((size_text(records["export"].summary["bytes"]), "model on disk", "safetensors"))
     return facts
-
-
-def _clock(seconds: float) -> str:
-    from genwright.console import duration
-
-    return duration(seconds)
 
 
 def _device(records: dict[str, StageRecord | None]) -> str:

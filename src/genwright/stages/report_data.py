@@ -9,10 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genwright.console import size as size_text
 from genwright.ledger import REASONS, SPLITS
 from genwright.recipe import Recipe
 from genwright.run import Run
-from genwright.stages.page import size_words
 
 EXAMPLES = 5
 """How many dropped items are shown for each reason."""
@@ -190,10 +190,10 @@ def log_bins(values: Sequence[int], in_bytes: bool, bins: int = 18) -> list[tupl
         return []
     low, high = math.log2(min(values)), math.log2(max(values))
     if high - low < 0.01:
-        return [(size_words(values[0]) if in_bytes else f"{values[0]:,}", len(values))]
+        return [(size_text(values[0]) if in_bytes else f"{values[0]:,}", len(values))]
     width = max((high - low) / bins, 0.05)
     counts: dict[int, int] = defaultdict(int)
     for value in values:
         counts[min(int((math.log2(value) - low) / width), bins - 1)] += 1
     starts = [round(2 ** (low + i * width)) for i in range(min(bins, max(counts) + 1))]
-    return [(size_words(s) if in_bytes else f"{s:,}", counts[i]) for i, s in enumerate(starts)]
+    return [(size_text(s) if in_bytes else f"{s:,}", counts[i]) for i, s in enumerate(starts)]

@@ -16,7 +16,7 @@ from genwright.stages.charts import Point, Series
 from genwright.stages.page import picture
 
 VALIDATION = "validation"
-_SCALARS_OFF = {"step", "seconds", "examples", "tokens", "time", "part", "epoch", "pass"}
+_SCALARS_OFF = {"step", "seconds", "examples", "weight", "tokens", "time", "part", "epoch", "pass"}
 _LARGEST_TEXT = 4000
 
 
@@ -53,7 +53,9 @@ class PartView:
 def read_training(run: Run, best_step: int | None = None) -> list[PartView]:
     """Every part that has begun, in the order of the folders' first records."""
     folder = run.stage("train")
-    parts = sorted({file.parent for file in folder.glob("*/metrics.jsonl")} | {d.parent for d in folder.glob("*/previews")})
+    parts = sorted(
+        {file.parent for file in folder.glob("*/metrics.jsonl")} | {d.parent for d in folder.glob("*/previews")}
+    )
     views = [_part(part, best_step) for part in parts]
     return sorted(views, key=lambda view: (folder / view.name).stat().st_mtime if len(views) > 1 else 0)
 
@@ -123,7 +125,8 @@ def _part(folder: Path, best_step: int | None) -> PartView:
 
 def _losses(curves: dict[str, list[Point]]) -> list[Series]:
     names = sorted(
-        (key for key in curves if key == "loss" or key.endswith("/loss")), key=lambda key: (key.startswith(VALIDATION), key)
+        (key for key in curves if key == "loss" or key.endswith("/loss")),
+        key=lambda key: (key.startswith(VALIDATION), key),
     )
     series = []
     for i, key in enumerate(names):
@@ -143,7 +146,9 @@ def _draw(title: str, series: list[Series], width: int, best_step: int | None) -
 def _loss_note(series: list[Series]) -> str:
     notes = ["The line is the mean of each stretch, the band behind it the stretch's range."] if any(s.band for s in series) else []  # fmt: skip
     if len(series) > 1 and not any(s.name.startswith("held-out") for s in series):
-        notes.append("Two players' losses balance each other: neither falls to zero, and neither says how good the samples are.")
+        notes.append(
+            "Two players' losses balance each other: neither falls to zero, and neither says how good the samples are."
+        )
     return " ".join(notes)
 
 
@@ -164,9 +169,8 @@ def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:
     for key, value in record.items():
         if isinstance(value, dict):
             found += _flat(value, f"{prefix}{key}/")
-        elif isinstance(value, int | float) and not isinstance(value, bool) and prefix + key not in _SCALARS_OFF:
-            if math.isfinite(value):
-                found.append((prefix + key, float(value)))
+        elif type(value) in (int, float) and prefix + key not in _SCALARS_OFF and math.isfinite(value):
+            found.append((prefix + key, float(value)))
     return found
 
 

@@ -46,17 +46,17 @@ class Settings(BaseModel):
     seed: int = 0
     steps: int = Field(gt=0)
     batch: int = Field(gt=0, description="Examples of one optimizer step.")
-    accumulate: int = Field(1, gt=0, description="Micro-batches that one optimizer step is made of.")
+    accumulate: int = Field(default=1, gt=0, description="Micro-batches that one optimizer step is made of.")
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
     learning_rate: float | None = None
     matrix_learning_rate: float | None = None
-    log_every: int = Field(1, gt=0)
-    checkpoint_every: int = Field(1000, gt=0)
-    keep_checkpoints: int = Field(2, ge=1)
-    validate_times: int = Field(0, ge=0)
-    previews: int = Field(0, ge=0)
-    patience: int = Field(0, ge=0)
+    log_every: int = Field(default=1, gt=0)
+    checkpoint_every: int = Field(default=1000, gt=0)
+    keep_checkpoints: int = Field(default=2, ge=1)
+    validate_times: int = Field(default=0, ge=0)
+    previews: int = Field(default=0, ge=0)
+    patience: int = Field(default=0, ge=0)
 
     def validate_steps(self) -> frozenset[int]:
         return even_steps(self.steps, self.validate_times)

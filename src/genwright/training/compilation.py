@@ -20,7 +20,7 @@ def possible(device: torch.device) -> bool:
 def apply(modules: nn.ModuleDict, device: torch.device) -> bool:
     """Compile the modules that a phase may train; says so once, and does nothing, where it is not possible."""
     if not possible(device):
-        _say_eager(device.type)
+        say_eager(device.type)
         return False
     for module in modules.values():
         if any(parameter.requires_grad for parameter in module.parameters()):
@@ -46,6 +46,6 @@ def _has_cpp_compiler() -> bool:
 
 
 @lru_cache
-def _say_eager(kind: str) -> None:
+def say_eager(kind: str) -> None:
     what = "no C++ compiler was found" if kind == "cpu" else f"{kind} is not compiled for"
     say(f"train: {what}, so the model runs without torch.compile; only the speed changes.")

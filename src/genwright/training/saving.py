@@ -42,6 +42,7 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "step": trainer.step,
         "steps": trainer.settings.steps,
         "recipe": trainer.recipe_hash,
+        "data": trainer.data_hash,
         "position": {"train": trainer.stream.position},
         "weight": trainer.weight,
         "best": trainer.best,
@@ -89,3 +90,5 @@ def restore(trainer: Trainer, place: Path, weights: dict[str, Tensor], state: di
     trainer.stopped_early = state["stopped_early"]
     if state["steps"] != trainer.settings.steps:  # a new budget is a new chance
         trainer.stopped_early, trainer.best = False, {**trainer.best, "stale": 0}
+    if state["data"] != trainer.data_hash:  # losses on other held-out data can't be compared
+        trainer.stopped_early, trainer.best = False, {"step": None, "loss": None, "stale": 0}

@@ -57,12 +57,13 @@ class Trainer:
         preview: Preview | None = None,
         listeners: Sequence[Listener] = (),
         recipe_hash: str = "",
+        data_hash: str = "",
         title: str | None = None,
         how_to_go_on: str = "run the same command again",
     ):
         self.family, self.settings, self.device, self.folder = family, settings, device, folder
         self.validate, self.preview, self.listeners = validate, preview, listeners
-        self.recipe_hash, self.how_to_go_on = recipe_hash, how_to_go_on
+        self.recipe_hash, self.data_hash, self.how_to_go_on = recipe_hash, data_hash, how_to_go_on
         self.title = title or f"train {settings.part}"
         family.modules.to(device).train()
         self.networks, self.frozen = _trained_and_frozen(family)
@@ -105,6 +106,12 @@ class Trainer:
                     saving.keep_best(self)
                 saving.save(self)
         return self.outcome()
+
+    def finish(self) -> None:
+        """Leave the averaged weights in the modules, in evaluation mode."""
+        for average in self.averages.values():
+            checkpoint.load_weights(self.networks, average.state_dict(), strict=False)
+        self.family.modules.eval().requires_grad_(False)
 
     def outcome(self) -> Outcome:
         return Outcome(
@@ -198,7 +205,7 @@ class Trainer:
             with self.shown():
                 held_out = self.validate()
                 if held_out is not None:
-                    record |= {f"held_out/{name}": value for name, value in held_out.items()}
+                    record |= {f"validation/{name}": value for name, value in held_out.items()}
                     self._compare(held_out["loss"])
         if self.step in self.settings.preview_steps() and self.preview and self.folder:
             (self.folder / "previews").mkdir(exist_ok=True)
@@ -238,6 +245,8 @@ class Trainer:
         with contextlib.ExitStack() as stack:
             stack.enter_context(torch.random.fork_rng(devices=devices))
             stack.enter_context(torch.no_grad())
+            if self.settings.compile:  # other shapes and modes would each cost a compilation of their own
+                stack.enter_context(torch.compiler.set_stance("force_eager"))
             for average in self.averages.values():
                 stack.enter_context(average.swapped_in())
             self.family.modules.eval()

@@ -1,0 +1,181 @@
+"""The plan of a training: size, steps, time, memory and disk, by rehearsing a few real steps."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+
+from genwright import device as devices
+from genwright.console import say
+from genwright.recipe import Budget, Recipe, TrainSettings
+from genwright.run import Run
+from genwright.stages import sizes
+from genwright.stages.parts import Job, Workshop
+from genwright.tasks.base import BaseTask, ModelConfig
+from genwright.training import compilation, forecast
+from genwright.training.base import Settings
+from genwright.training.forecast import PartPlan, Plan
+from genwright.training.rehearsal import Measured, parameters_of, rehearse
+
+_REHEARSAL_SECONDS = 2.0
+_COMPILE_FROM_SECONDS = 150.0
+"""A shorter training can't win back what compiling costs."""
+_COMPILED_AGAIN = 0.5
+"""Share of the first compilation's time that the second one takes, whose kernels are cached."""
+
+
+class Chosen(BaseModel):
+    """train/plan.json: the size that was chosen, and why."""
+
+    config: ModelConfig
+    reason: str
+
+
+def choose(workshop: Workshop, recipe: Recipe) -> Chosen:
+    choice = sizes.choose(workshop, recipe.train, Budget.parse(recipe.train.budget))
+    return Chosen(config=choice.config, reason=choice.reason)
+
+
+def plan_job(job: Job, train: TrainSettings, scratch: Path, started: float) -> PartPlan:
+    """Rehearse a part and fix its steps. `started`: when the budget's clock began; `scratch`: an existing folder.
+
+    Raises RequestError when it would not fit in the memory or on the disk.
+    """
+    budget = Budget.parse(train.budget)
+    budget = budget.model_copy(update={"amount": budget.amount * job.share})
+    settings = sizes.first_settings(job, train)
+    _check_memory(job, settings)
+    measured = _rehearse(job, settings, scratch)
+    settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch, started)
+    plan = forecast.plan_part(
+        measured,
+        settings,
+        train,
+        budget,
+        held_out_examples=job.held_out_examples(),
+        pass_examples=job.training().pass_examples,
+        spent_seconds=time.monotonic() - started,
+    )
+    forecast.check_room([plan], scratch)
+    return plan
+
+
+def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Plan:
+    """What `genwright plan` says: rehearsed in a scratch folder, nothing in the run is changed."""
+    started = time.monotonic()
+    workshop = Workshop.open(recipe, run, task, device)
+    chosen = choose(workshop, recipe)
+    plans: dict[str, PartPlan] = {}
+    with tempfile.TemporaryDirectory(prefix=".plan-", dir=run.folder) as scratch:
+        for job in workshop.jobs(chosen.config):
+            job.derive(Path(scratch) / job.name)
+            plans[job.name] = plan_job(job, recipe.train, Path(scratch), started)
+            job.trained[job.name] = job.build()
+            started = time.monotonic()
+    return summed_up(workshop, chosen, plans)
+
+
+def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan]) -> Plan:
+    parts = list(plans.values())
+    steps = sum(part.settings.steps for part in parts)
+    return Plan(
+        task=workshop.task.name,
+        family=workshop.task.family,
+        size=chosen.config.title,
+        reason=chosen.reason,
+        device=devices.title(workshop.device),
+        verdict=_verdict(workshop, parts[0]),
+        parameters=sum(part.measured.parameters for part in parts),
+        memory_bytes=max(part.measured.memory_bytes for part in parts),
+        disk_bytes=sum(part.disk_bytes for part in parts),
+        steps=steps,
+        seconds_per_step=sum(part.measured.seconds_per_step * part.settings.steps for part in parts) / steps,
+        seconds=sum(part.seconds for part in parts),
+        examples=sum(part.examples for part in parts),
+        flops=sum(part.measured.flops_per_step * part.settings.steps for part in parts),
+        parts=plans,
+        config=chosen.config.model_dump(mode="json"),
+    )
+
+
+def _verdict(workshop: Workshop, part: PartPlan) -> str:
+    """A sentence on whether data and budget suit each other."""
+    counts = {split: len(store) for split, store in workshop.splits.stores.items()}
+    has = f"{counts['train']:,} training examples"
+    if part.pass_examples != counts["train"]:
+        has += f" ({part.pass_examples:,} windows)"
+    if not counts["validation"]:
+        return f"{has} and none held out: nothing will tell when it only learns by heart; more data would."
+    if part.passes < 1:
+        return f"{has}; the budget sees {part.passes:.0%} of them once: a longer budget would learn more."
+    if part.passes > 100:
+        return f"{has}; the budget sees each {part.passes:,.0f} times: more data would do more than more time."
+    return f"{has}; the budget sees each {part.passes:,.1f} times."
+
+
+def _rehearse(job: Job, settings: Settings, scratch: Path) -> Measured:
+    family = job.build()
+    looks = min(settings.batch, job.held_out_examples())
+    return rehearse(
+        family,
+        job.training(),
+        settings,
+        job.device,
+        _REHEARSAL_SECONDS,
+        validate=job.validate(family, settings, looks),
+        preview=job.preview(family),
+        scratch=scratch,
+    )
+
+
+def _compiled_or_not(
+    job: Job,
+    settings: Settings,
+    train: TrainSettings,
+    budget: Budget,
+    eager: Measured,
+    scratch: Path,
+    started: float,
+) -> tuple[Settings, Measured]:
+    """Try torch.compile where the budget may win its cost back, and keep it where it does."""
+    seconds = forecast.steps_for(budget, eager, settings.batch) * eager.seconds_per_step
+    if train.compile == "off" or (train.compile == "auto" and seconds < _COMPILE_FROM_SECONDS):
+        return settings, eager
+    if not compilation.possible(job.device):
+        compilation.say_eager(job.device.type)
+        return settings, eager
+    wanted = settings.model_copy(update={"compile": True})
+    try:
+        compiled = _rehearse(job, wanted, scratch)
+    except Exception as error:  # whatever the compiler could not do, the eager model can
+        say(
+            f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."
+        )
+        return settings, eager
+    left = seconds - (time.monotonic() - started) if budget.unit == "seconds" else seconds
+    steps = (left - compiled.first_step_seconds * _COMPILED_AGAIN) / compiled.seconds_per_step
+    if train.compile == "on" or steps * eager.seconds_per_step > left:
+        return wanted, compiled
+    return settings, eager
+
+
+def _check_memory(job: Job, settings: Settings) -> None:
+    """Refuse what can't fit, by parameters before anything is built and by two small batches before a whole one."""
+    parameters = parameters_of(job.build)
+    if parameters is not None:
+        forecast.check_memory(parameters, job.device, job.config.title)
+    micro = settings.micro_batches()[0]
+    if micro < 8:
+        return
+    few, some = (
+        rehearse(
+            job.build(), job.training(), settings.model_copy(update={"batch": size, "accumulate": 1}), job.device, 0.0
+        )
+        for size in (1, 5)
+    )
+    an_example = max(some.memory_bytes - few.memory_bytes, 0) / 4
+    forecast.check_activations(few.parameters, settings.batch, an_example, settings.accumulate, job.device)

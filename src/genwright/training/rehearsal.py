@@ -1,0 +1,152 @@
+"""A few real steps that leave no trace: what a step costs in time, memory and disk on this machine."""
+
+from __future__ import annotations
+
+import gc
+import math
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+
+from genwright.families.base import Family
+from genwright.training import checkpoint, compilation, precision, saving
+from genwright.training.base import Batches, Preview, Settings, Validate
+from genwright.training.trainer import Trainer
+
+
+class Measured(BaseModel):
+    """What a rehearsal found. Seconds are clock time on this machine."""
+
+    parameters: int
+    flops_per_step: float
+    weight_per_step: float
+    """Tokens or examples that one step's losses are weighted by."""
+    seconds_per_step: float
+    first_step_seconds: float
+    """The first step: memory is taken, kernels are chosen, and compiled where they are."""
+    memory_bytes: int
+    checkpoint_bytes: int = 0
+    best_bytes: int = 0
+    checkpoint_seconds: float = 0.0
+    validation_seconds: float = 0.0
+    preview_seconds: float = 0.0
+
+
+def rehearse(
+    family: Family,
+    batches: Batches,
+    settings: Settings,
+    device: torch.device,
+    seconds: float,
+    *,
+    validate: Validate | None = None,
+    preview: Preview | None = None,
+    scratch: Path | None = None,
+) -> Measured:
+    """Take real steps for about `seconds` (three cycles of phases at least), then one of each of the rest.
+
+    With a `scratch` folder a checkpoint is written there and timed too. The global random state is put back.
+    """
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        flops = family.flops(batches.batch(0, settings.batch)) if device.type == "cpu" else 0.0
+        _forget_peak(device)
+        trainer = Trainer(family, batches, settings, device)
+        if not flops:
+            flops = family.flops({k: v.to(device) for k, v in batches.batch(0, settings.batch).items()})
+        cycle = math.lcm(*(phase.every for phase in family.phases))
+        first = _timed(trainer, cycle)
+        _timed(trainer, cycle)
+        times: list[float] = []
+        while sum(times) < seconds or len(times) < 2:
+            times.append(_timed(trainer, cycle))
+            if len(times) > 1 and sum(times) > 4 * seconds:
+                break
+        measured = Measured(
+            parameters=sum(p.numel() for p in family.modules.parameters()),
+            flops_per_step=flops,
+            weight_per_step=float(trainer.weight) / trainer.step,
+            seconds_per_step=_typical(times) / cycle,
+            first_step_seconds=first / cycle,
+            memory_bytes=0,
+        )
+        _rest(trainer, measured, validate, preview, scratch)
+        measured.memory_bytes = peak_memory(device)
+        if settings.compile:
+            compilation.remove(family.modules)
+        return measured
+
+
+def _rest(
+    trainer: Trainer, measured: Measured, validate: Validate | None, preview: Preview | None, scratch: Path | None
+) -> None:
+    weights, (_, tensors) = checkpoint.weights_of(trainer.networks), checkpoint.pack(saving.capture(trainer))
+    measured.best_bytes = sum(value.nbytes for value in weights.values())
+    measured.checkpoint_bytes = measured.best_bytes + sum(value.nbytes for value in tensors.values())
+    if scratch is None:
+        return
+    with tempfile.TemporaryDirectory(dir=scratch, prefix=".rehearsal-") as folder:
+        start = time.monotonic()
+        checkpoint.write(Path(folder) / checkpoint.name_of(0), weights, saving.capture(trainer))
+        measured.checkpoint_seconds = time.monotonic() - start
+        with trainer.shown():
+            start = time.monotonic()
+            if validate is not None:
+                validate()
+            measured.validation_seconds = time.monotonic() - start
+            start = time.monotonic()
+            if preview is not None:
+                preview(Path(folder) / "preview")
+            measured.preview_seconds = time.monotonic() - start
+
+
+def _timed(trainer: Trainer, steps: int) -> float:
+    start = time.monotonic()
+    for _ in range(steps):
+        trainer.take_step()
+    precision.synchronise(trainer.device)
+    return time.monotonic() - start
+
+
+def _typical(times: list[float]) -> float:
+    """The mean without the slowest tenth: a hiccup of the machine is no part of a step."""
+    ordered = sorted(times)
+    kept = ordered[: max(1, len(ordered) - len(ordered) // 10)]
+    return sum(kept) / len(kept)
+
+
+def parameters_of(build: Callable[[], Family]) -> int | None:
+    """How many parameters a family would have, without taking memory for them; None where that can't be told."""
+    try:
+        with torch.random.fork_rng(devices=[]), torch.device("meta"):
+            return sum(p.numel() for p in build().modules.parameters())
+    except (RuntimeError, NotImplementedError, TypeError, ValueError):
+        return None
+
+
+def peak_memory(device: torch.device) -> int:
+    """The most memory that this process (CPU) or torch on the card has had since `_forget_peak`."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device)
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return next(int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
+def _forget_peak(device: torch.device) -> None:
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    try:
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+    except OSError:  # not Linux, or not allowed: the peak since the process began is what there is
+        return

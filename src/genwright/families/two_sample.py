@@ -1,0 +1,77 @@
+"""A judge: a discriminator trained from scratch to tell real pictures from given ones (classifier two-sample test).
+
+Its accuracy on pictures it has not seen says how easily a set is found out: 0.5 is guessing. It never sees the generator's
+gradient, so it judges every family alike, those without a discriminator too. arXiv:1610.06545.
+
+Shapes: B batch, C channels, H W pixels. image_BCHW in [-1, 1].
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from pydantic import BaseModel
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, Session
+
+
+class NoControls(BaseModel):
+    """A judge draws nothing, so there is nothing to control."""
+
+
+class TwoSample:
+    """`discriminator(image_BCHW) -> logit_B`, above zero for real. A batch is {"image": image_BCHW, "real": 0 or 1 as float_B}."""
+
+    name: ClassVar[str] = "two_sample"
+    Controls: ClassVar[type[BaseModel]] = NoControls
+    exported: ClassVar[tuple[str, ...]] = ("discriminator",)
+    phases: tuple[Phase, ...]
+
+    def __init__(self, discriminator: nn.Module, learning_rate: float = 1e-3):
+        self.modules = nn.ModuleDict({"discriminator": discriminator})
+        spec = OptimizerSpec(
+            learning_rate=learning_rate, betas=(0.9, 0.99), weight_decay=0.05, warmup=0.05, decay=0.5, final=0.02
+        )
+        self.phases = (Phase("judge", ("discriminator",), spec),)
+
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+        """Logistic loss, in nats a picture."""
+        logit_B, real_B = self.modules["discriminator"](batch["image"]), batch["real"]
+        value = F.binary_cross_entropy_with_logits(logit_B, real_B)
+        right = ((logit_B > 0) == (real_B > 0.5)).float().mean()
+        return Loss(value, len(real_B), {"judge_loss": value.detach(), "right": right.detach()})
+
+    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
+        return self.loss("judge", batch, rng)
+
+    def discriminate(self, image_BCHW: Tensor) -> Tensor:
+        """-> logit_B: above zero where a picture is taken for real."""
+        return self.modules["discriminator"](image_BCHW)
+
+    def extra_state(self) -> dict[str, Any]:
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None: ...
+
+    def flops(self, batch: Batch) -> float:
+        """Counted by one forward pass on one picture; a backward pass costs two of them."""
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            self.modules["discriminator"](batch["image"][:1])
+        return 3 * len(batch["image"]) * float(counter.get_total_flops())
+
+    def export_tensors(self) -> dict[str, Tensor]:
+        return {f"discriminator.{name}": tensor for name, tensor in self.modules["discriminator"].state_dict().items()}
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        own = {name.removeprefix("discriminator."): tensor for name, tensor in tensors.items()}
+        self.modules["discriminator"].load_state_dict(own)
+
+    def foreign_config(self) -> dict[str, Any]:
+        return {}
+
+    def open(self, capacity: int) -> Session:
+        raise TypeError("a two-sample discriminator judges pictures and draws none")

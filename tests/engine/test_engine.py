@@ -106,3 +106,12 @@ def test_a_broken_step_fails_its_batch_and_frees_its_slots() -> None:
     with pytest.raises(RuntimeError, match="broken step"):
         next(stream)
     assert session.open_slots == 0
+
+
+def test_an_iterator_closed_before_it_began_leaves_the_queue():
+    engine, session = Engine(), Counting(1)
+    first = engine.submit(session, lambda s: s.start(2))
+    never = engine.submit(session, lambda s: s.start(5))
+    never.close()
+    assert list(first) == [0, 1]
+    assert session.open_slots == 0 and not engine._waiting and not engine._running

@@ -34,10 +34,14 @@ class Engine:
         """Queue a request; iterate over what it emits. Closing the iterator early frees its slot before the next step."""
         ticket = _Ticket(session, start)
         self._waiting.append(ticket)
-        return self._outputs(ticket)
+        outputs = self._outputs(ticket)
+        # A generator that never began would not run its `finally` when it is closed, and its request would stay for ever.
+        next(outputs)
+        return outputs
 
     def _outputs(self, ticket: _Ticket) -> Iterator[Any]:
         try:
+            yield None
             while True:
                 while ticket.state is None or not (ticket.state.emitted or ticket.state.done or ticket.state.error):
                     self.turn()

@@ -14,8 +14,24 @@ class Settings(Section):
         "relativistic",
         description="`relativistic`: R3GAN's loss with R1 and R2 penalties; `classic`: -E[log D(G(z))] and -E[log D(x)] - E[log(1 - D(G(z)))].",
     )
+    gamma: float = Field(1.0, ge=0, description="Weight of the R1 and R2 penalties (relativistic objective).")
+    penalty_share: int = Field(
+        4, ge=1, description="The penalties are taken on one in this many pictures of a batch; saves time."
+    )
+    augment: float = Field(
+        0.3,
+        ge=0,
+        le=1,
+        description="Share of pictures that colour, shift and cut-out change before the discriminator sees them.",
+    )
     width: int | None = Field(
-        None, ge=8, description="Channels at the highest resolution's base; default: chosen by budget, data and device."
+        None,
+        ge=16,
+        description="Channels at the highest resolution, a multiple of 16; default: chosen by budget, data and device.",
+    )
+    learning_rate: float = Field(1e-3, gt=0, description="Adam's rate for both networks.")
+    ema_halflife: float = Field(
+        100.0, gt=0, description="Steps after which a weight counts half in the average that generates."
     )
 
 

@@ -11,7 +11,9 @@ class Settings(Section):
     beta: float = Field(1.0, gt=0, description="Weight of the KL term; 1 is the ELBO.")
     free_bits: float = Field(0.0, ge=0, description="Nats a latent channel may carry without paying, against collapse.")
     width: int | None = Field(
-        None, ge=8, description="Channels at the highest resolution; default: chosen by budget, data and device."
+        None,
+        ge=16,
+        description="Channels at the highest resolution, a multiple of 16; default: chosen by budget, data and device.",
     )
 
 

@@ -1,0 +1,225 @@
+"""Picture networks of residual blocks: generator, discriminator, and the two halves of a VAE. No loss stands here.
+
+The way of R3GAN (arXiv:2501.05441, section 4): inverted bottlenecks with grouped 3x3 convolutions, fix-up initialisation and
+no normalisation, resampling by interpolation, and a learned 4x4 basis between vectors and the smallest feature map. Ours
+differs in three points: pixels are gathered in 2x2 patches, so that the most expensive resolution is never convolved; the
+condition also enters every generator stage; all runs in channels-last, which is 1.5 to 3 times faster on a CPU.
+
+Shapes: B batch, C channels, H W pixels, Z latent width, D condition width. image_BCHW in [-1, 1].
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SMALLEST = 4
+"""Side of the smallest feature map."""
+
+
+def stage_count(size: int, patch: int) -> int:
+    """Stages from the patched resolution down to 4x4. Raises ValueError when the two do not fit."""
+    count = (size // patch // SMALLEST).bit_length()
+    if size != patch * SMALLEST << (count - 1) if count else True:
+        raise ValueError(f"a picture of side {size} has no stages with patches of side {patch}")
+    return count
+
+
+def _conv(into: int, out: int, kernel: int = 1, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
+    layer = nn.Conv2d(into, out, kernel, padding=kernel // 2, groups=groups, bias=False)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(into // groups * kernel * kernel))
+    return layer
+
+
+def _linear(into: int, out: int, gain: float = 1.0) -> nn.Linear:
+    layer = nn.Linear(into, out)
+    nn.init.normal_(layer.weight, std=gain / math.sqrt(into))
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class BiasedActivation(nn.Module):
+    """A bias a channel, then a leaky rectifier (slope 0.2) scaled to keep the variance of a normal input."""
+
+    gain = math.sqrt(2 / (1 + 0.2**2))
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.bias = nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return F.leaky_relu(x_BCHW + self.bias[:, None, None], 0.2)
+
+
+class ResidualBlock(nn.Module):
+    """1x1 up, grouped 3x3, 1x1 down, added to the input; the last weight starts at zero (fix-up, arXiv:1901.09321).
+
+    `depth` is the number of blocks in the network: the first two weights start smaller the deeper it is.
+    """
+
+    def __init__(self, channels: int, depth: int, expansion: int = 2, group: int = 16):
+        super().__init__()
+        inner = channels * expansion
+        gain = BiasedActivation.gain * depth ** (-1 / 4)
+        self.up = _conv(channels, inner, gain=gain)
+        self.up_act = BiasedActivation(inner)
+        self.mix = _conv(inner, inner, 3, groups=max(1, inner // group), gain=gain)
+        self.mix_act = BiasedActivation(inner)
+        self.down = _conv(inner, channels, gain=0.0)
+
+    def forward(self, x_BCHW: Tensor) -> Tensor:
+        return x_BCHW + self.down(self.mix_act(self.mix(self.up_act(self.up(x_BCHW)))))
+
+
+class Generator(nn.Module):
+    """Noise and condition -> picture: basis, then stages of residual blocks with bilinear upsampling between them.
+
+    Every stage adds a coarse picture of its own resolution, so shapes and colours are learned first; the last one adds the
+    details of each patch. `widths` and `blocks` go by stage from the finest to 4x4.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, widths: list[int], blocks: list[int], latent: int, patch: int, channels: int = 3
+    ):
+        super().__init__()
+        condition: int = encoder.width  # type: ignore[assignment]
+        self.latent, self.patch = latent, patch
+        self.encoder = encoder
+        widths, blocks = widths[::-1], blocks[::-1]
+        self.basis = nn.Parameter(torch.randn(widths[0], SMALLEST, SMALLEST))
+        self.into = _linear(latent + condition, widths[0])
+        self.styles = nn.ModuleList(_linear(latent + condition, width, 0.5) for width in widths)
+        self.stages = _stages(widths, blocks)
+        self.narrow = nn.ModuleList(_conv(a, b) for a, b in pairwise(widths))
+        self.coarse = nn.ModuleList(_conv(width, channels, gain=0.1) for width in widths)
+        self.fine_act = BiasedActivation(widths[-1])
+        self.fine = _conv(widths[-1], channels * patch * patch, 3, gain=0.1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, noise_BZ: Tensor, condition: Tensor) -> Tensor:
+        """Normal noise and what the encoder takes -> image_BCHW, not clamped."""
+        style = torch.cat([noise_BZ, self.encoder(condition)], 1)
+        x = (self.into(style)[:, :, None, None] * self.basis).contiguous(memory_format=torch.channels_last)
+        image = torch.zeros((), device=x.device)
+        for number, stage in enumerate(self.stages):
+            if number:
+                x, image = upsample(self.narrow[number - 1](x), 2), upsample(image, 2)
+            x = stage(x + self.styles[number](style)[:, :, None, None])
+            image = image + self.coarse[number](x)
+        return upsample(image, self.patch) + F.pixel_shuffle(self.fine(self.fine_act(x)), self.patch)
+
+
+def upsample(x_BCHW: Tensor, factor: int) -> Tensor:
+    return F.interpolate(x_BCHW, scale_factor=factor, mode="bilinear", align_corners=False)
+
+
+def _stages(widths: list[int], blocks: list[int]) -> nn.ModuleList:
+    depth = max(1, sum(blocks))
+    return nn.ModuleList(
+        nn.Sequential(*(ResidualBlock(width, depth) for _ in range(count)))
+        for width, count in zip(widths, blocks, strict=True)
+    )
+
+
+class Trunk(nn.Module):
+    """Picture -> feature vector: the generator's mirror image, also the VAE's encoder."""
+
+    def __init__(self, widths: list[int], blocks: list[int], patch: int, channels: int = 3):
+        super().__init__()
+        self.patch = patch
+        self.stem = _conv(channels * patch * patch, widths[0], 3)
+        self.stem_act = BiasedActivation(widths[0])
+        self.stages = _stages(widths, blocks)
+        self.widen = nn.ModuleList(_conv(a, b) for a, b in pairwise(widths))
+        self.basis = _conv(widths[-1], widths[-1], SMALLEST, groups=widths[-1])
+        self.basis.padding = (0, 0)
+
+    def forward(self, image_BCHW: Tensor) -> Tensor:
+        x = F.pixel_unshuffle(image_BCHW, self.patch).contiguous(memory_format=torch.channels_last)
+        x = self.stem_act(self.stem(x))
+        for number, stage in enumerate(self.stages):
+            if number:
+                x = self.widen[number - 1](F.avg_pool2d(x, 2))
+            x = stage(x)
+        return self.basis(x).flatten(1)
+
+
+class Discriminator(nn.Module):
+    """Picture and condition -> one logit, by projection (arXiv:1802.05637): a plain term plus features . condition."""
+
+    def __init__(self, encoder: nn.Module, widths: list[int], blocks: list[int], patch: int, channels: int = 3):
+        super().__init__()
+        condition: int = encoder.width  # type: ignore[assignment]
+        self.encoder = encoder
+        self.trunk = Trunk(widths, blocks, patch, channels)
+        self.features = _linear(widths[-1], condition)
+        self.plain = _linear(widths[-1], 1)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, image_BCHW: Tensor, condition: Tensor) -> Tensor:
+        """-> logit_B. With fewer conditions than pictures they are gone through again: [real, generated] share theirs."""
+        x = self.trunk(image_BCHW)
+        condition_BD = self.encoder(condition)
+        condition_BD = condition_BD.repeat(len(x) // len(condition_BD), 1)
+        fit_B = (self.features(x) * condition_BD).sum(1) / math.sqrt(condition_BD.shape[1])
+        return self.plain(x)[:, 0] + fit_B
+
+
+class Posterior(nn.Module):
+    """Picture and condition -> mean and log variance of a latent vector: the VAE's encoder."""
+
+    def __init__(
+        self, encoder: nn.Module, widths: list[int], blocks: list[int], latent: int, patch: int, channels: int = 3
+    ):
+        super().__init__()
+        condition: int = encoder.width  # type: ignore[assignment]
+        self.encoder = encoder
+        self.trunk = Trunk(widths, blocks, patch, channels)
+        self.mix = _linear(widths[-1] + condition, widths[-1])
+        self.out = _linear(widths[-1], 2 * latent, 0.5)
+        self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def forward(self, image_BCHW: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """-> mean_BZ, log_variance_BZ."""
+        x = torch.cat([self.trunk(image_BCHW), self.encoder(condition)], 1)
+        mean_BZ, log_variance_BZ = self.out(F.leaky_relu(self.mix(x), 0.2)).chunk(2, 1)
+        return mean_BZ, soft_bound(log_variance_BZ, -8.0, 2.0)
+
+
+class Prior(nn.Module):
+    """Condition -> mean and log variance of a latent vector; close to a standard normal before training."""
+
+    def __init__(self, encoder: nn.Module, latent: int):
+        super().__init__()
+        condition: int = encoder.width  # type: ignore[assignment]
+        self.encoder = encoder
+        self.mix = _linear(condition, 2 * condition)
+        self.out = _linear(2 * condition, 2 * latent, 0.0)
+
+    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """-> mean_BZ, log_variance_BZ."""
+        mean_BZ, log_variance_BZ = self.out(F.leaky_relu(self.mix(self.encoder(condition)), 0.2)).chunk(2, 1)
+        return mean_BZ, soft_bound(log_variance_BZ, -8.0, 2.0)
+
+
+class PixelDistributions(nn.Module):
+    """A generator whose output is read as mean and log scale of every pixel: the VAE's decoder."""
+
+    def __init__(self, generator: Generator):
+        super().__init__()
+        self.generator = generator
+        self.latent = generator.latent
+
+    def forward(self, z_BZ: Tensor, condition: Tensor) -> Tensor:
+        """-> [B, 2C, H, W]: means, then log scales within bounds that keep the likelihood finite."""
+        mean_BCHW, log_scale_BCHW = self.generator(z_BZ, condition).chunk(2, 1)
+        return torch.cat([mean_BCHW, soft_bound(log_scale_BCHW - 1.0, -7.0, 2.0)], 1)
+
+
+def soft_bound(x: Tensor, low: float, high: float) -> Tensor:
+    """Squash smoothly into (low, high): close to the identity well within the bounds, a gradient everywhere."""
+    return low + F.softplus(high - low - F.softplus(high - x))

@@ -1,0 +1,95 @@
+"""What `draw` knows of its data: how captions become tokens, which labels there are, and what pictures are drawn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+
+from genwright.errors import RequestError
+from genwright.networks.text_encoder import PAD, START
+
+MAX_TOKENS = 24
+"""A caption's first tokens are read, `START` included; longer ones are cut."""
+_VOCABULARY = 2048
+_FACTS, _CAPTIONS = "draw.json", "captions.json"
+
+
+@dataclass
+class DrawFacts:
+    """Frozen facts of a set of pictures. `condition` is "text", "label" or "none"."""
+
+    condition: str
+    labels: list[str]
+    captions: Tokenizer
+    pictures: int
+    """How many training items the facts were measured on."""
+
+    @property
+    def condition_count(self) -> int:
+        """How many different ids the condition encoder must know."""
+        return {"text": self.captions.get_vocab_size(), "label": max(1, len(self.labels))}.get(self.condition, 1)
+
+    def encode(self, text: str, label: str) -> np.ndarray:
+        """What the networks are told of a picture, int32: a caption's tokens padded at the end, a label's id, or 0."""
+        if self.condition == "text":
+            ids = [START, *self.captions.encode(text).ids][:MAX_TOKENS]
+            return np.array(ids + [PAD] * (MAX_TOKENS - len(ids)), np.int32)
+        return np.array([self.label_id(label) if self.condition == "label" else 0], np.int32)
+
+    def label_id(self, label: str) -> int:
+        """-1 for a label that the training pictures do not have."""
+        return self.labels.index(label) if label in self.labels else -1
+
+    def prompt(self, prompt: str) -> np.ndarray:
+        """A request's words as the networks are told them. Raises RequestError when the model can't take them."""
+        if self.condition == "label" and prompt not in self.labels:
+            shown = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
+            raise RequestError(f"The prompt {prompt!r} is no label of this model; choose from {shown}.")
+        if self.condition == "none" and prompt.strip():
+            raise RequestError("This model draws without words; leave the prompt out.")
+        return self.encode(prompt, prompt)
+
+    def words(self, condition: np.ndarray) -> str:
+        """The caption (lower-cased, as the model reads it) or the label behind an example's condition."""
+        if self.condition == "text":
+            return self.captions.decode([int(token) for token in condition if token not in (PAD, START)]).strip()
+        return self.labels[int(condition[0])] if self.condition == "label" else ""
+
+    def save(self, folder: Path) -> None:
+        facts = {"condition": self.condition, "labels": self.labels, "pictures": self.pictures}
+        (folder / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        self.captions.save(str(folder / _CAPTIONS))
+
+    @classmethod
+    def load(cls, folder: Path) -> DrawFacts:
+        """Raises RequestError naming the file that can't be read."""
+        try:
+            facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+            captions = Tokenizer.from_file(str(folder / _CAPTIONS))
+            return cls(facts["condition"], facts["labels"], captions, facts["pictures"])
+        except Exception as error:  # the tokenizers library raises bare Exception
+            raise RequestError(
+                f"{folder}: {_FACTS} or {_CAPTIONS} can't be read ({error}); prepare or export again."
+            ) from error
+
+
+def caption_tokenizer(captions: Sequence[str]) -> Tokenizer:
+    """Byte-level BPE over lower-cased captions; a piece must occur twice. The same for the same captions."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])  # type: ignore[assignment]
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)  # type: ignore[assignment]
+    tokenizer.decoder = decoders.ByteLevel()  # type: ignore[assignment]
+    trainer = trainers.BpeTrainer(
+        vocab_size=_VOCABULARY,
+        min_frequency=2,
+        special_tokens=["<pad>", "<start>"],
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(captions, trainer)
+    return tokenizer

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import yaml
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -24,15 +25,15 @@ def print_summary(run: Run) -> None:
 
 
 def score_table(sheet: ScoreSheet, title: str) -> Table:
-    """Rows are what was scored, columns the metrics, an arrow for the better direction."""
-    arrows = {"lower": " ↓", "higher": " ↑", "none": ""}
-    table = Table(title=title, title_justify="left")
+    """A line for each metric, an arrow for its better direction; what was scored stands side by side."""
+    arrows = {"lower": "↓", "higher": "↑", "none": " "}
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("")
-    for metric in sheet.metrics:
-        table.add_column(metric.title + arrows[metric.better], justify="right")
     for row in sheet.rows:
-        cells = [_cell(row, metric.name) for metric in sheet.metrics]
-        table.add_row(row.title, *cells, style="bold" if row.kind == "model" else "")
+        table.add_column(row.title, justify="right", style="bold" if row.kind == "model" else "", overflow="fold")
+    for metric in sheet.metrics:
+        cells = [_cell(row, metric.name) for row in sheet.rows]
+        table.add_row(f"{metric.title} {arrows[metric.better]}", *cells)
     return table
 
 
@@ -42,10 +43,10 @@ def _cell(row: Row, metric: str) -> str:
 
 
 def format_score(score: Score) -> str:
-    """ "0.031 (0.028 to 0.034)": three significant digits, the interval where there is one."""
+    """ "0.031" and on the next line "0.028 to 0.034": three significant digits, the interval where there is one."""
     if score.low is None or score.high is None:
         return f"{score.value:.3g}"
-    return f"{score.value:.3g} ({score.low:.3g} to {score.high:.3g})"
+    return f"{score.value:.3g}\n{score.low:.3g} to {score.high:.3g}"
 
 
 def _example(run: Run) -> str:

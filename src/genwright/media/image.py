@@ -44,11 +44,12 @@ def probe(
     try:
         with _quiet(), _open(data) as picture:
             width, height = picture.size
-            if picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):
-                width, height = height, width
             if drop := size_drop(width, height, len(data), min_pixels, max_pixels):
                 return drop
             is_png = picture.format == "PNG"
+            # Asked for the EXIF block of a PNG that has none in front, Pillow would unpack it all to look behind.
+            if (not is_png or "exif" in picture.info) and picture.getexif().get(0x0112, 1) in (5, 6, 7, 8):
+                width, height = height, width
         if checksums and is_png:
             with _quiet(), _open(data) as picture:
                 picture.verify()

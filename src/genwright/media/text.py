@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import codecs
+from typing import TYPE_CHECKING
 
 from genwright.ledger import Drop
+
+if TYPE_CHECKING:
+    from charset_normalizer import CharsetMatch
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -20,8 +24,10 @@ _CHAOS_LIMIT = 0.15
 """The detector's share of characters that look like a mess; above it a guess is not believed."""
 
 _WESTERN_SHARE = 0.05
-"""Up to this share of bytes above 127 a text that is plausible in Windows-1252 is taken as such: ASCII with a few accents."""
+"""Up to this share of bytes above 127 a text that makes sense in Windows-1252 is taken as such: ASCII with a few accents, for
+which a dozen tables would do."""
 
+_TYPOGRAPHY = frozenset("‘’“”‚„«»‹›–—…•°§£€©®™½¼¾·¿¡\u00a0\u00ad†‡²³¹×´")
 _SAMPLE_BYTES = 1 << 20
 
 
@@ -62,18 +68,24 @@ def _lines(text: str) -> str:
 
 
 def _detect(data: bytes) -> str | None:
+    if sum(map(data.count, range(128, 256))) <= _WESTERN_SHARE * len(data) and _fits(data, "cp1252"):
+        return "cp1252"
     from charset_normalizer import from_bytes
 
-    high = sum(map(data.count, range(128, 256)))
-    results = from_bytes(data[:_SAMPLE_BYTES], threshold=_CHAOS_LIMIT, enable_fallback=False)
-    plausible = [match.encoding for match in results]
-    if high <= _WESTERN_SHARE * len(data):
-        # Few accents in ASCII: a dozen tables fit, and the Western ones are by far the likeliest.
-        for western in ("cp1252", "latin_1"):
-            likely = not plausible or any(western in (m.encoding, *m.could_be_from_charset) for m in results)
-            if likely and _fits(data, western):
-                return western
-    return plausible[0] if plausible else None
+    guesses = from_bytes(data[:_SAMPLE_BYTES], threshold=_CHAOS_LIMIT, enable_fallback=False)
+    best = min(guesses, key=_rank, default=None)
+    if best is None:
+        return None
+    return "cp1252" if _may_be_western(best) else best.encoding
+
+
+def _rank(guess: CharsetMatch) -> tuple[float, float, int, bool]:
+    """Less mess, then a likelier language; of equals the one with fewer capitals (KOI8-R read as Windows-1251 is all capitals)."""
+    return guess.chaos, -guess.coherence, sum(map(str.isupper, str(guess)[:10_000])), not _may_be_western(guess)
+
+
+def _may_be_western(guess: CharsetMatch) -> bool:
+    return "cp1252" in (guess.encoding, *guess.could_be_from_charset)
 
 
 def _fits(data: bytes, encoding: str) -> bool:
@@ -81,4 +93,6 @@ def _fits(data: bytes, encoding: str) -> bool:
         text = data.decode(encoding)
     except UnicodeDecodeError:
         return False
-    return not any("\x80" <= character < "\xa0" for character in set(text))
+    # Letters and the marks of good typography, as against the mathematics and boxes that another table's letters turn into.
+    strange = sum(not (c.isalpha() or c in _TYPOGRAPHY) for c in text if c > "\x7f")
+    return strange <= 0.1 * sum(c > "\x7f" for c in text)

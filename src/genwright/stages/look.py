@@ -66,6 +66,9 @@ class Survey:
         return self.media.get("text", 0)
 
 
+_CAPTIONS = (".txt", ".caption")
+
+
 def look(folder: Path) -> Survey:
     """Look at a folder or an archive. Raises RequestError when it isn't there."""
     folder = Path(os.path.abspath(folder))  # noqa: PTH100  # as the user sees it: `..` taken away, links kept
@@ -74,10 +77,14 @@ def look(folder: Path) -> Survey:
     items = list(source.offer())
     survey.offered = len(items)
     _measure(items, survey)
-    kept = [item for item in items if item.kept]
+    survey.table = find_table([item for item in items if item.kept])
+    captions = _captions(items)
+    survey.captions = len(captions)
+    kept = [
+        i for i in items if i.kept and i.path not in captions and (not survey.table or i.path != survey.table.table)
+    ]
+    kept = _without_duplicates(kept)
     pictures = [item for item in kept if item.medium == "image"]
-    survey.table = find_table(kept)
-    kept = [item for item in kept if survey.table is None or item.path != survey.table.table]
     texts = [item for item in kept if item.medium == "text"]
     survey.media = dict(Counter(str(item.medium) for item in kept))
     survey.bytes = sum(item.bytes or 0 for item in kept)
@@ -87,8 +94,6 @@ def look(folder: Path) -> Survey:
         _median([i.width for i in pictures]),
         _median([i.height for i in pictures]),
     )
-    stems = {posixpath.splitext(item.path)[0] for item in texts if item.path.endswith((".txt", ".caption"))}
-    survey.captions = sum(posixpath.splitext(item.path)[0] in stems for item in pictures)
     survey.labels = _labels(pictures)
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
@@ -120,6 +125,8 @@ def new(folder: Path, task: str | None = None, *, as_json: bool = False, where: 
 def _source(folder: Path) -> FilesSource:
     if folder.is_file() and is_archive_name(folder.name):
         return ArchiveSource(ArchiveSource.Spec.model_validate({"archive": str(folder)}), cache.folder())
+    if not folder.exists():
+        raise RequestError(f"{folder}: there is no such folder; name one with your texts or pictures in it.")
     if folder.is_file():
         raise RequestError(f"{folder}: a file; name the folder that it lies in, or a zip or tar file.")
     return FolderSource(FolderSource.Spec.model_validate({"folder": str(folder)}), cache.folder())
@@ -128,7 +135,6 @@ def _source(folder: Path) -> FilesSource:
 def _measure(items: Sequence[Item], survey: Survey) -> None:
     """Read the files whose hashes come first whole, and of the others the first bytes."""
     waiting = sorted((i for i in items if i.kept and i.file), key=lambda i: hashlib.sha256(i.id.encode()).digest())
-    seen: dict[str, Item] = {}
     done = 0
     with progress(f"look at {survey.folder}", len(waiting)) as line:
         for number, item in enumerate(waiting):
@@ -145,8 +151,6 @@ def _measure(items: Sequence[Item], survey: Survey) -> None:
             item.characters, item.width, item.height = measured.characters, measured.width, measured.height
             if measured.drop:
                 item.drop(measured.drop)
-            elif item.sha256 and seen.setdefault(item.sha256, item) is not item:
-                item.drop(Drop("duplicate"))
 
 
 def _whole(item: Item) -> Measured:
@@ -160,6 +164,21 @@ def _head(item: Item) -> Measured:
         return Measured(reason="empty")
     medium = kind(head)
     return Measured(medium=medium, characters=item.bytes if medium == "text" else None)
+
+
+def _captions(items: Sequence[Item]) -> set[str]:
+    """Paths of the texts that are the caption of a picture beside them."""
+    stems = {posixpath.splitext(item.path)[0] for item in items if item.kept and item.medium == "image"}
+    texts = (item for item in items if item.kept and item.path.lower().endswith(_CAPTIONS))
+    return {item.path for item in texts if posixpath.splitext(item.path)[0] in stems}
+
+
+def _without_duplicates(items: Sequence[Item]) -> list[Item]:
+    first: dict[str, Item] = {}
+    for item in items:
+        if item.sha256 and first.setdefault(item.sha256, item) is not item:
+            item.drop(Drop("duplicate"))
+    return [item for item in items if item.kept]
 
 
 def _labels(pictures: Sequence[Item]) -> dict[str, int]:

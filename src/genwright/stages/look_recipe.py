@@ -101,7 +101,7 @@ def _words(survey: Survey, verdict: Verdict) -> list[str]:
     if medium != "image":
         return []
     lines = []
-    if 2 * survey.captions > survey.pictures:
+    if 2 * survey.captions >= survey.pictures:
         lines.append("captions: beside     # picture.txt is the caption of picture.png")
     if survey.labels:
         lines.append("labels: folders      # the folder's name is the picture's label")

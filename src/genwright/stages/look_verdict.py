@@ -50,7 +50,7 @@ def verdicts(survey: Survey) -> list[Verdict]:
 
 def _write(survey: Survey) -> Verdict:
     table = survey.table if survey.table and survey.table.path is None else None
-    items = survey.texts - survey.captions + (table.rows if table else 0)
+    items = survey.texts + (table.rows if table else 0)
     characters = max(survey.characters, table.characters if table else 0)
     if not items:
         return Verdict("write", 0, False, "no texts")
@@ -60,6 +60,8 @@ def _write(survey: Survey) -> Verdict:
 
 def _draw(survey: Survey) -> Verdict:
     count = survey.pictures
+    if survey.table is not None and survey.table.path is not None:
+        count = min(count, survey.table.rows)  # pictures that the table does not name would be left out
     if not count:
         return Verdict("draw", 0, False, "no pictures")
     side = min(survey.median_width, survey.median_height)

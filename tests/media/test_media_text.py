@@ -1,0 +1,69 @@
+"""Text in any encoding that can be told, and nothing that can't."""
+
+from __future__ import annotations
+
+import codecs
+import random
+
+import pytest
+
+from genwright.ledger import Drop
+from genwright.media.text import decode
+
+FRENCH = "Les élèves étaient à l’école — où ils mangeaient des gâteaux très sucrés. "
+GERMAN = "Die Bäume stehen völlig grün über den Häusern, süß und schön. "
+RUSSIAN = "Это русский текст, который написан для проверки определения кодировки. "
+JAPANESE = "これは日本語の文章です。文字コードの判定を確かめるために、いくらか長い文を書いておく必要があります。"
+CHINESE = "这是一段中文文本，用来检查编码检测是否正确工作。我们需要足够长的句子。"
+
+
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        ("utf-8", CHINESE),
+        ("utf-8-sig", FRENCH),
+        ("utf-16", JAPANESE),
+        ("utf-32", RUSSIAN),
+        ("cp1252", FRENCH * 3),
+        ("latin-1", GERMAN * 3),
+        ("cp1251", RUSSIAN * 4),
+        ("koi8-r", RUSSIAN * 4),
+        ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy. " * 4),
+        ("cp1254", "Türkçe bir metin yazıyorum; şu anda çok güzel bir gün ve İstanbul ışıl ışıl. " * 3),
+        ("shift_jis", JAPANESE * 3),
+        ("gb18030", CHINESE * 4),
+    ],
+)
+def test_finds_the_encoding(encoding: str, text: str) -> None:
+    assert decode(text.encode(encoding)) == text
+
+
+def test_a_few_accents_in_a_long_english_text_are_western() -> None:
+    text = "Enter the King, with Æneas and the naïve Fool.\n" + "What say you, my good lord?\n" * 200
+    assert decode(text.encode("latin-1")) == text
+
+
+def test_line_ends_become_newlines() -> None:
+    assert decode(b"one\r\ntwo\rthree\n") == "one\ntwo\nthree\n"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x00\x01\x02\x03" * 100,
+        b"plain text with a NUL \x00 in it",
+        "no mark".encode("utf-16-le"),
+        codecs.BOM_UTF16_LE + b"a",
+        bytes(random.Random(0).choices(range(32, 256), k=5000)),
+        b"\x01\x02\x03\x04\x05\x06" * 50,
+    ],
+)
+def test_what_is_no_text_is_dropped(data: bytes) -> None:
+    dropped = decode(data)
+    assert isinstance(dropped, Drop)
+    assert dropped.reason == "undecodable"
+    assert dropped.detail
+
+
+def test_nothing_is_a_text_of_no_length() -> None:
+    assert decode(b"") == ""

@@ -21,9 +21,9 @@ from genwright.recipe import EvaluateSettings, recipe_class, request_class
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks import write_sizes
 from genwright.tasks.base import Splits
-from genwright.tasks.write import Write, blocks, item_text, request_rng
+from genwright.tasks.write import Write, blocks, item_text
 from genwright.tasks.write_batches import Windows
-from genwright.tasks.write_samples import prompts_and_continuations
+from genwright.tasks.write_samples import prompts_and_continuations, request_rng
 from genwright.tasks.write_scores import stream_nats
 from genwright.tasks.write_tokens import vocabulary_for
 
@@ -350,6 +350,15 @@ def test_scores_show_baseline_model_and_real_text(lab, tmp_path):
         assert (tmp_path / exhibit.file).read_text(encoding="utf-8").strip()
     assert [e.shows_training_items for e in sheet.exhibits if e.name == "longest_copy"] == [True]
     assert "bits per byte" in sheet.headline
+
+
+def test_without_held_out_text_nothing_is_claimed(lab, tmp_path):
+    model, splits = lab
+    bare = Splits({**splits.stores, "validation": ExampleStore([]), "test": ExampleStore([])}, {}, "hash")
+    sheet = model.task.score(model, bare, EvaluateSettings(), lambda *_: None, tmp_path)
+    assert sheet.row("model").scores == {}
+    assert "too little text" in sheet.headline
+    assert model.task.preview(model, Engine(), bare, tmp_path / "step").exists()
 
 
 def test_bits_per_byte_of_the_sheet_are_those_of_the_plain_sum(lab, tmp_path):

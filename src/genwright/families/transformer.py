@@ -31,8 +31,8 @@ PREFILL_CHUNK = 512
 """Tokens of a prompt that one step reads, so that a long prompt does not keep the others waiting."""
 
 OPTIMIZER = OptimizerSpec(
-    learning_rate=3e-3,
-    matrix_learning_rate=0.02,
+    learning_rate=0.01,
+    matrix_learning_rate=0.015,
     betas=(0.9, 0.95),
     weight_decay=0.0,
     clip_norm=1.0,

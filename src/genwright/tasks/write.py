@@ -23,12 +23,13 @@ from genwright.media.base import Media, Medium
 from genwright.media.tokenizer import Tokenizer
 from genwright.model import Model
 from genwright.networks.decoder import Decoder, DecoderConfig
-from genwright.recipe import EvaluateSettings, request_class
+from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
 from genwright.tasks import write_options, write_sizes
 from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits, TrainJudge, controls_of
 from genwright.tasks.write_batches import Windows
+from genwright.tasks.write_samples import continue_all, request_rng
 from genwright.tasks.write_tokens import fit_tokenizer
 
 CAPACITY = 16
@@ -93,14 +94,11 @@ class Write(BaseTask):
         """Continuations of the same few held-out lines each time."""
         store = splits["validation"] if len(splits["validation"]) else splits["train"]
         prompts = preview_prompts(store, model.facts)
-        request = request_class(self.name, self.family)
-        passages = []
-        for number, prompt in enumerate(prompts):
-            asked = request(prompt=prompt, seed=number, max_tokens=_PREVIEW_TOKENS)
-            answer = "".join(media.data for media in self.answer(model, asked, engine))
-            passages.append(f"{prompt}{answer}".strip())
-        file = file_stem.with_suffix(".txt")
-        file.write_text("\n\n----\n\n".join(passages) + "\n", encoding="utf-8")
+        controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
+        answers = continue_all(model, engine, [model.facts.encode(prompt) for prompt in prompts], controls, seed=0)
+        passages = [f"{prompt}{model.facts.decode(answer)}" for prompt, answer in zip(prompts, answers, strict=True)]
+        file = file_stem.with_name(f"{file_stem.name}.txt")
+        file.write_text("\n\n----\n\n".join(passage.strip() for passage in passages) + "\n", encoding="utf-8")
         return file
 
     def score(
@@ -150,12 +148,6 @@ class _Output:
 
     def close(self) -> None:
         getattr(self._tokens, "close", lambda: None)()
-
-
-def request_rng(seed: int, index: int) -> torch.Generator:
-    """The random stream of one output: its own, whatever else is asked for at the same time."""
-    state = np.random.SeedSequence([seed % 2**63, index]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) >> 1)
 
 
 def item_text(item: Item) -> str | Drop:

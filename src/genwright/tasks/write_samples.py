@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from genwright.console import progress
 from genwright.engine.engine import Engine
@@ -42,16 +43,14 @@ def prompts_and_continuations(stream: np.ndarray, most: int, prompt_tokens: int,
     )
 
 
-def continue_all(model: Model, prompts: list[np.ndarray], controls: Any, seed: int) -> list[list[int]]:
+def continue_all(model: Model, engine: Engine, prompts: list[np.ndarray], controls: Any, seed: int) -> list[list[int]]:
     """The tokens that the model goes on with after each prompt; the i-th has the i-th random stream of the seed."""
-    from genwright.tasks.write import request_rng
-
-    engine, session = Engine(), model.session(min(CAPACITY, len(prompts)))
+    session = model.session(CAPACITY)
     outputs: list[list[int]] = [[] for _ in prompts]
     running: dict[int, Iterator[int]] = {}
     waiting = iter(range(len(prompts)))
     done = 0
-    with progress("samples", len(prompts)) as line:
+    with progress("samples", len(prompts) * controls.max_tokens) as line:
         while True:
             while len(running) < session.capacity and (index := next(waiting, None)) is not None:
                 prompt, rng = prompts[index].tolist(), request_rng(seed, index)
@@ -62,7 +61,14 @@ def continue_all(model: Model, prompts: list[np.ndarray], controls: Any, seed: i
                 token = next(tokens, None)
                 if token is None:
                     del running[index]
-                    done += 1
+                    done += controls.max_tokens - len(outputs[index])
                 else:
                     outputs[index].append(token)
+                    done += 1
             line.update(done)
+
+
+def request_rng(seed: int, index: int) -> torch.Generator:
+    """The random stream of one output: its own, whatever else is asked for at the same time."""
+    state = np.random.SeedSequence([seed % 2**63, index]).generate_state(1, np.uint64)[0]
+    return torch.Generator().manual_seed(int(state) >> 1)

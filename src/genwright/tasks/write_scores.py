@@ -11,6 +11,7 @@ import numpy as np
 import torch
 
 from genwright.console import progress
+from genwright.engine.engine import Engine
 from genwright.families.transformer import Transformer
 from genwright.media.tokenizer import Tokenizer
 from genwright.metrics import copying
@@ -85,7 +86,9 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     assert isinstance(family, Transformer)
     stream = evenly(held_out, _HELD_OUT_TOKENS)
     training = splits["train"].flat("tokens")
-    baseline = KneserNey(training[:_BASELINE_TOKENS], facts.size, ORDER)
+    if len(stream) < 2:
+        return _nothing_held_out(splits)
+    baseline = KneserNey(training[:_BASELINE_TOKENS], facts.size, min(ORDER, len(training)))
     # The first token is predicted from the end of a text by both.
     led_in = np.concatenate([[facts.end_token], stream]).astype(np.int64)
     nats = {
@@ -96,7 +99,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     controls = family.Controls.model_validate({"max_tokens": passages.length})
     samples = _Samples(
         [facts.decode(row) for row in baseline.generate(passages.prompts, passages.length, settings.seed)],
-        [facts.decode(row) for row in continue_all(model, passages.prompts, controls, settings.seed)],
+        [facts.decode(row) for row in continue_all(model, Engine(), passages.prompts, controls, settings.seed)],
         [facts.decode(row) for row in passages.real],
     )
     source = _SEPARATOR.join(facts.decode(text) for text in _texts(training, facts.end_token))
@@ -123,6 +126,16 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     exhibits = _exhibits(folder, passages, samples, copies["model"], source, facts)
     return ScoreSheet(
         metrics=METRICS, rows=rows, protocol=protocol, exhibits=exhibits, headline=_headline(rows, copies)
+    )
+
+
+def _nothing_held_out(splits: Splits) -> ScoreSheet:
+    return ScoreSheet(
+        metrics=METRICS,
+        rows=[Row(name="model", title="this model", kind="model", scores={})],
+        protocol={"split_hash": splits.hash, "held_out_tokens": 0},
+        headline="There is too little text to hold any of it out, so nothing can be said about how well this model writes; "
+        "about 5,000 characters are the least.",
     )
 
 

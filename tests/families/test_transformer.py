@@ -118,7 +118,8 @@ def test_greedy_text_is_the_same_alone_and_in_company():
     alone = [generate(model, p, Controls(temperature=0, max_tokens=20)) for p in prompts]
     engine, session = Engine(), model.open(3)  # more requests than slots
     outputs = [
-        engine.submit(session, lambda s, p=p: s.start(p, rng(), Controls(temperature=0, max_tokens=20))) for p in prompts
+        engine.submit(session, lambda s, p=p: s.start(p, rng(), Controls(temperature=0, max_tokens=20)))
+        for p in prompts
     ]
     assert [list(tokens) for tokens in outputs] == alone
 

@@ -18,6 +18,7 @@ from genwright.run import Run
 from genwright.shards import MANIFEST, ExampleStore, write_part
 from genwright.stages.prepare import load_facts, load_splits
 from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits
+from genwright.training import forecast
 from genwright.training.base import Preview, Settings, Validate, derive_seed
 from genwright.training.validation import held_out_loss
 
@@ -36,9 +37,12 @@ class Workshop:
     def open(cls, recipe: Recipe, run: Run, task: BaseTask, device: torch.device) -> Workshop:
         return cls(task, load_facts(run, task), load_splits(run, task), recipe.train.seed, device)
 
-    def build(self, part: Part, trained: Mapping[str, Family]) -> Family:
-        """A part with the initial weights that the seed fixes; the global random state is left as it was."""
-        with torch.random.fork_rng(devices=[]):
+    def build(self, part: Part, trained: Mapping[str, Family], title: str) -> Family:
+        """A part with the initial weights that the seed fixes; the global random state is left as it was.
+
+        Raises RequestError when the memory is too small for it.
+        """
+        with torch.random.fork_rng(devices=[]), forecast.memory_guard(self.device, title):
             torch.manual_seed(derive_seed(self.seed, part.name, "weights"))
             family = part.build(trained)
         family.modules.to(self.device)
@@ -73,7 +77,7 @@ class Job:
         return self.part.name
 
     def build(self) -> Family:
-        return self.workshop.build(self.part, self.trained)
+        return self.workshop.build(self.part, self.trained, self.config.title)
 
     def derive(self, folder: Path) -> None:
         """Turn the task's examples into the part's own, with the parts before it; kept in `folder`."""

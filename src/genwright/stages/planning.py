@@ -19,11 +19,13 @@ from genwright.tasks.base import BaseTask, ModelConfig
 from genwright.training import compilation, forecast
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan, Plan
-from genwright.training.rehearsal import Measured, parameters_of, rehearse
+from genwright.training.rehearsal import Measured, memory_of_one_step, rehearse
 
-_REHEARSAL_SECONDS = 2.0
+_REHEARSAL_SECONDS = 3.0
 _COMPILE_FROM_SECONDS = 150.0
 """A shorter training can't win back what compiling costs."""
+_SMALL_BATCH = 16
+"""Examples that are simply tried, because the two small batches by which memory is foretold are not much smaller."""
 _COMPILED_AGAIN = 0.5
 """Share of the first compilation's time that the second one takes, whose kernels are cached."""
 
@@ -49,7 +51,7 @@ def plan_job(job: Job, train: TrainSettings, scratch: Path, started: float) -> P
     budget = budget.model_copy(update={"amount": budget.amount * job.share})
     settings = sizes.first_settings(job, train)
     _check_memory(job, settings)
-    measured = _rehearse(job, settings, scratch)
+    measured = _rehearse(job, settings, train, budget, scratch)
     settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch, started)
     plan = forecast.plan_part(
         measured,
@@ -117,17 +119,20 @@ def _verdict(workshop: Workshop, part: PartPlan) -> str:
     return f"{has}; the budget sees each {part.passes:,.1f} times."
 
 
-def _rehearse(job: Job, settings: Settings, scratch: Path) -> Measured:
+def _rehearse(job: Job, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path) -> Measured:
+    """A short training is rehearsed shortly."""
     family = job.build()
-    looks = min(settings.batch, job.held_out_examples())
+    looks = min(settings.batch, job.held_out_examples()) if train.validate_times else 0
+    seconds = min(_REHEARSAL_SECONDS, budget.amount * 0.03 if budget.unit == "seconds" else _REHEARSAL_SECONDS)
     return rehearse(
         family,
         job.training(),
         settings,
         job.device,
-        _REHEARSAL_SECONDS,
+        seconds,
+        at_most_steps=round(budget.amount * 0.1) if budget.unit == "steps" else 10**9,
         validate=job.validate(family, settings, looks),
-        preview=job.preview(family),
+        preview=job.preview(family) if train.previews else None,
         scratch=scratch,
     )
 
@@ -150,7 +155,7 @@ def _compiled_or_not(
         return settings, eager
     wanted = settings.model_copy(update={"compile": True})
     try:
-        compiled = _rehearse(job, wanted, scratch)
+        compiled = _rehearse(job, wanted, train, budget, scratch)
     except Exception as error:  # whatever the compiler could not do, the eager model can
         say(
             f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."
@@ -164,18 +169,16 @@ def _compiled_or_not(
 
 
 def _check_memory(job: Job, settings: Settings) -> None:
-    """Refuse what can't fit, by parameters before anything is built and by two small batches before a whole one."""
-    parameters = parameters_of(job.build)
-    if parameters is not None:
-        forecast.check_memory(parameters, job.device, job.config.title)
-    micro = settings.micro_batches()[0]
-    if micro < 8:
+    """Refuse a batch that can't fit, by two small ones."""
+    if settings.micro_batches()[0] < _SMALL_BATCH:
         return
-    few, some = (
-        rehearse(
-            job.build(), job.training(), settings.model_copy(update={"batch": size, "accumulate": 1}), job.device, 0.0
+    family = job.build()
+    one, five = (
+        memory_of_one_step(
+            family, job.training(), settings.model_copy(update={"batch": size, "accumulate": 1}), job.device
         )
         for size in (1, 5)
     )
-    an_example = max(some.memory_bytes - few.memory_bytes, 0) / 4
-    forecast.check_activations(few.parameters, settings.batch, an_example, settings.accumulate, job.device)
+    parameters = sum(parameter.numel() for parameter in family.modules.parameters())
+    an_example = max(five - one, 0) / 4
+    forecast.check_activations(parameters, settings.batch, an_example, settings.accumulate, job.device)

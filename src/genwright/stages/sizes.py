@@ -6,14 +6,13 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from genwright import device as devices
 from genwright.errors import RequestError
 from genwright.recipe import Budget, TrainSettings
 from genwright.stages.parts import Job, Workshop
 from genwright.tasks.base import Batches, ModelConfig
 from genwright.training import forecast, precision
 from genwright.training.base import Settings
-from genwright.training.rehearsal import parameters_of, rehearse
+from genwright.training.rehearsal import rehearse
 
 _LEAST_STEPS = 600
 """A model that is stepped less often than this is better smaller."""
@@ -64,11 +63,12 @@ def _too_short(steps: int) -> str:
 def _reach(workshop: Workshop, config: ModelConfig, train: TrainSettings, budget: Budget) -> tuple[int, float]:
     """(steps, values seen for each parameter) of a size within the budget, by timing a few steps of its first part."""
     job = workshop.jobs(config)[0]
-    parameters = parameters_of(job.build)
-    if parameters is not None and forecast.least_memory(parameters) > devices.memory_bytes(workshop.device):
+    try:
+        family = job.build()
+    except RequestError:  # larger than the memory
         return 0, 0.0
     batches, settings = job.training(), first_settings(job, train)
-    measured = rehearse(job.build(), batches, settings, workshop.device, _LOOK_SECONDS)
+    measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS)
     steps = forecast.steps_for(budget, measured, settings.batch)
     return steps, steps * settings.batch * values_of(batches) / measured.parameters
 

@@ -98,7 +98,7 @@ def load_trained(run: Run, device: torch.device) -> Model:
     chosen = Chosen.model_validate_json((run.stage("train") / "plan.json").read_text(encoding="utf-8"))
     trained: dict[str, Family] = {}
     for job in workshop.jobs(chosen.config):
-        job.trained.update(trained)
+        trained = job.trained
         trained[job.name] = _load_part(job, folder_of(run, job.name))
     about = {"recipe": recipe.hash(), "trained": record.summary, "train_outputs": record.outputs}
     return Model(task, chosen.config, workshop.facts, trained, device, about)

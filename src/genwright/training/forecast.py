@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import torch
 from pydantic import BaseModel
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from genwright import device as devices
 from genwright.console import duration
@@ -17,9 +20,10 @@ from genwright.recipe import Budget, TrainSettings
 from genwright.training.base import Settings
 from genwright.training.rehearsal import Measured
 
-_VALIDATION_SHARE = 0.06
+_VALIDATED_SHARE = 0.15
+"""Validation sees at most this share of the examples that training sees, in all: an example costs it a third of a step's."""
 _PREVIEW_SHARE = 0.08
-"""Shares of a time budget that may go to looking instead of learning."""
+"""Share of a time budget that may go to previews."""
 _LEAST_LEARNING = 0.6
 """Share of a time budget that is learning, however long the planning took."""
 _RECORDS = 400
@@ -119,41 +123,75 @@ def plan_part(
 
     `measured.validation_seconds` is what one batch of validation costs; `spent_seconds` what planning took of a time budget.
     """
-    step_seconds = measured.seconds_per_step
-    total = budget.amount if budget.unit == "seconds" else steps_for(budget, measured, settings.batch) * step_seconds
+    steps = steps_for(budget, measured, settings.batch)
+    total = budget.amount
     if budget.unit == "seconds":
         total = max(total - spent_seconds, total * _LEAST_LEARNING)
-    times, held_out, validating = _validation(measured, train.validate_times, held_out_examples, settings.batch, total)
-    previews, previewing = _previews(measured, train.previews, total)
-    compiling = measured.first_step_seconds if settings.compile else 0.0
-    best = times * measured.checkpoint_seconds * 0.3
-    fixed = validating + previewing + compiling + best + measured.checkpoint_seconds
-    every = Budget.parse(train.checkpoint_every)
-    if every.unit == "seconds":
-        share = 1 + measured.checkpoint_seconds / every.amount
-    else:
-        share = 1 + measured.checkpoint_seconds / (steps_for(every, measured, settings.batch) * step_seconds)
-    if budget.unit == "seconds":
-        steps = max(1, int(max(total - fixed, total * _LEAST_LEARNING) / (step_seconds * share)))
-    else:
-        steps = steps_for(budget, measured, settings.batch)
+        train = train.model_copy(update={"previews": _previews(measured, train.previews, total)})
+    plan = _with_steps(steps, measured, settings, train, budget, held_out_examples, pass_examples)
+    for _ in range(3 if budget.unit == "seconds" else 0):
+        # What is done between the steps costs time that the steps then lack, and depends on their number.
+        beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
+        steps = max(1, int(max(total - beside, total * _LEAST_LEARNING) / measured.seconds_per_step))
+        plan = _with_steps(steps, measured, settings, train, budget, held_out_examples, pass_examples)
+    return plan
+
+
+def _with_steps(
+    steps: int,
+    measured: Measured,
+    settings: Settings,
+    train: TrainSettings,
+    budget: Budget,
+    held_out_examples: int,
+    pass_examples: int,
+) -> PartPlan:
     planned = settings.model_copy(
         update={
             "steps": steps,
             "log_every": max(1, steps // _RECORDS),
-            "checkpoint_every": _checkpoint_steps(every, measured, settings.batch),
-            "validate_times": min(times, steps),
-            "previews": min(previews, steps),
+            "checkpoint_every": steps_for(Budget.parse(train.checkpoint_every), measured, settings.batch),
+            "validate_times": min(train.validate_times if held_out_examples else 0, steps),
+            "previews": min(train.previews, steps),
         }
     )
+    held_out = _validated(planned, held_out_examples)
+    beside = _beside_steps(planned, measured, held_out, held_out_examples)
     return PartPlan(
         settings=planned,
         budget=budget_text(budget),
         measured=measured,
         validation_examples=held_out,
         pass_examples=pass_examples,
-        seconds=fixed + steps * step_seconds * share,
+        seconds=beside + steps * measured.seconds_per_step,
     )
+
+
+def _validated(settings: Settings, there: int) -> int:
+    """How many held-out examples each validation measures: all, or as many as keep its cost small beside the training's."""
+    if not settings.validate_times or not there:
+        return 0
+    affordable = int(_VALIDATED_SHARE * settings.steps * settings.batch / settings.validate_times)
+    return min(there, max(affordable, settings.batch))
+
+
+def _beside_steps(settings: Settings, measured: Measured, held_out: int, there: int) -> float:
+    """Seconds of all that is not steps: validation, previews, checkpoints, compilation."""
+    an_example = measured.validation_seconds / max(min(settings.batch, there), 1)
+    checkpoints = 1 + settings.steps // settings.checkpoint_every
+    bests = settings.validate_times * 0.6  # most validations of a training that goes well are the best so far
+    share = measured.best_bytes / max(measured.checkpoint_bytes, 1)
+    return (
+        settings.validate_times * held_out * an_example
+        + settings.previews * measured.preview_seconds
+        + (checkpoints + bests * share) * measured.checkpoint_seconds
+        + (measured.first_step_seconds if settings.compile else 0.0)
+    )
+
+
+def _previews(measured: Measured, times: int, total: float) -> int:
+    """As many as fit their share of the time, two at least."""
+    return max(min(times, 2), min(times, int(total * _PREVIEW_SHARE / max(measured.preview_seconds, 1e-9))))
 
 
 def steps_for(budget: Budget, measured: Measured, batch: int) -> int:
@@ -192,14 +230,27 @@ def check_room(parts: Iterable[PartPlan], folder: Path) -> None:
             )
 
 
-def check_memory(parameters: int, device: torch.device, title: str) -> None:
-    """Refuse a model whose weights, gradients, moments and averages alone are more than there is, before it is built."""
-    needed, there = least_memory(parameters), devices.memory_bytes(device)
-    if needed > there:
-        raise RequestError(
-            f"model: {title} has {parameters:,} parameters and needs {size_text(needed)} before any example, and {device} has "
-            f"{size_text(there)} free; make the model smaller (`model.width`, `model.layers`)."
-        )
+@contextmanager
+def memory_guard(device: torch.device, title: str) -> Iterator[None]:
+    """Refuse a network as soon as the parameters made so far, with gradients, moments and averages, are more than there is
+    memory for: a machine that runs out kills the process without a word. Raises RequestError."""
+    there = devices.memory_bytes(device)
+    made = 0
+
+    def note(module: nn.Module, name: str, parameter: nn.Parameter | None) -> None:
+        nonlocal made
+        made += parameter.numel() if parameter is not None else 0
+        if least_memory(made) > there:
+            raise RequestError(
+                f"model: {title} needs more than {size_text(least_memory(made))} before any example, and {device} has "
+                f"{size_text(there)} free; make the model smaller (`model.width`, `model.layers`)."
+            )
+
+    handle = register_module_parameter_registration_hook(note)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def check_activations(parameters: int, batch: int, example_bytes: float, accumulate: int, device: torch.device) -> None:
@@ -235,24 +286,3 @@ def size_text(size: float) -> str:
 
 def budget_text(budget: Budget) -> str:
     return duration(budget.amount) if budget.unit == "seconds" else f"{budget.amount:,.0f} {budget.unit}"
-
-
-def _validation(measured: Measured, times: int, examples: int, batch: int, total: float) -> tuple[int, int, float]:
-    """(how often, on how many examples, seconds in all): as much as fits its share of the time, 5 times at least."""
-    if not times or not examples:
-        return 0, 0, 0.0
-    an_example = measured.validation_seconds / min(batch, examples)
-    affordable = total * _VALIDATION_SHARE
-    times = max(min(times, 5), min(times, int(affordable / max(measured.validation_seconds, 1e-9))))
-    held_out = max(min(batch, examples), min(examples, int(affordable / times / max(an_example, 1e-12))))
-    return times, held_out, times * held_out * an_example
-
-
-def _previews(measured: Measured, times: int, total: float) -> tuple[int, float]:
-    affordable = int(total * _PREVIEW_SHARE / max(measured.preview_seconds, 1e-9))
-    times = max(min(times, 2), min(times, affordable))
-    return times, times * measured.preview_seconds
-
-
-def _checkpoint_steps(every: Budget, measured: Measured, batch: int) -> int:
-    return steps_for(every, measured, batch)

@@ -8,7 +8,6 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -45,11 +44,12 @@ def rehearse(
     device: torch.device,
     seconds: float,
     *,
+    at_most_steps: int = 10**9,
     validate: Validate | None = None,
     preview: Preview | None = None,
     scratch: Path | None = None,
 ) -> Measured:
-    """Take real steps for about `seconds` (three cycles of phases at least), then one of each of the rest.
+    """Take real steps for about `seconds` (but no more than `at_most_steps`, and four cycles of phases), then one of the rest.
 
     With a `scratch` folder a checkpoint is written there and timed too. The global random state is put back.
     """
@@ -63,10 +63,8 @@ def rehearse(
         first = _timed(trainer, cycle)
         _timed(trainer, cycle)
         times: list[float] = []
-        while sum(times) < seconds or len(times) < 2:
+        while len(times) < 2 or (sum(times) < seconds and trainer.step < at_most_steps):
             times.append(_timed(trainer, cycle))
-            if len(times) > 1 and sum(times) > 4 * seconds:
-                break
         measured = Measured(
             parameters=sum(p.numel() for p in family.modules.parameters()),
             flops_per_step=flops,
@@ -80,6 +78,14 @@ def rehearse(
         if settings.compile:
             compilation.remove(family.modules)
         return measured
+
+
+def memory_of_one_step(family: Family, batches: Batches, settings: Settings, device: torch.device) -> int:
+    """The most memory there was while one step was taken."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        _forget_peak(device)
+        Trainer(family, batches, settings, device).take_step()
+        return peak_memory(device)
 
 
 def _rest(
@@ -118,15 +124,6 @@ def _typical(times: list[float]) -> float:
     ordered = sorted(times)
     kept = ordered[: max(1, len(ordered) - len(ordered) // 10)]
     return sum(kept) / len(kept)
-
-
-def parameters_of(build: Callable[[], Family]) -> int | None:
-    """How many parameters a family would have, without taking memory for them; None where that can't be told."""
-    try:
-        with torch.random.fork_rng(devices=[]), torch.device("meta"):
-            return sum(p.numel() for p in build().modules.parameters())
-    except (RuntimeError, NotImplementedError, TypeError, ValueError):
-        return None
 
 
 def peak_memory(device: torch.device) -> int:

@@ -134,8 +134,8 @@ class Recipe(Section):
     data: DataSettings
     prepare: Any = None
     model: Any = None
-    train: TrainSettings = TrainSettings()
-    evaluate: EvaluateSettings = EvaluateSettings()
+    train: TrainSettings = Field(default_factory=TrainSettings)
+    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
 
     @property
     def family(self) -> str:
@@ -154,7 +154,7 @@ def recipe_class(task: str, family: str) -> type[Recipe]:
     """The schema of recipes for a task done by a family."""
     task_options = TASKS[task].load_options()
     family_options = FAMILIES[family].load_options()
-    names: Any = Literal.__getitem__(families_of(task))
+    names: Any = Literal[families_of(task)]  # type: ignore[valid-type]
     model = create_model(
         "ModelSettings",
         __base__=(task_options.Model, family_options.Settings),

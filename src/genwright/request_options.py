@@ -20,7 +20,9 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     names = ["-n", flag] if name == "n" else [flag]
     kind, multiple = _click_type(field.annotation)
     default = None if field.is_required() else field.default
-    text = (field.description or "") + ("" if default is None or default in ("", []) or default is False else f" [default: {default}]")
+    text = (field.description or "") + (
+        "" if default is None or default in ("", []) or default is False else f" [default: {default}]"
+    )
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=text)
     return click.Option([*names, name], type=kind, multiple=multiple, default=None, help=text, show_default=False)

@@ -101,6 +101,10 @@ class Gan:
         """None: neither loss says how good the pictures are."""
         return None
 
+    def discriminate(self, image_BCHW: Tensor, condition: Tensor) -> Tensor:
+        """-> logit_B: with the classic loss above zero where a picture is taken for real; relativistic, only differences count."""
+        return self.modules["discriminator"](image_BCHW, condition)
+
     def extra_state(self) -> dict[str, Any]:
         return {}
 

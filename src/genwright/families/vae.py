@@ -65,6 +65,11 @@ class Vae:
         }
         return Loss(value, len(image_BCHW), {name: part.detach() for name, part in parts.items()})
 
+    def reconstruct(self, image_BCHW: Tensor, condition: Tensor) -> Tensor:
+        """-> image_BCHW: the picture that the most likely latent of a picture decodes to."""
+        mean_BZ, _ = self.modules["encoder"](image_BCHW, condition)
+        return self.modules["decoder"](mean_BZ, condition).chunk(2, 1)[0]
+
     def extra_state(self) -> dict[str, Any]:
         return {}
 

@@ -1,7 +1,7 @@
 """Metrics registered from outside (`registry.METRICS`): every one for a medium appears in that medium's score sheets.
 
-An entry's implementation is an object like `RegisteredMetric`: attributes `name`, `title`, `medium`, `better`, optionally
-`description` and `unit`, and a function of (generated, reference) that gives a number. A task ends its `score` with one call,
+An entry loads to an object like `RegisteredMetric`, or to a class of such objects that takes no arguments. A task ends its
+`score` with one call,
 
     extra.extend(sheet, "text", {"model": texts, "real": held_out_texts}, reference=training_texts)
 
@@ -21,15 +21,15 @@ from genwright.scores import Metric, Score, ScoreSheet
 
 
 class RegisteredMetric(Protocol):
-    """What an entry of `registry.METRICS` loads to: a module or an object with these attributes."""
+    """A metric from outside; `description` and `unit` (str) are shown where it has them."""
 
     name: str
     title: str
     medium: str
     better: Literal["lower", "higher", "none"]
 
-    def function(self, generated: Any, reference: Any) -> float:
-        """The score of a row's samples against the reference samples."""
+    def __call__(self, generated: Any, reference: Any) -> float:
+        """The score of a row's samples, given the reference samples."""
         ...
 
 
@@ -37,8 +37,9 @@ def registered(medium: str) -> list[RegisteredMetric]:
     """The metrics registered for a medium, by name. Raises RequestError naming an entry that is not one."""
     found = []
     for name in METRICS:
-        metric = METRICS[name].load()
-        lacking = [field for field in ("name", "title", "medium", "better", "function") if not hasattr(metric, field)]
+        loaded = METRICS[name].load()
+        metric = loaded() if isinstance(loaded, type) else loaded
+        lacking = [field for field in ("name", "title", "medium", "better", "__call__") if not hasattr(metric, field)]
         if lacking:
             raise RequestError(f"The metric {name!r} has no {' and no '.join(lacking)}; see docs/adding.md.")
         if metric.medium == medium:
@@ -58,7 +59,7 @@ def extend(sheet: ScoreSheet, medium: str, samples: Mapping[str, Any], reference
             if row.name not in samples:
                 continue
             try:
-                value = float(metric.function(samples[row.name], reference))
+                value = float(metric(samples[row.name], reference))
             except Exception as error:  # another package's code
                 say(f"The metric {metric.name!r} failed on the row {row.name!r} and is left out there: {error}")
                 continue

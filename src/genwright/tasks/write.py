@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +21,6 @@ from genwright.ledger import Drop, Item
 from genwright.media import text as medium
 from genwright.media.base import Media, Medium
 from genwright.media.tokenizer import Tokenizer
-from genwright.model import Model
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
@@ -31,6 +30,9 @@ from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits, T
 from genwright.tasks.write_batches import Windows
 from genwright.tasks.write_samples import continue_all, request_rng
 from genwright.tasks.write_tokens import fit_tokenizer
+
+if TYPE_CHECKING:
+    from genwright.model import Model
 
 CAPACITY = 16
 """Slots of the session that answers requests; one number, so that all requests share one session."""

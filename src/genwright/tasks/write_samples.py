@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from genwright.console import progress
 from genwright.engine.engine import Engine
-from genwright.model import Model
+
+if TYPE_CHECKING:
+    from genwright.model import Model
 
 CAPACITY = 32
 """Scores ask for many samples at once, so more slots than answers have."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -17,12 +17,14 @@ from genwright.media.tokenizer import Tokenizer
 from genwright.metrics import copying
 from genwright.metrics import text as metrics
 from genwright.metrics.ngrams import KneserNey
-from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.write_samples import Passages, continue_all, prompts_and_continuations
+
+if TYPE_CHECKING:
+    from genwright.model import Model
 
 ORDER = 5
 WINDOW = 50

@@ -3,8 +3,10 @@
 import hashlib
 import json
 import math
+import sys
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +20,7 @@ from genwright.ledger import Drop, Item
 from genwright.media.tokenizer import Tokenizer
 from genwright.model import Model, build_parts, load
 from genwright.recipe import EvaluateSettings, recipe_class, request_class
+from genwright.registry import METRICS, Entry
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks import write_sizes
 from genwright.tasks.base import Splits
@@ -350,6 +353,28 @@ def test_scores_show_baseline_model_and_real_text(lab, tmp_path):
         assert (tmp_path / exhibit.file).read_text(encoding="utf-8").strip()
     assert [e.shows_training_items for e in sheet.exhibits if e.name == "longest_copy"] == [True]
     assert "bits per byte" in sheet.headline
+
+
+class Vowels:
+    """A metric from outside the package."""
+
+    name, title, medium, better = "vowels", "Vowels", "text", "none"
+
+    def __call__(self, generated: list[str], reference: list[str]) -> float:
+        assert all(isinstance(text, str) for text in reference)
+        return sum(text.count("e") for text in generated) / sum(map(len, generated))
+
+
+def test_a_metric_from_outside_stands_in_every_row(lab, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "outside_vowels", SimpleNamespace(Vowels=Vowels))
+    METRICS.register("vowels", Entry("outside_vowels:Vowels"))
+    try:
+        model, splits = lab
+        sheet = model.task.score(model, splits, EvaluateSettings(samples=2), lambda *_: None, tmp_path)
+    finally:
+        METRICS.unregister("vowels")
+    assert [("vowels" in row.scores) for row in sheet.rows] == [True, True, True]
+    assert 0 < sheet.row("real").scores["vowels"].value < 1
 
 
 def test_without_held_out_text_nothing_is_claimed(lab, tmp_path):

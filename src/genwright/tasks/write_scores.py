@@ -14,7 +14,7 @@ from genwright.console import progress
 from genwright.engine.engine import Engine
 from genwright.families.transformer import Transformer
 from genwright.media.tokenizer import Tokenizer
-from genwright.metrics import copying
+from genwright.metrics import copying, extra
 from genwright.metrics import text as metrics
 from genwright.metrics.ngrams import KneserNey
 from genwright.recipe import EvaluateSettings
@@ -104,7 +104,8 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         [facts.decode(row) for row in continue_all(model, Engine(), passages.prompts, controls, settings.seed)],
         [facts.decode(row) for row in passages.real],
     )
-    source = _SEPARATOR.join(facts.decode(text) for text in _texts(training, facts.end_token))
+    learnt = [facts.decode(text) for text in _texts(training, facts.end_token)]
+    source = _SEPARATOR.join(learnt)
     rows, copies = _rows(samples, {k: _bits_per_byte(v, stream, facts, settings.seed) for k, v in nats.items()}, source)
     protocol: dict[str, Any] = {
         "split": name,
@@ -126,14 +127,15 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         "distinct-n: delete-a-group jackknife over samples",
     }
     exhibits = _exhibits(folder, passages, samples, copies["model"], source, facts)
-    return ScoreSheet(
-        metrics=METRICS, rows=rows, protocol=protocol, exhibits=exhibits, headline=_headline(rows, copies)
-    )
+    headline = _headline(rows, copies)
+    sheet = ScoreSheet(metrics=list(METRICS), rows=rows, protocol=protocol, exhibits=exhibits, headline=headline)
+    extra.extend(sheet, "text", vars(samples), learnt)
+    return sheet
 
 
 def _nothing_held_out(splits: Splits) -> ScoreSheet:
     return ScoreSheet(
-        metrics=METRICS,
+        metrics=list(METRICS),
         rows=[Row(name="model", title="this model", kind="model", scores={})],
         protocol={"split_hash": splits.hash, "held_out_tokens": 0},
         headline="There is too little text to hold any of it out, so nothing can be said about how well this model writes; "

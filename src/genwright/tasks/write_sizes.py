@@ -9,15 +9,16 @@ from genwright.tasks.base import ModelConfig
 
 _SIZES = (
     # layers, width, context, windows a step
-    (2, 64, 128, 16),
-    (3, 96, 128, 16),
-    (4, 128, 128, 16),
-    (4, 192, 256, 16),
+    (2, 64, 128, 8),
+    (3, 96, 128, 8),
+    (4, 128, 128, 8),
+    (4, 192, 256, 8),
     (6, 256, 256, 16),
-    (6, 384, 256, 32),
-    (8, 384, 512, 32),
-    (8, 512, 512, 32),
+    (6, 384, 256, 16),
+    (8, 384, 512, 16),
+    (8, 512, 512, 16),
 )
+"""Few windows a step: Muon learns from small batches, and a short budget is better spent on more steps."""
 
 _PARAMETERS_A_TOKEN = 20
 """Models with more parameters than this for each token of the data only learn it by heart."""

@@ -174,7 +174,7 @@ def _train(run: Run, family: str, seed: int, previews) -> None:
     )
     previews(folder / "previews")
     summary = {
-        "parameters": 2_345_678, "steps": 1800, "train_seconds": 176.4, "flops": 4.2e13, "batch": 64,
+        "parameters": 2_345_678, "steps": 1800, "seconds": 176.4, "examples": 115_200, "passes": 76.2, "precision": "fp32", "flops": 4.2e13, "batch": 64,
         "title": "4 levels, 64 wide", "best_step": 1710,
     }  # fmt: skip
     run.complete("train", inputs="t", outputs="t1", seconds=181.0, device="AMD EPYC 7B13, 2 threads", summary=summary)

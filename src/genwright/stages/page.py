@@ -22,7 +22,7 @@ LARGEST_PICTURE_BYTES = 4_000_000
 
 
 def render(template: str, **values: Any) -> str:
-    """A whole page. Everything is escaped except what this package's chart functions drew."""
+    """A whole page. In HTML everything is escaped except what this package's chart functions drew."""
     return _environment().get_template(template).render(**values)
 
 
@@ -30,7 +30,7 @@ def render(template: str, **values: Any) -> str:
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader("genwright.stages"),
-        autoescape=True,
+        autoescape=lambda name: not (name or "").endswith(".md.j2"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -40,6 +40,7 @@ def _environment() -> Environment:
         "size": size,
         "duration": duration,
         "svg": Markup,
+        "md": markdown_text,
         "chars": lambda text, n: text if len(text) <= n else text[: n - 1] + "…",
     }
     environment.globals |= {"style": style, "script": lambda: Markup((_TEMPLATES / "page.js").read_text("utf-8"))}
@@ -83,6 +84,12 @@ def picture(file: Path) -> dict[str, Any]:
         out = io.BytesIO()
         image.convert("RGB").save(out, "WEBP", quality=90)
         return {"uri": f"data:image/webp;base64,{_encode(out.getvalue())}", "width": image.width, "height": image.height}  # fmt: skip
+
+
+def markdown_text(value: Any) -> str:
+    """Text for one line or one table cell of Markdown: nothing in it is read as markup."""
+    line = " ".join(str(value).split())
+    return "".join(f"\\{c}" if c in "\\`*_[]|#" else {"<": "&lt;", ">": "&gt;"}.get(c, c) for c in line)
 
 
 def _encode(content: bytes) -> str:

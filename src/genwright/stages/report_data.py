@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
@@ -17,8 +16,8 @@ from genwright.run import Run
 EXAMPLES = 5
 """How many dropped items are shown for each reason."""
 
-_COLUMNS = ("id", "source", "path", "parent", "bytes", "licence", "notice", "split", "status", "reason", "detail", "start", "stop", "fields")  # fmt: skip
-_LOCAL = ("folder", "archive", "table")
+_COLUMNS = ("id", "source", "path", "parent", "bytes", "licence", "notice", "split", "status", "reason", "detail", "start", "stop", "characters", "width", "height")  # fmt: skip
+LOCAL_KINDS = ("folder", "archive", "table")
 
 
 @dataclass
@@ -111,10 +110,10 @@ def public_recipe(recipe: Recipe) -> str:
 
     content = recipe.model_dump(mode="json")
     for source in content["data"]["sources"]:
-        for key in _LOCAL:
+        for key in LOCAL_KINDS:
             if key in source:
                 source[key] = "(on the owner's machine)"
-        if any(key in source for key in _LOCAL):
+        if any(key in source for key in LOCAL_KINDS):
             for key in ("include", "exclude", "join"):
                 source.pop(key, None)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -145,7 +144,7 @@ def _prepare_drops(run: Run) -> dict[str, tuple[str, str]]:
 
 
 def _is_local(source: str) -> bool:
-    return source.split(":", 1)[0] in _LOCAL
+    return source.split(":", 1)[0] in LOCAL_KINDS
 
 
 def _source_names(sources: Iterable[str], public: bool) -> dict[str, str]:
@@ -166,21 +165,18 @@ def _add_reason(reasons: dict[str, ReasonRow], rows: dict[str, list[Any]], i: in
 
 
 def _sizes(rows: dict[str, list[Any]]) -> tuple[list[tuple[str, int]], str]:
-    """A histogram of the items that became examples: characters of the pieces of a text, else bytes."""
-    pieces: list[int] = []
-    in_bytes = True
-    for i, split in enumerate(rows["split"]):
-        if rows["status"][i] != "kept" or not split:
-            continue
-        if rows["stop"][i] is not None:
-            pieces.append(rows["stop"][i] - (rows["start"][i] or 0))
-            in_bytes = False
-        elif rows["bytes"][i] is not None:
-            pieces.append(rows["bytes"][i])
-        elif rows["fields"][i]:
-            pieces.append(sum(len(str(v)) for v in json.loads(rows["fields"][i]).values()))
-            in_bytes = False
-    return log_bins(pieces, in_bytes), "bytes an item" if in_bytes else "characters a piece"
+    """A histogram of the items that became examples: the longer side of pictures where it varies, characters of texts, else bytes."""
+    kept = [i for i, split in enumerate(rows["split"]) if split and rows["status"][i] == "kept"]
+    pieces = [(rows["start"][i], rows["stop"][i]) for i in kept if rows["stop"][i] is not None]
+    if pieces:
+        return log_bins([stop - (start or 0) for start, stop in pieces], False), "characters a piece"
+    characters = [rows["characters"][i] for i in kept if rows["characters"][i] is not None]
+    if characters:
+        return log_bins(characters, False), "characters a text"
+    sides = [max(rows["width"][i], rows["height"][i]) for i in kept if rows["width"][i] and rows["height"][i]]
+    if len(set(sides)) > 3:
+        return log_bins(sides, False), "pixels of the longer side"
+    return log_bins([rows["bytes"][i] for i in kept if rows["bytes"][i] is not None], True), "bytes an item"
 
 
 def log_bins(values: Sequence[int], in_bytes: bool, bins: int = 18) -> list[tuple[str, int]]:

@@ -66,7 +66,7 @@ def training(summary: dict[str, Any]) -> Training:
     """Read the summary of the train stage."""
     return Training(
         parameters=summary.get("parameters"),
-        seconds=summary.get("train_seconds"),
+        seconds=summary.get("seconds"),
         flops=summary.get("flops"),
         steps=summary.get("steps"),
         examples=summary.get("examples"),

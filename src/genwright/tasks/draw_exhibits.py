@@ -1,0 +1,136 @@
+"""The pictures that stand beside the numbers in `draw`'s score sheet. Nothing in them is picked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genwright.families.one_step import to_bytes
+from genwright.media.image import grid, save_png
+from genwright.model import Model
+from genwright.scores import Exhibit
+from genwright.tasks.draw_judges import to_network
+from genwright.tasks.draw_sampling import interpolate
+
+Pictures = NDArray[np.uint8]
+
+_ACROSS = 12
+_SIDE = 64
+"""Pixels a picture is shown at, at least."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The training picture nearest to each sample: by features, with the distances, and by pixels."""
+
+    distances: NDArray[np.floating]
+    by_features: Pictures
+    by_pixels: Pictures
+
+
+def samples_sheet(folder: Path, samples_NHWC: Pictures, seed: int, held_out: bool) -> Exhibit:
+    shown = samples_NHWC[: 4 * _ACROSS]
+    words = "held-out" if held_out else "training"
+    return Exhibit(
+        name="samples",
+        title="Samples",
+        caption=f"The first {len(shown)} samples for {words} words, unpicked: seed {seed}, pictures 0 to {len(shown) - 1}.",
+        file=_sheet(folder, "samples", [shown]),
+        shows_training_items=False,
+    )
+
+
+def beside_real(folder: Path, samples_NHWC: Pictures, real_NHWC: Pictures, words: list[str]) -> Exhibit:
+    n = min(_ACROSS, len(real_NHWC))
+    told = "; ".join(word for word in words[:n] if word)
+    return Exhibit(
+        name="beside_real",
+        title="Beside real pictures",
+        caption="Top: samples; bottom: the held-out pictures that their words belong to."
+        + (f" Left to right: {told}." if told else ""),
+        file=_sheet(folder, "beside_real", [samples_NHWC[:n], real_NHWC[:n]], columns=n),
+        shows_training_items=True,
+    )
+
+
+def neighbours(folder: Path, samples_NHWC: Pictures, found: Neighbours, limit: float) -> list[Exhibit]:
+    """The first samples, and those that come nearest to a training picture, each above its nearest training pictures."""
+    worst = np.argsort(found.distances, kind="stable")[:_ACROSS]
+    below = "below each, the training picture nearest by features, and the one nearest by pixels"
+    captions = {
+        "nearest": (
+            np.arange(min(_ACROSS, len(samples_NHWC))),
+            "Nearest training pictures",
+            f"The first samples; {below}.",
+        ),
+        "nearest_worst": (
+            worst,
+            "The samples nearest to a training picture",
+            f"The worst case, nearest first (distances {found.distances[worst[0]]:.1f} to {found.distances[worst[-1]]:.1f}; "
+            f"under {limit:.1f} counts as copied); {below}.",
+        ),
+    }
+    return [
+        Exhibit(
+            name=name,
+            title=title,
+            caption=caption,
+            file=_sheet(
+                folder,
+                name,
+                [samples_NHWC[chosen], found.by_features[chosen], found.by_pixels[chosen]],
+                columns=len(chosen),
+            ),
+            shows_training_items=True,
+        )
+        for name, (chosen, title, caption) in captions.items()
+    ]
+
+
+def interpolation(folder: Path, model: Model, conditions_NL: np.ndarray, seed: int) -> Exhibit:
+    pairs = [(i, (i + 1) % len(conditions_NL)) for i in range(min(4, len(conditions_NL)))]
+    rows = [
+        interpolate(model, conditions_NL[a], conditions_NL[b], seed + number, steps=_ACROSS)
+        for number, (a, b) in enumerate(pairs)
+    ]
+    return Exhibit(
+        name="interpolation",
+        title="Between two pictures",
+        caption="Each row goes from one noise to another on the great circle, and from one text to another at half way; "
+        "a model that had only learned its pictures by heart would jump.",
+        file=_sheet(folder, "interpolation", rows, columns=_ACROSS),
+        shows_training_items=False,
+    )
+
+
+def reconstructions(
+    folder: Path, family: Any, real_NHWC: Pictures, conditions_NL: np.ndarray, device: torch.device
+) -> list[Exhibit]:
+    """Held-out pictures through the model and back, for a family that can; else nothing."""
+    if not hasattr(family, "reconstruct"):
+        return []
+    shown = real_NHWC[:_ACROSS]
+    condition = torch.from_numpy(conditions_NL[: len(shown)].astype(np.int64)).to(device)
+    with torch.inference_mode():
+        image_BCHW = family.reconstruct(to_network(shown).to(device), condition)
+    back = to_bytes(image_BCHW).permute(0, 2, 3, 1).cpu().numpy()
+    return [
+        Exhibit(
+            name="reconstruction",
+            title="Reconstruction",
+            caption="Top: held-out pictures; bottom: what the model makes of them when it encodes and decodes them.",
+            file=_sheet(folder, "reconstruction", [shown, back], columns=len(shown)),
+            shows_training_items=True,
+        )
+    ]
+
+
+def _sheet(folder: Path, name: str, rows: list[Pictures], columns: int = _ACROSS) -> str:
+    images = [image for row in rows for image in row]
+    save_png(grid(images, columns=columns, scale=max(1, _SIDE // images[0].shape[0])), folder / f"{name}.png")
+    return f"{name}.png"

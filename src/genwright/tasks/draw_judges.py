@@ -1,0 +1,112 @@
+"""Discriminators as judges of `draw`: one trained afresh for the scores, and the GAN's own where there is one.
+
+Shapes: B batch, C channels, H W pixels, N pictures, L condition length. image_BCHW in [-1, 1], images_NHWC 8 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from genwright.families.base import Batch
+from genwright.families.two_sample import TwoSample
+from genwright.metrics.image import Estimate, share
+from genwright.networks.judge import JudgeNetwork
+from genwright.tasks.base import TrainJudge
+
+Pictures = NDArray[np.uint8]
+
+STEPS = 500
+_BATCH = 64
+
+
+def to_network(images_NHWC: Pictures) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(images_NHWC)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
+
+
+class RealAndGenerated:
+    """Real and generated pictures in turn, as many of each; both mirrored and shifted at random, against overfitting."""
+
+    def __init__(self, real_NHWC: Pictures, generated_NHWC: Pictures, seed: int):
+        self.sides = (generated_NHWC, real_NHWC)
+        self.seed = seed
+        self.pass_examples = 2 * max(len(real_NHWC), len(generated_NHWC))
+
+    def batch(self, position: int, size: int) -> Batch:
+        images, real = [], []
+        for slot in range(position, position + size):
+            rng = np.random.default_rng([self.seed, 23, slot])
+            side = self.sides[slot % 2]
+            images.append(_disturb(side[rng.integers(len(side))], rng))
+            real.append(float(slot % 2))
+        return {"image": to_network(np.stack(images)), "real": torch.tensor(real)}
+
+
+def _disturb(image_HWC: Pictures, rng: np.random.Generator) -> Pictures:
+    reach = max(1, len(image_HWC) // 16)
+    top, left = rng.integers(0, 2 * reach + 1, 2)
+    padded = np.pad(image_HWC, ((reach, reach), (reach, reach), (0, 0)), mode="edge")
+    moved = padded[top : top + image_HWC.shape[0], left : left + image_HWC.shape[1]]
+    return moved[:, ::-1] if rng.random() < 0.5 else moved
+
+
+def fresh_judge(
+    train_judge: TrainJudge,
+    real: tuple[Pictures, Pictures],
+    generated: tuple[Pictures, Pictures],
+    seed: int,
+    device: torch.device,
+) -> dict[str, Estimate]:
+    """Train a two-sample discriminator on the first picture set of each pair; how often it is right on the second of each."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        judge = TwoSample(JudgeNetwork(real[0].shape[1]))
+    judge.modules.to(device)
+    train_judge(judge, RealAndGenerated(real[0], generated[0], seed), STEPS)
+    judge.modules.eval()
+    on_real = _logits(judge.discriminate, real[1], device) > 0
+    on_generated = _logits(judge.discriminate, generated[1], device) <= 0
+    sides = share(on_real), share(on_generated)
+    return {"judge": _balanced(*sides), "judge_on_real": sides[0], "judge_on_generated": sides[1]}
+
+
+def own_judge(
+    family: Any, real_NHWC: Pictures, generated_NHWC: Pictures, conditions_NL: np.ndarray, device: torch.device
+) -> dict[str, Estimate]:
+    """How often the model's own discriminator is right on held-out and generated pictures of the same conditions; {} without one."""
+    if not hasattr(family, "discriminate"):
+        return {}
+
+    def ask(images_NHWC: Pictures) -> NDArray[np.floating]:
+        return _logits(family.discriminate, images_NHWC, device, torch.from_numpy(conditions_NL.astype(np.int64)))
+
+    real_N, generated_N = ask(real_NHWC), ask(generated_NHWC)
+    return {
+        "own_pairs": share(real_N > generated_N),
+        "own_on_real": share(real_N > 0),
+        "own_on_generated": share(generated_N <= 0),
+    }
+
+
+@torch.inference_mode()
+def _logits(
+    ask: Callable[..., Tensor], images_NHWC: Pictures, device: torch.device, *inputs_N: Tensor
+) -> NDArray[np.floating]:
+    found = []
+    for start in range(0, len(images_NHWC), _BATCH):
+        rows = slice(start, start + _BATCH)
+        given = (to_network(images_NHWC[rows]), *(tensor[rows] for tensor in inputs_N))
+        found.append(ask(*(tensor.to(device) for tensor in given)).float().cpu().numpy())
+    return np.concatenate(found)
+
+
+def _balanced(real: Estimate, generated: Estimate) -> Estimate:
+    """The mean of both shares, so that guessing gives 0.5 whatever their numbers; errors add in squares."""
+    middle = (real.value + generated.value) / 2
+    half = sum(((e.high - e.low) / 4) ** 2 for e in (real, generated)) ** 0.5
+    return Estimate(middle, max(middle - half, 0.0), min(middle + half, 1.0), real.n + generated.n)

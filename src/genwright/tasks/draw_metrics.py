@@ -1,0 +1,136 @@
+"""The columns of `draw`'s score sheet, and the sentence that sums it up."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from genwright.metrics.copying_image import SENTENCE
+from genwright.metrics.image import Estimate, enough_for_frechet
+from genwright.scores import Metric, ScoreSheet
+
+_EQUAL = "Sets of equal size for every row."
+
+METRICS = [
+    Metric(
+        name="kid",
+        title="KID",
+        better="lower",
+        description="Distance between the features of the row's pictures and of the reference (squared maximum mean "
+        "discrepancy, cubic kernel); about 0 for pictures of the same kind, and it may fall below by chance.",
+    ),
+    Metric(name="frechet", title="Frechet distance", better="lower", description=""),
+    Metric(
+        name="precision",
+        title="precision",
+        better="higher",
+        description=f"Share of pictures that lie among the reference pictures: quality. {_EQUAL}",
+    ),
+    Metric(
+        name="recall",
+        title="recall",
+        better="higher",
+        description=f"Share of reference pictures that lie among the row's pictures: variety. {_EQUAL}",
+    ),
+    Metric(
+        name="density",
+        title="density",
+        better="higher",
+        description=f"As precision, counting how many reference pictures are near; about 1 for real pictures. {_EQUAL}",
+    ),
+    Metric(
+        name="coverage",
+        title="coverage",
+        better="higher",
+        description=f"Share of reference pictures with a picture of the row near them: variety. {_EQUAL}",
+    ),
+    Metric(name="copy_rate", title="copy rate", better="lower", description=SENTENCE),
+    Metric(
+        name="sharpness",
+        title="sharpness",
+        better="none",
+        description="Variance of the Laplacian of the luma: lower than real pictures is soft, higher is noisy.",
+    ),
+    Metric(
+        name="judge",
+        title="found out by a fresh discriminator",
+        better="lower",
+        description="How often a discriminator, trained afresh on training pictures against samples, is right on held-out "
+        "pictures and on other samples, both counted equally: 0.5 is guessing, 1 is never fooled.",
+    ),
+    Metric(
+        name="judge_on_real",
+        title="fresh discriminator right on real",
+        description="Share of held-out pictures that the fresh discriminator takes for real.",
+    ),
+    Metric(
+        name="judge_on_generated",
+        title="fresh discriminator right on generated",
+        better="lower",
+        description="Share of samples that the fresh discriminator takes for generated.",
+    ),
+    Metric(
+        name="own_pairs",
+        title="own discriminator: real above generated",
+        description="The discriminator that the generator learned from: share of pairs of a held-out picture and a sample for "
+        "the same words with D(x) > D(G(z)); what the relativistic loss trains.",
+    ),
+    Metric(
+        name="own_on_real",
+        title="own discriminator right on real",
+        description="Share of held-out pictures with D(x) > 0.5; means something under the classic loss only.",
+    ),
+    Metric(
+        name="own_on_generated",
+        title="own discriminator right on generated",
+        description="Share of samples with D(G(z)) <= 0.5; means something under the classic loss only.",
+    ),
+]
+
+
+def frechet_metric(n: int, dimensions: int) -> Metric:
+    """The column of the Frechet distance, labelled where there are too few pictures for it (DESIGN, rule 2)."""
+    enough = enough_for_frechet(n, n, dimensions)
+    return Metric(
+        name="frechet",
+        title="Frechet distance" if enough else "Frechet distance (too few pictures)",
+        better="lower",
+        description="Distance between normal distributions fitted to both sets of features; not comparable with an FID. "
+        + (
+            _EQUAL
+            if enough
+            else f"{n} pictures a side are fewer than the {dimensions} dimensions, which inflates every row; look at KID first. "
+            + _EQUAL
+        ),
+    )
+
+
+def name_frechet(sheet: ScoreSheet, equal: Mapping[str, Mapping[str, Estimate]], dimensions: int) -> None:
+    """Put the right description on the column, now that the number of pictures is known."""
+    sizes = [scores["frechet"].n for scores in equal.values()]
+    if sizes:
+        sheet.metrics = [frechet_metric(sizes[0], dimensions) if m.name == "frechet" else m for m in sheet.metrics]
+
+
+def headline(table: Mapping[str, Mapping[str, Estimate]]) -> str:
+    """Where the model stands between floor and real pictures, and whether it copies."""
+    model, floor, real = (table[name].get("kid") for name in ("model", "floor", "real"))
+    if model is None or floor is None:
+        return "Too few pictures to score."
+    kid = f"KID {model.value:.3f}"
+    if model.value >= floor.value:
+        sentence = f"{kid}: no better yet than the mean picture of the class plus noise ({floor.value:.3f})"
+    elif real is None or floor.value <= real.value:
+        sentence = f"{kid}, mean picture of the class plus noise {floor.value:.3f}"
+    else:
+        way = (floor.value - model.value) / (floor.value - real.value)
+        sentence = (
+            f"{kid}: {min(way, 1):.0%} of the way from the mean picture of the class plus noise ({floor.value:.3f}) to real "
+            f"held-out pictures ({real.value:.3f})"
+        )
+    copied, natural = table["model"].get("copy_rate"), table["real"].get("copy_rate")
+    if copied and natural:
+        sentence += (
+            f"; {copied.value:.1%} of its pictures come as near to a training picture as the nearest "
+            f"{natural.value:.1%} of held-out pictures do"
+        )
+    return sentence + "."

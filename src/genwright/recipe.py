@@ -134,8 +134,8 @@ class Recipe(Section):
     data: DataSettings
     prepare: Any = None
     model: Any = None
-    train: TrainSettings = Field(default_factory=TrainSettings)
-    evaluate: EvaluateSettings = Field(default_factory=EvaluateSettings)
+    train: TrainSettings = Field(default_factory=lambda: TrainSettings.model_validate({}))
+    evaluate: EvaluateSettings = Field(default_factory=lambda: EvaluateSettings.model_validate({}))
 
     @property
     def family(self) -> str:

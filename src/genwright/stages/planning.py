@@ -172,13 +172,11 @@ def _check_memory(job: Job, settings: Settings) -> None:
     """Refuse a batch that can't fit, by two small ones."""
     if settings.micro_batches()[0] < _SMALL_BATCH:
         return
-    family = job.build()
-    one, five = (
-        memory_of_one_step(
-            family, job.training(), settings.model_copy(update={"batch": size, "accumulate": 1}), job.device
-        )
-        for size in (1, 5)
-    )
-    parameters = sum(parameter.numel() for parameter in family.modules.parameters())
-    an_example = max(five - one, 0) / 4
+    batches, memory, parameters = job.training(), [], 0
+    for size in (1, 5):
+        family = job.build()
+        parameters = sum(parameter.numel() for parameter in family.modules.parameters())
+        small = settings.model_copy(update={"batch": size, "accumulate": 1})
+        memory.append(memory_of_one_step(family, batches, small, job.device))
+    an_example = max(memory[1] - memory[0], 0) / 4
     forecast.check_activations(parameters, settings.batch, an_example, settings.accumulate, job.device)

@@ -130,7 +130,8 @@ class PhaseOptimizer:
             for name, parameter in zip(self._adam_names, self._adam_parameters, strict=True):
                 if name in moments:
                     self.adam.state[parameter] = {
-                        key: value.clone() if key == "step" else value.to(parameter.device, copy=True)
+                        # In the parameter's own memory format: the fused kernel walks both in the order they lie in.
+                        key: value.clone() if key == "step" else torch.empty_like(parameter).copy_(value)
                         for key, value in moments[name].items()
                     }
         if self.muon is not None:

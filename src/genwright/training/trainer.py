@@ -77,6 +77,7 @@ class Trainer:
         self.broken_at = torch.full((), _NEVER, dtype=torch.int64, device=device)
         self.best: dict[str, Any] = {"step": None, "loss": None, "stale": 0}
         self.first_losses: dict[str, float] = {}
+        self.last: dict[str, float] = {}
         torch.manual_seed(derive_seed(settings.seed, settings.part, "global"))
         if settings.compile:
             compilation.apply(family.modules, device)
@@ -143,8 +144,8 @@ class Trainer:
                 raise WorkError(self._interrupted(interrupts.wanted))
             if now - shown > _SHOW_EVERY_S:
                 shown = now
-                left = (now - begun) / (self.step - first) * (settings.steps - self.step)
-                line.update(self.step, self._live(now), left)
+                steps_s = (self.step - first) / (now - begun)
+                line.update(self.step, self._live(steps_s), (settings.steps - self.step) / steps_s)
 
     def take_step(self) -> None:
         """One step of every phase that is due."""
@@ -194,12 +195,9 @@ class Trainer:
         self._check()
         now = time.monotonic()
         rate = (self.step - self._mark[0]) * self.settings.batch / max(now - self._mark[1], 1e-9)
-        record: dict[str, Any] = {
-            "step": self.step,
-            "examples": self.step * self.settings.batch,
-            "weight": float(self.weight),
-            **self.window.take(),
-        }
+        self.last = self.window.take()
+        counts = {"step": self.step, "examples": self.step * self.settings.batch, "weight": float(self.weight)}
+        record: dict[str, Any] = counts | self.last
         self._diverged(record)
         if self.step in self.settings.validate_steps() and self.validate:
             with self.shown():
@@ -269,10 +267,10 @@ class Trainer:
                 f"{self.folder}: another training is writing here; wait for it or choose another --run-dir."
             ) from error
 
-    def _live(self, now: float) -> str:
-        rate = (self.step - self._mark[0]) * self.settings.batch / max(now - self._mark[1], 1e-9)
-        losses = [f"{name} {value:.4g}" for name, value in self.window.means().items() if "grad_norm" not in name]
-        return "  ".join([f"step {self.step:,}", *losses, f"{rate:,.3g} examples/s"])
+    def _live(self, steps_s: float) -> str:
+        losses = self.window.means() or self.last
+        shown = [f"{name} {value:.4g}" for name, value in losses.items() if "grad_norm" not in name][:4]
+        return "  ".join([f"step {self.step:,}", *shown, f"{steps_s * self.settings.batch:,.3g} examples/s"])
 
     def _interrupted(self, signal_name: str) -> str:
         saved = f"saved in {self.folder}; to go on, {self.how_to_go_on}" if self.folder else "nothing was to be saved"

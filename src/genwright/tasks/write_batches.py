@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import numpy as np
 import torch
 
 from genwright.families.base import Batch
+
+_GOLDEN = (5**0.5 - 1) / 2
 
 
 class Windows:
@@ -15,8 +19,9 @@ class Windows:
     them in an order of the pass's own. So a pass reads every token once (but for less than one window), and no token always
     stands at the start of a window.
 
-    Held-out: the windows from the stream's start to its end in order, the last one padded and masked; each token is
-    predicted exactly once, the first from an end-of-text token.
+    Held-out: the windows that the stream is cut into from its start, the last one padded and masked; a pass predicts each
+    token exactly once, the first from an end-of-text token. Their order is fixed and strides over the stream, so that the
+    first few, which are measured where a budget is short, come from all of it.
     """
 
     def __init__(self, tokens: np.ndarray, context: int, end_token: int, seed: int, training: bool):
@@ -26,6 +31,7 @@ class Windows:
         self.seed, self.training = seed, training
         whole = len(tokens) // context if training else -(-len(tokens) // context)
         self.pass_examples = max(whole, 1)
+        self._stride = _coprime(round(self.pass_examples * _GOLDEN), self.pass_examples)
         self._pass: tuple[int, int, np.ndarray] | None = None
 
     def batch(self, position: int, size: int) -> Batch:
@@ -48,9 +54,14 @@ class Windows:
         tokens = np.full((size, self.context + 1), self.end_token, dtype=np.int64)
         mask = np.zeros((size, self.context), dtype=np.float32)
         for row in range(size):
-            start = (position + row) % self.pass_examples * self.context
+            start = (position + row) * self._stride % self.pass_examples * self.context
             piece = self.tokens[max(start - 1, 0) : start + self.context]
             first = 1 if start == 0 else 0
             tokens[row, first : first + len(piece)] = piece
             mask[row, : len(piece) + first - 1] = 1
         return {"tokens": torch.from_numpy(tokens), "mask": torch.from_numpy(mask)}
+
+
+def _coprime(near: int, number: int) -> int:
+    """The first integer from `near` on that has no divisor in common with `number`, so that its multiples reach everything."""
+    return next(stride for stride in range(max(near, 1), near + number + 2) if gcd(stride, number) == 1)

@@ -24,19 +24,21 @@ class Choice:
 def choose_tokens(logits_BV: Tensor, choices: Sequence[Choice], generators: Sequence[torch.Generator]) -> list[int]:
     """One token for each row. A row draws one number from its own generator, none when it is greedy.
 
-    Order of the filters as in `transformers`: temperature, then top-k, then top-p (arXiv:1904.09751).
+    Order of the filters as in `transformers`: temperature, then top-k, then top-p (arXiv:1904.09751). Done on the CPU, so that
+    every device draws the same, in double precision, which not all of them have.
     """
+    logits_BV = logits_BV.float().cpu()
     greedy = logits_BV.argmax(dim=-1).tolist()
     drawing = [row for row, choice in enumerate(choices) if choice.temperature > 0]
     if not drawing:
         return greedy
-    tokens_BV, probability_BV = _filtered(logits_BV[drawing].float(), [choices[row] for row in drawing])
+    tokens_BV, probability_BV = _filtered(logits_BV[drawing], [choices[row] for row in drawing])
     uniform_B = torch.stack([torch.rand((), generator=generators[row], dtype=torch.float64) for row in drawing])
     cumulative_BV = probability_BV.double().cumsum(dim=-1)
-    target_B1 = uniform_B.to(logits_BV.device)[:, None] * cumulative_BV[:, -1:]
+    target_B1 = uniform_B[:, None] * cumulative_BV[:, -1:]
     place_B1 = torch.searchsorted(cumulative_BV, target_B1, right=True)
     # Rounding may land behind the last token that is left in.
-    rank_V = torch.arange(probability_BV.shape[1], device=logits_BV.device)
+    rank_V = torch.arange(probability_BV.shape[1])
     last_B1 = ((probability_BV > 0) * rank_V).amax(-1, keepdim=True)
     chosen = tokens_BV.gather(1, torch.minimum(place_B1, last_B1))[:, 0].tolist()
     for row, token in zip(drawing, chosen, strict=True):
@@ -46,15 +48,15 @@ def choose_tokens(logits_BV: Tensor, choices: Sequence[Choice], generators: Sequ
 
 def _filtered(logits_BV: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, Tensor]:
     """Tokens and their probabilities, zero where they are filtered out; sorted only where a row needs it."""
-    device, size = logits_BV.device, logits_BV.shape[-1]
-    temperature_B1 = torch.tensor([c.temperature for c in choices], device=device)[:, None]
+    size = logits_BV.shape[-1]
+    temperature_B1 = torch.tensor([c.temperature for c in choices])[:, None]
     logits_BV = (logits_BV - logits_BV.amax(dim=-1, keepdim=True)) / temperature_B1
     if all(c.top_p >= 1 and not 0 < c.top_k < size for c in choices):
-        return torch.arange(size, device=device).expand_as(logits_BV), logits_BV.softmax(dim=-1)
+        return torch.arange(size).expand_as(logits_BV), logits_BV.softmax(dim=-1)
     logits_BV, tokens_BV = logits_BV.sort(dim=-1, descending=True, stable=True)
-    keep_B1 = torch.tensor([c.top_k or size for c in choices], device=device)[:, None]
-    rank_V = torch.arange(size, device=device)
+    keep_B1 = torch.tensor([c.top_k or size for c in choices])[:, None]
+    rank_V = torch.arange(size)
     probability_BV = logits_BV.masked_fill(rank_V >= keep_B1, -torch.inf).softmax(dim=-1)
-    top_p_B1 = torch.tensor([c.top_p for c in choices], device=device)[:, None]
+    top_p_B1 = torch.tensor([c.top_p for c in choices])[:, None]
     before_BV = probability_BV.cumsum(dim=-1) - probability_BV
     return tokens_BV, probability_BV.masked_fill((before_BV >= top_p_B1) & (rank_V > 0), 0.0)

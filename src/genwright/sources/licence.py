@@ -152,7 +152,7 @@ class Rights:
                 return said
             for notice in here:
                 return notice.licence or f"see {posixpath.basename(notice.path)}", notice.path
-            if not folder:
+            if folder in ("", "/", "//"):
                 return None, None
             folder = posixpath.dirname(folder)
 

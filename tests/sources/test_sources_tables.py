@@ -1,0 +1,210 @@
+"""Tables joined to files, tables that are the content, and templates that reach no further than a row."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from genwright.errors import RequestError
+from genwright.ledger import Item
+from genwright.sources.folder import FolderSource
+from genwright.sources.table import TableSource
+from genwright.sources.template import MissingError, fill
+
+ROWS = [{"image": "a.png", "name": "a fox", "kind": "animal"}, {"image": "b.png", "name": "a tree", "kind": "plant"}]
+
+
+def joined(folder: Path, **join: Any) -> list[Item]:
+    source = FolderSource(FolderSource.Spec(folder=str(folder), join=join), folder.parent / "cache")  # type: ignore[arg-type]
+    items = list(source.offer())
+    assert len({item.id for item in items}) == len(items)
+    return items
+
+
+def rows_of(file: Path, **spec: Any) -> list[Item]:
+    return list(TableSource(TableSource.Spec(table=str(file), **spec), file.parent / "cache").offer())
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    made = tmp_path / "data"
+    (made / "img").mkdir(parents=True)
+    for name in ("a.png", "b.png", "c.png"):
+        (made / "img" / name).write_bytes(name.encode())
+    return made
+
+
+def write_table(file: Path, rows: list[dict[str, Any]]) -> None:
+    if file.suffix == ".parquet":
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        pq.write_table(pa.Table.from_pylist(rows), file)
+    elif file.suffix == ".json":
+        file.write_text(json.dumps(rows))
+    elif file.suffix == ".jsonl":
+        file.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    else:
+        comma = {".csv": ",", ".tsv": "\t"}[file.suffix]
+        file.write_text("\n".join(comma.join(row) for row in [list(ROWS[0]), *(list(r.values()) for r in rows)]) + "\n")
+
+
+@pytest.mark.parametrize("suffix", [".json", ".jsonl", ".csv", ".tsv", ".parquet"])
+def test_rows_join_their_files(folder: Path, suffix: str) -> None:
+    table = f"all{suffix}"
+    write_table(folder / table, ROWS)
+    items = joined(
+        folder, table=table, path="img/{image}", text="{name}", label="{kind}", fields={"both": "{name} ({kind})"}
+    )
+    assert [(i.path, i.row, i.reason) for i in items] == [
+        ("img/a.png", 0, None),
+        ("img/b.png", 1, None),
+        ("img/c.png", None, "unreferenced"),
+    ]
+    assert items[0].fields == {"text": "a fox", "label": "animal", "both": "a fox (animal)"}
+    assert items[0].read_bytes() == b"a.png"
+
+
+def test_rows_that_lead_nowhere(folder: Path) -> None:
+    secret = folder.parent / "secret.png"
+    secret.write_bytes(b"secret")
+    (folder / "img" / "link.png").symlink_to(secret)
+    paths = [
+        "img/gone.png",
+        "../secret.png",
+        str(secret),
+        "img/../../secret.png",
+        "img/link.png",
+        "img/../img/a.png",
+        None,
+    ]
+    write_table(folder / "t.json", [{"path": path, "name": "x"} for path in paths])
+    items = joined(folder, table="t.json", path="{path}", text="{name}")
+    assert [i.reason for i in items if i.row is not None] == [
+        "missing_file",
+        "escapes",
+        "escapes",
+        "escapes",
+        "link",
+        None,
+        "missing_file",
+    ]
+    assert all(i.file is None or i.file.startswith(str(folder)) for i in items)
+
+
+def test_a_row_without_its_text_is_dropped(folder: Path) -> None:
+    write_table(
+        folder / "t.json", [{"image": "a.png", "name": "x"}, {"image": "b.png", "name": ""}, {"image": "c.png"}]
+    )
+    assert [i.reason for i in joined(folder, table="t.json", path="img/{image}", text="{name}")] == [
+        None,
+        "missing_text",
+        "missing_text",
+    ]
+
+
+def test_a_column_that_no_row_has_is_a_mistake(folder: Path) -> None:
+    write_table(folder / "t.json", ROWS)
+    with pytest.raises(RequestError, match=r"`nmae`; did you mean `name`\?"):
+        joined(folder, table="t.json", path="img/{image}", text="{nmae}")
+    with pytest.raises(RequestError, match=r"did you mean `t\.json`\?"):
+        joined(folder, table="tt.json", path="img/{image}")
+
+
+def test_rows_that_are_the_content(tmp_path: Path) -> None:
+    poems = [
+        [{"title": "one", "lines": ["a", "b"]}],
+        [{"title": "two", "lines": ["c"]}, {"title": "three", "lines": []}],
+    ]
+    (tmp_path / "poems.json").write_text(json.dumps(poems))
+    items = rows_of(tmp_path / "poems.json", text="{lines}", fields={"title": "{title}"})
+    assert [(i.fields.get("text"), i.fields["title"], i.reason) for i in items] == [
+        ("a\nb", "one", None),
+        ("c", "two", None),
+        (None, "three", "missing_text"),
+    ]
+    assert all(i.file is None and i.path == "poems.json" for i in items)
+
+
+def test_several_tables_by_a_pattern(folder: Path) -> None:
+    for number in range(3):
+        write_table(folder / f"poems{number}.jsonl", [{"text": f"poem {number}"}])
+    items = joined(folder, table="poems*.jsonl", text="{text}")
+    assert [i.fields["text"] for i in items if i.kept] == ["poem 0", "poem 1", "poem 2"]
+    assert [i.row for i in items if i.kept] == [0, 1, 2]
+
+
+def test_a_broken_line_costs_one_row(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"text": "a"}\n{"text": \n\n{"text": "b"}\n')
+    assert [i.reason for i in rows_of(tmp_path / "t.jsonl", text="{text}")] == [None, "undecodable", None]
+
+
+def test_files_beside_a_table(folder: Path) -> None:
+    write_table(folder / "t.csv", ROWS)
+    os.mkfifo(folder / "img" / "pipe.png")
+    items = rows_of(folder / "t.csv", path="img/{image}", text="{name}")
+    assert [(i.path, i.reason) for i in items] == [("img/a.png", None), ("img/b.png", None)]
+    write_table(
+        folder / "t.json",
+        [{"p": p} for p in ("img/pipe.png", "img", "../x", "/etc/passwd", "img/none.png", "img\0.png")],
+    )
+    assert [i.reason for i in rows_of(folder / "t.json", path="{p}")] == [
+        "special_file",
+        "missing_file",
+        "escapes",
+        "escapes",
+        "missing_file",
+        "missing_file",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.json", b"{"),
+        ("t.json", b"3"),
+        ("t.parquet", b"PAR1"),
+        ("t.csv", b"\x00\x01\x02"),
+        ("t.json", b"[" * 100_000),
+    ],
+)
+def test_a_table_that_is_none(tmp_path: Path, name: str, content: bytes) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(RequestError, match=name):
+        rows_of(tmp_path / name, text="{text}")
+
+
+@pytest.mark.parametrize(
+    ("template", "filled"),
+    [
+        ("{name}", "a fox"),
+        ("img/{n}-{f}.png", "img/7-3.png"),
+        ("{author.name}", "Ada"),
+        ("{tags.1}", "y"),
+        ("{tags}", "x\ny"),
+        ("{{{name}}}", "{a fox}"),
+        ("no place", "no place"),
+        ("{dotted.name}", "dot"),
+    ],
+)
+def test_templates(template: str, filled: str) -> None:
+    row = {"name": "a fox", "n": 7, "f": 3.0, "author": {"name": "Ada"}, "tags": ["x", "y"], "dotted.name": "dot"}
+    assert fill(template, row) == filled
+
+
+@pytest.mark.parametrize(
+    "template", ["{name.__class__}", "{name.upper}", "{tags.__len__}", "{gone}", "{empty}", "{author}"]
+)
+def test_templates_reach_no_attribute(template: str) -> None:
+    with pytest.raises(MissingError):
+        fill(template, {"name": "a", "tags": [], "empty": None, "author": {"name": "b"}})
+
+
+@pytest.mark.parametrize("template", ["{name", "name}", "{name!r}{"])
+def test_templates_that_are_wrong(template: str) -> None:
+    with pytest.raises((ValueError, MissingError)):
+        fill(template, {"name": "a"})

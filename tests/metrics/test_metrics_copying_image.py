@@ -29,5 +29,5 @@ def test_copies_are_counted_and_fresh_pictures_are_not() -> None:
 
 
 def test_too_few_held_out_pictures_are_refused() -> None:
-    with pytest.raises(ValueError, match="at least four"):
-        limit(np.ones(3))
+    with pytest.raises(ValueError, match="at least 20"):
+        limit(np.ones(19))

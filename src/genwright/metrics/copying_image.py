@@ -14,6 +14,8 @@ SENTENCE = (
     "Share of pictures that come nearer to a training picture than 95 % of the held-out pictures do, by distance of features; "
     "held-out pictures themselves, one half measured by the other, show the natural rate of about 5 %."
 )
+FEWEST = 20
+"""Held-out pictures that a 5th percentile needs to mean anything."""
 _HALVINGS = 50
 
 
@@ -33,10 +35,10 @@ def threshold(
     The threshold is their `percentile`. Measured on the same pictures the natural rate would be that percentile by
     construction; so the halves of 50 random halvings each give a threshold by which the other half is counted.
 
-    Raises ValueError with fewer than four held-out pictures.
+    Raises ValueError with fewer than FEWEST held-out pictures.
     """
-    if len(held_out_N) < 4:
-        raise ValueError(f"a natural rate needs at least four held-out pictures, not {len(held_out_N)}")
+    if len(held_out_N) < FEWEST:
+        raise ValueError(f"a natural rate needs at least {FEWEST} held-out pictures, not {len(held_out_N)}")
     rates = []
     for _ in range(_HALVINGS):
         order = rng.permutation(len(held_out_N))

@@ -205,14 +205,15 @@ def bootstrap_mean(values_N: Array, rng: np.random.Generator, rounds: int = 1_00
 
 
 def share(hits_N: NDArray[np.bool_]) -> Estimate:
-    """A share with its 95 % Wilson interval, which does not collapse at 0 and 1 as a bootstrap would.
+    """A share with its 95 % Wilson interval. Raises ValueError when there is nothing to count."""
+    return wilson(float(np.mean(hits_N)) if len(hits_N) else 0.0, len(hits_N))
 
-    Raises ValueError when there is nothing to count.
-    """
-    n = len(hits_N)
+
+def wilson(p: float, n: int) -> Estimate:
+    """The 95 % interval of a share of n, which does not collapse at 0 and 1 as a bootstrap would."""
     if n == 0:
         raise ValueError("nothing to take a share of")
-    p, z2 = float(np.mean(hits_N)), 1.96**2
+    z2 = 1.96**2
     centre, half = (p + z2 / (2 * n)) / (1 + z2 / n), 1.96 / (1 + z2 / n) * np.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
     return Estimate(p, max(float(centre - half), 0.0), min(float(centre + half), 1.0), n)
 

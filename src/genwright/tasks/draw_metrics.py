@@ -130,7 +130,7 @@ def headline(table: Mapping[str, Mapping[str, Estimate]]) -> str:
     copied, natural = table["model"].get("copy_rate"), table["real"].get("copy_rate")
     if copied and natural:
         sentence += (
-            f"; {copied.value:.1%} of its pictures come as near to a training picture as the nearest "
-            f"{natural.value:.1%} of held-out pictures do"
+            f"; {copied.value:.1%} of its pictures come as near to a training picture as only {natural.value:.1%} of held-out "
+            "pictures do"
         )
     return sentence + "."

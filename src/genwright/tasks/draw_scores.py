@@ -9,7 +9,7 @@ Shapes: N samples, M reference pictures, D features, L condition length. images_
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -41,6 +41,7 @@ NEIGHBOURS = 5
 MOST_SEARCHED = 5_000
 """Training pictures that are looked through for copies; of a larger set a random part."""
 _EQUAL_SETS = 10
+_ENOUGH_HELD_OUT = 100
 _FEWEST = 2 * NEIGHBOURS + 2
 """A row with fewer pictures gets no precision, coverage or Frechet distance, rather than holding the others' numbers down."""
 TITLES = {
@@ -77,8 +78,8 @@ def score(
 ) -> ScoreSheet:
     """See the module's docstring. Raises RequestError without the extra `metrics`, ValueError with fewer than four pictures."""
     features.weights_file()  # says what to install before minutes are spent on drawing
-    split, held_out = splits.held_out()
-    given = gather(splits["train"], held_out, settings)
+    names = held_out_splits(splits)
+    given = gather(splits["train"], [splits[name] for name in names], settings)
     rng = np.random.default_rng([settings.seed, 31])
     drawn = _draw(model, given.conditions, settings.seed, 0, "evaluate: draw samples")
     # The judge learns from other samples than those it is asked about.
@@ -96,7 +97,7 @@ def score(
     searched = found.pop("searched")
     reference = searched[: given.reference_count]
     near = {name: metrics.nearest(rows, searched) for name, rows in found.items()}
-    limit = copying_image.threshold(near["real"][0], rng) if len(near["real"][0]) >= 4 else None
+    limit = copying_image.threshold(near["real"][0], rng) if len(near["real"][0]) >= copying_image.FEWEST else None
     table = {
         name: _scores(name, found[name], pictures[name], reference, near[name][0], limit, rng) for name in pictures
     }
@@ -111,7 +112,7 @@ def score(
     sheet = ScoreSheet(
         metrics=[metric for metric in METRICS if any(metric.name in scores for scores in table.values())],
         rows=[_row(name, scores) for name, scores in table.items() if scores],
-        protocol=_protocol(given, equal, split, splits.hash, settings, limit),
+        protocol=_protocol(given, equal, names, splits.hash, settings, limit),
         headline=headline(table),
     )
     neighbours = exhibits.Neighbours(
@@ -123,7 +124,13 @@ def score(
     return sheet
 
 
-def gather(train: ExampleStore, held_out: ExampleStore, settings: EvaluateSettings) -> Material:
+def held_out_splits(splits: Splits) -> list[str]:
+    """`test`, and `validation` beside it where the test split is small: neither was trained on, and the scores choose nothing."""
+    names = ["test"] if len(splits["test"]) >= _ENOUGH_HELD_OUT else ["test", "validation"]
+    return [name for name in names if len(splits[name])]
+
+
+def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: EvaluateSettings) -> Material:
     """Divide the training pictures into reference and others by the evaluation's seed. Raises ValueError below four pictures."""
     if len(train) < 4:
         raise ValueError(f"scores need at least four training pictures, not {len(train)}")
@@ -140,8 +147,8 @@ def gather(train: ExampleStore, held_out: ExampleStore, settings: EvaluateSettin
         copy_count=len(others),
         conditions=_field(train, wanted, "condition"),
         labels=_field(train, wanted, "label")[:, 0],
-        held_out=_field(held_out, np.arange(min(len(held_out), settings.samples)), "image"),
-        held_out_conditions=_field(held_out, np.arange(min(len(held_out), settings.samples)), "condition"),
+        held_out=_first(held_out, settings.samples, "image"),
+        held_out_conditions=_first(held_out, settings.samples, "condition"),
         training_count=len(train),
     )
 
@@ -158,9 +165,12 @@ def floor(given: Material, rng: np.random.Generator) -> Pictures:
 
 
 def _field(store: ExampleStore, chosen: np.ndarray, name: str) -> Any:
-    if len(chosen) == 0:
-        return np.empty((0, 1, 1, 3) if name == "image" else (0, 1), np.uint8 if name == "image" else np.int32)
     return np.stack([store[int(i)][name] for i in chosen])
+
+
+def _first(stores: Sequence[ExampleStore], count: int, name: str) -> Any:
+    rows = [store[i][name] for store in stores for i in range(len(store))][:count]
+    return np.stack(rows) if rows else np.empty((0, 1, 1, 3) if name == "image" else (0, 1), np.uint8)
 
 
 def _draw(model: Model, conditions_NL: np.ndarray, seed: int, first: int, title: str) -> Pictures:
@@ -224,13 +234,17 @@ def _equal_sets(
                 drawn = {"frechet": metrics.frechet_distance(x, y), **metrics.prdc(x, y, NEIGHBOURS)}
                 for key, value in drawn.items():
                     values.setdefault(key, []).append(value)
-            table[name] = {key: _spread(drawn, size) for key, drawn in values.items()}
+            table[name] = {key: _over_sets(key, drawn, size) for key, drawn in values.items()}
     return table
 
 
-def _spread(values: list[float], size: int) -> Estimate:
+def _over_sets(key: str, values: list[float], size: int) -> Estimate:
+    """The mean; a share has the interval of one set, the others the spread of the sets, or none when all sets are one."""
     mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
-    return Estimate(mean, mean - 1.96 * deviation, mean + 1.96 * deviation, size)
+    if key in ("precision", "recall", "coverage"):
+        return metrics.wilson(mean, size)
+    reach = 1.96 * deviation if deviation > 1e-9 else np.inf
+    return Estimate(mean, mean - reach, mean + reach, size)
 
 
 def _nearest_by_pixels(drawn: Pictures, given: Material) -> NDArray[np.intp]:
@@ -251,14 +265,14 @@ def _row(name: str, scores: Mapping[str, Estimate]) -> Row:
 def _protocol(
     given: Material,
     equal: Mapping[str, Mapping[str, Estimate]],
-    split: str,
+    names: list[str],
     split_hash: str,
     settings: EvaluateSettings,
     limit: copying_image.CopyThreshold | None,
 ) -> dict[str, Any]:
     sizes = [estimate.n for scores in equal.values() for estimate in scores.values()]
     return {
-        "split": split,
+        "split": " and ".join(names),
         "split_hash": split_hash,
         "reference": f"{given.reference_count} training pictures, drawn at random",
         "reference_n": given.reference_count,
@@ -268,7 +282,7 @@ def _protocol(
         **features.protocol(),
         "kid": "unbiased, cubic polynomial kernel, all pairs; interval by the jackknife over both sets",
         "equal_sets": f"precision, recall, density, coverage and Frechet distance: means over {_EQUAL_SETS} random sets of "
-        f"{sizes[0] if sizes else 0} pictures a side; interval: the spread of one such set",
+        f"{sizes[0] if sizes else 0} pictures a side; interval of density and Frechet distance: the spread over the sets",
         "neighbours": NEIGHBOURS,
         "copies_searched": f"{len(given.searched)} of {given.training_count} training pictures",
         "copy_distance": round(limit.distance, 4) if limit else None,

@@ -43,10 +43,10 @@ def _cell(row: Row, metric: str) -> str:
 
 
 def format_score(score: Score) -> str:
-    """ "0.031" and on the next line "0.028 to 0.034": three significant digits, the interval where there is one."""
-    if score.low is None or score.high is None:
+    """ "0.031 ±0.003": three significant digits, and half the interval where there is one."""
+    if score.low is None or score.high is None or score.low == score.high:
         return f"{score.value:.3g}"
-    return f"{score.value:.3g}\n{score.low:.3g} to {score.high:.3g}"
+    return f"{score.value:.3g} ±{(score.high - score.low) / 2:.2g}"
 
 
 def _example(run: Run) -> str:

@@ -10,6 +10,8 @@ from genwright.recipe import Section
 
 MEDIUM = "image"
 FAMILIES = ("gan", "vae")
+EXAMPLE = '"a red heart" -n 16 --out pictures'
+"""What to type after `genwright generate RUN`, shown at the end of a run."""
 SIZES = (16, 32, 64, 128, 256)
 
 

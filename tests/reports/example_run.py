@@ -203,7 +203,9 @@ def text_previews(folder: Path) -> None:
     lines = (ASSETS / "text/sonnets.txt").read_text(encoding="utf-8").split("\n")[40:]
     for i in range(5):
         words = "\n".join(lines[i * 14 : i * 14 + 14])
-        (folder / f"step-{(i + 1) * 360:06d}.txt").write_text(f"ROMEO:\n{words}\n", encoding="utf-8")
+        (folder / f"step-{(i + 1) * 360:06d}.txt").write_text(
+            f"ROMEO {SECRET}:>>>{words}\n\n----\n\nJULIET:>>>{words}\n", encoding="utf-8"
+        )
 
 
 def _score(value: float, spread: float, n: int) -> Score:
@@ -250,7 +252,8 @@ def _draw_scores(run: Run, seed: int, kid: float) -> None:
 def _write_scores(run: Run) -> None:
     folder = run.reopen("evaluate")
     (folder / "samples.txt").write_text(
-        (ASSETS / "text/sonnets.txt").read_text(encoding="utf-8")[3000:5200], encoding="utf-8"
+        (ASSETS / "text/sonnets.txt").read_text(encoding="utf-8")[3000:5200].replace("VI\n", f"----\n\n{SECRET}>>>"),
+        encoding="utf-8",
     )
     (folder / "copied.txt").write_text(f"longest run copied from training: {SECRET}\n", encoding="utf-8")
     metrics = [

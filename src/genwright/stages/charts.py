@@ -65,7 +65,7 @@ def number(value: float) -> str:
         return "n/a"
     size = abs(value)
     for limit, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e4, "k")):
-        if size >= limit:
+        if size >= limit * 0.9995:
             scaled = value / (1e3 if unit == "k" else limit)
             return f"{scaled:.3g}{unit}" if abs(scaled) < 1000 else f"{scaled:,.0f}{unit}"
     if float(value).is_integer():

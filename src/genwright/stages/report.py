@@ -11,6 +11,7 @@ from genwright import ledger
 from genwright.console import duration
 from genwright.console import size as size_text
 from genwright.recipe import Recipe
+from genwright.registry import TASKS
 from genwright.run import STAGES, Run, StageRecord, write_atomic
 from genwright.scores import Exhibit, Metric, Row, ScoreSheet
 from genwright.stages import charts
@@ -18,7 +19,7 @@ from genwright.stages.charts import TONES, DotRow, number
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.page import picture, render
 from genwright.stages.report_data import DataView, public_recipe, read_data
-from genwright.stages.report_training import PartView, read_training
+from genwright.stages.report_training import PartView, Passage, passages, read_training
 
 SPLIT_TONES = {"train": 1, "validation": 3, "test": 2, "judge": 4}
 STAGE_TONES = {"collect": 6, "prepare": 3, "train": 1, "evaluate": 2, "export": 4}
@@ -31,7 +32,7 @@ class Shown:
 
     about: Exhibit
     picture: dict[str, Any] | None = None
-    text: str | None = None
+    passages: list[Passage] | None = None
 
 
 @dataclass
@@ -65,7 +66,7 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
     records = {name: run.record(name) for name in STAGES if name != "report"}
     trained = records["train"].summary if records["train"] else {}
     data = read_data(run, public)
-    parts = read_training(run, trained.get("best_step"))
+    parts = read_training(run, trained.get("best_step"), public)
     sheet = _sheet(run)
     exhibits = _exhibits(run, sheet, public)
     return {
@@ -109,7 +110,8 @@ def _exhibits(run: Run, sheet: ScoreSheet | None, public: bool) -> list[Shown]:
         file = run.stage("evaluate") / exhibit.file
         try:
             if file.suffix == ".txt":
-                shown.append(Shown(exhibit, text=file.read_text("utf-8", "replace")[:_LARGEST_TEXT]))
+                text = file.read_text("utf-8", "replace")[:_LARGEST_TEXT]
+                shown.append(Shown(exhibit, passages=passages(text, public)))
             else:
                 shown.append(Shown(exhibit, picture=picture(file)))
         except OSError:
@@ -121,11 +123,16 @@ def _hero(exhibits: list[Shown], parts: list[PartView]) -> dict[str, Any] | None
     """What the page opens with: the unpicked samples, or the last preview where nothing was evaluated."""
     for shown in exhibits:
         if "sample" in shown.about.name and not shown.about.shows_training_items:
-            return {"picture": shown.picture, "text": shown.text, "caption": shown.about.caption or shown.about.title, "name": shown.about.name}  # fmt: skip
+            return {"picture": shown.picture, "passages": shown.passages, "caption": shown.about.caption or shown.about.title, "name": shown.about.name}  # fmt: skip
     for part in reversed(parts):
         if part.previews:
             last = part.previews[-1]
-            return {"picture": last.picture, "text": last.text, "caption": f"Preview at step {last.step}", "name": ""}
+            return {
+                "picture": last.picture,
+                "passages": last.passages,
+                "caption": f"Preview at step {last.step}",
+                "name": "",
+            }
     return None
 
 
@@ -204,13 +211,10 @@ def _device(records: dict[str, StageRecord | None]) -> str:
 
 def _commands(recipe: Recipe, place: str) -> list[tuple[str, str]]:
     quoted = f"'{place}'" if any(c in place for c in " '\"&;<>()$") else place
-    if recipe.task == "draw":
-        ask = [("16 new pictures", f'genwright generate {quoted} "a red heart" -n 16 --out pictures')]
-    else:
-        ask = [
-            ("New text", f'genwright generate {quoted} "ROMEO:" --max-tokens 300'),
-            ("In transformers", f'AutoModelForCausalLM.from_pretrained("{place}/model")'),
-        ]
+    example = getattr(TASKS[recipe.task].load_options(), "EXAMPLE", '"..."')
+    ask = [("Make something new", f"genwright generate {quoted} {example}")]
+    if recipe.family == "transformer":
+        ask.append(("In transformers", f'AutoModelForCausalLM.from_pretrained("{place}/model")'))
     return [
         *ask,
         ("From Python", f'import genwright as gw; gw.load("{place}").generate("...")'),

@@ -16,7 +16,10 @@ from genwright.stages.charts import Point, Series
 from genwright.stages.page import picture
 
 VALIDATION = "validation"
+PROMPT_END = ">>>"
+"""Stands between a prompt and what the model made of it in texts that tasks write for people."""
 _SCALARS_OFF = {"step", "seconds", "examples", "weight", "tokens", "time", "part", "epoch", "pass"}
+_CLOCKS = {"items_per_second"}
 _LARGEST_TEXT = 4000
 
 
@@ -31,10 +34,18 @@ class Curve:
 
 
 @dataclass
+class Passage:
+    """A piece of generated text, and the prompt that it goes on from where there is one."""
+
+    prompt: str
+    text: str
+
+
+@dataclass
 class Preview:
     step: int | None
     picture: dict[str, Any] | None = None
-    text: str | None = None
+    passages: list[Passage] | None = None
 
 
 @dataclass
@@ -50,13 +61,25 @@ class PartView:
     seconds: float | None = None
 
 
-def read_training(run: Run, best_step: int | None = None) -> list[PartView]:
+def passages(text: str, public: bool = False) -> list[Passage]:
+    """The passages of a text exhibit; a public view has no prompts, and nothing of a passage without a mark."""
+    found = []
+    for part in re.split(r"\n+-{3,}\n+", text.strip("\n")):
+        prompt, mark, made = part.partition(PROMPT_END)
+        if mark:
+            found.append(Passage("" if public else prompt, made))
+        elif not public:
+            found.append(Passage("", part))
+    return found
+
+
+def read_training(run: Run, best_step: int | None = None, public: bool = False) -> list[PartView]:
     """Every part that has begun, in the order of the folders' first records."""
     folder = run.stage("train")
     parts = sorted(
         {file.parent for file in folder.glob("*/metrics.jsonl")} | {d.parent for d in folder.glob("*/previews")}
     )
-    views = [_part(part, best_step) for part in parts]
+    views = [_part(part, best_step, public) for part in parts]
     return sorted(views, key=lambda view: (folder / view.name).stat().st_mtime if len(views) > 1 else 0)
 
 
@@ -85,13 +108,17 @@ def curves_by_key(records: list[dict[str, Any]]) -> dict[str, list[Point]]:
     return dict(curves)
 
 
-def read_previews(folder: Path) -> list[Preview]:
-    """The previews in the order of their steps. A file that can't be read is left out."""
+def read_previews(folder: Path, public: bool = False) -> list[Preview]:
+    """The previews in the order of their steps. A file that can't be read is left out.
+
+    Text begins with a prompt from the data up to `PROMPT_END`, which a public view leaves out.
+    """
     previews = []
     for file in sorted(folder.glob("*"), key=lambda f: (_step(f.stem) or 0, f.name)):
         try:
             if file.suffix == ".txt":
-                previews.append(Preview(_step(file.stem), text=file.read_text("utf-8", "replace")[:_LARGEST_TEXT]))
+                text = file.read_text("utf-8", "replace")[:_LARGEST_TEXT]
+                previews.append(Preview(_step(file.stem), passages=passages(text, public)))
             elif file.suffix in (".png", ".svg", ".jpg", ".webp"):
                 previews.append(Preview(_step(file.stem), picture=picture(file)))
         except OSError:
@@ -99,9 +126,9 @@ def read_previews(folder: Path) -> list[Preview]:
     return previews
 
 
-def _part(folder: Path, best_step: int | None) -> PartView:
+def _part(folder: Path, best_step: int | None, public: bool) -> PartView:
     records = read_metrics(folder / "metrics.jsonl")
-    view = PartView(folder.name, records=len(records), previews=read_previews(folder / "previews"))
+    view = PartView(folder.name, records=len(records), previews=read_previews(folder / "previews", public))
     if not records:
         return view
     view.last_step = int(records[-1].get("step", 0))
@@ -112,15 +139,37 @@ def _part(folder: Path, best_step: int | None) -> PartView:
     if chief:
         wide, narrow = (_draw("Losses", chief, width, best_step) for width in (480, 300))
         view.chief.append(Curve("Losses", narrow, wide, _loss_note(chief)))
-    taken = {key for key in curves if key.endswith("/loss") or key == "loss"}
-    for key in sorted(curves):
-        points = curves[key]
-        if key in taken or len({y for _, y in points}) < 2:
-            continue
-        drawn = charts.line_chart([charts.thin(_title(key), points, _tone(key), 90)], title=_title(key))
-        if drawn:
-            view.curves.append(Curve(_title(key), drawn))
+    view.curves += _small_charts({key: points for key, points in curves.items() if not _is_loss(key)}, chief)
     return view
+
+
+def _small_charts(curves: dict[str, list[Point]], chief: list[Series]) -> list[Curve]:
+    """One chart for each logged number; what several phases log under one name shares a chart."""
+    drawn: list[Curve] = []
+    groups: dict[str, list[str]] = defaultdict(list)
+    seen = {tuple(series.points) for series in chief}
+    for key in sorted(curves):
+        points = tuple(curves[key])
+        if len({y for _, y in points}) > 1 and tuple(charts.thin("", points, 1).points) not in seen:
+            groups[key.partition("/")[2] or key].append(key)
+            seen.add(points)
+    for name, keys in sorted(groups.items(), key=lambda group: (group[0] in _CLOCKS, group[0])):
+        several = len(keys) > 1
+        series = [
+            charts.thin(_phase(k) if several else _title(k), curves[k], _tone(k, i), 90) for i, k in enumerate(keys)
+        ]
+        title = _title(name if several else keys[0])
+        drawn.append(Curve(title, charts.line_chart(series, title=title)))
+    return drawn
+
+
+def _is_loss(key: str) -> bool:
+    return key == "loss" or key.endswith("/loss")
+
+
+def _phase(key: str) -> str:
+    phase = key.partition("/")[0]
+    return "held-out" if phase == VALIDATION else phase
 
 
 def _losses(curves: dict[str, list[Point]]) -> list[Series]:
@@ -157,11 +206,13 @@ def _title(key: str) -> str:
         key = key.replace(VALIDATION, "held-out", 1)
     words = re.sub(r"[/.]", " ", key).replace("_", " ")
     words = re.sub(r"^(model|train|main) (?=\S)", "", words)
-    return words.replace(" per second", "/s").removeprefix("loss ") or key
+    return words.replace(" per second", "/s").replace("grad norm", "gradient norm")
 
 
-def _tone(key: str) -> int:
-    return 2 if key.startswith(VALIDATION) else 6 if key.endswith("_per_second") or "learning_rate" in key else 1
+def _tone(key: str, index: int) -> int:
+    if key in _CLOCKS or "learning_rate" in key:
+        return 6
+    return 2 if key.startswith(VALIDATION) else (1, 3, 4, 5)[index % 4]
 
 
 def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, float]]:

@@ -93,12 +93,12 @@ class Write(BaseTask):
         return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token))]
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
-        """Continuations of the same few held-out lines each time."""
+        """Continuations of the same few held-out lines each time; the mark >>> stands between the line and what the model made."""
         store = splits["validation"] if len(splits["validation"]) else splits["train"]
         prompts = preview_prompts(store, model.facts)
         controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
         answers = continue_all(model, engine, [model.facts.encode(prompt) for prompt in prompts], controls, seed=0)
-        passages = [f"{prompt}{model.facts.decode(answer)}" for prompt, answer in zip(prompts, answers, strict=True)]
+        passages = [f"{prompt}>>>{model.facts.decode(answer)}" for prompt, answer in zip(prompts, answers, strict=True)]
         file = file_stem.with_name(f"{file_stem.name}.txt")
         file.write_text("\n\n----\n\n".join(passage.strip() for passage in passages) + "\n", encoding="utf-8")
         return file

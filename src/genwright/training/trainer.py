@@ -93,6 +93,7 @@ class Trainer:
             self.optimizers[phase.name] = PhaseOptimizer(spec, self.trains[phase.name])
             if spec.ema_halflife is not None:
                 self.averages[phase.name] = Ema(networks, spec.ema_halflife)
+        modules.requires_grad_(False)  # until a phase asks for its own
 
     def run(self) -> Outcome:
         """Train to the last step, from the newest checkpoint where there is one. Raises WorkError when it must stop before."""
@@ -182,7 +183,7 @@ class Trainer:
 
     def _watch(self, value: Tensor) -> None:
         """Note the first step at which a value was not finite, without waiting for the device."""
-        torch.minimum(self.broken_at, torch.where(value.isfinite(), _NEVER, self.step), out=self.broken_at)
+        torch.minimum(self.broken_at, torch.where(value.isfinite(), _NEVER, self.step + 1), out=self.broken_at)
 
     def _check(self) -> None:
         """Raises WorkError when a loss was not finite: nothing after that is worth keeping."""

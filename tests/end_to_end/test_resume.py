@@ -16,24 +16,12 @@ import pytest
 import torch
 import training_child
 import yaml
+from training_child import RECIPES
 
 from genwright.training import checkpoint, journal
 from genwright.training.base import CLOCK_COLUMNS
 
-ASSETS = Path(__file__).parents[1] / "assets"
-PICTURES = {"folder": str(ASSETS / "pictures"), "join": {"table": "emoji.jsonl", "path": "{image}", "text": "{text}"}}
-TEXT = {"folder": str(ASSETS / "text")}
 STEPS = 24
-
-RECIPES: dict[str, dict[str, Any]] = {
-    "transformer": {
-        "task": "write",
-        "data": {"sources": [TEXT]},
-        "model": {"layers": 1, "width": 32, "context": 32},
-    },
-    "gan": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "gan", "size": 16, "width": 16}},
-    "vae": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "vae", "size": 16, "width": 16}},
-}
 TRAIN = {
     "budget": f"{STEPS} steps",
     "batch": 6,

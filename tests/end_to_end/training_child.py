@@ -1,8 +1,9 @@
-"""What the processes of test_resume.py run, so that they can be killed."""
+"""Small runs on the tests' real data: what processes that are to be killed run, and what golden losses are of."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -10,6 +11,20 @@ from genwright import recipe as recipes
 from genwright.model import build_task
 from genwright.run import Run
 from genwright.stages import train
+
+ASSETS = Path(__file__).parents[1] / "assets"
+PICTURES = {"folder": str(ASSETS / "pictures"), "join": {"table": "emoji.jsonl", "path": "{image}", "text": "{text}"}}
+
+RECIPES: dict[str, dict[str, Any]] = {
+    "transformer": {
+        "task": "write",
+        "data": {"sources": [{"folder": str(ASSETS / "text")}]},
+        "model": {"layers": 1, "width": 32, "context": 32},
+    },
+    "gan": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "gan", "size": 16, "width": 16}},
+    "vae": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "vae", "size": 16, "width": 16}},
+}
+"""The smallest useful run of each family."""
 
 
 def prepare(recipe_file: str, run_folder: str) -> None:

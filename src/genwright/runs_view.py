@@ -135,11 +135,9 @@ def show(folder: Path, *, as_json: bool) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    console.print(
-        f"{listed.folder}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}", markup=False
-    )
+    print(f"{listed.folder}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}")
     if listed.headline:
-        console.print(listed.headline, markup=False)
+        print(listed.headline)
     table = Table("stage", "seconds", "finished", "on disk", box=None)
     for stage, about in stages.items():
         table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))

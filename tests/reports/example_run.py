@@ -5,9 +5,11 @@ What a stage measures (losses, scores) is invented here, and only here: the view
 
 from __future__ import annotations
 
+import io
 import json
 import math
 import random
+from functools import cache
 from pathlib import Path
 
 import yaml
@@ -182,6 +184,11 @@ def _train(run: Run, family: str, seed: int, previews) -> None:
 
 def grid(file: Path, blur: float, seed: int, columns: int = 8, rows: int = 4) -> None:
     """A contact sheet of the test pictures, blurred: stands for what a half-trained model draws."""
+    file.write_bytes(_sheet(blur, seed, columns, rows))
+
+
+@cache
+def _sheet(blur: float, seed: int, columns: int, rows: int) -> bytes:
     names = sorted((ASSETS / "pictures").glob("*.png"))
     random.Random(seed).shuffle(names)
     sheet = Image.new("RGB", (columns * 66 + 2, rows * 66 + 2), "white")
@@ -191,7 +198,9 @@ def grid(file: Path, blur: float, seed: int, columns: int = 8, rows: int = 4) ->
         laid.alpha_composite(picture)
         small = laid.convert("RGB").filter(ImageFilter.GaussianBlur(blur)).resize((64, 64), Image.Resampling.NEAREST)
         sheet.paste(small, (2 + i % columns * 66, 2 + i // columns * 66))
-    sheet.save(file)
+    out = io.BytesIO()
+    sheet.save(out, "PNG")
+    return out.getvalue()
 
 
 def picture_previews(folder: Path) -> None:

@@ -109,11 +109,6 @@ def _words(survey: Survey, verdict: Verdict) -> list[str]:
 
 
 def _yaml(value: Any) -> str:
-    try:
-        text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000).strip()
-    except (yaml.YAMLError, UnicodeError) as error:
-        raise RequestError(f"{value!r}: this name can't stand in a recipe; rename it.") from error
-    text = text.removesuffix("...").strip()
-    if any("\ud800" <= character <= "\udfff" for character in text):
-        raise RequestError(f"{value!r}: this name is not UTF-8 and can't stand in a recipe; rename it.")
-    return text
+    # A name that is not UTF-8 is escaped, and read back as it was.
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    return text.strip().removesuffix("...").strip()

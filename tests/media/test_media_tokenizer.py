@@ -4,6 +4,7 @@ import hashlib
 import os
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genwright.errors import RequestError
-from genwright.media.tokenizer import END, Tokenizer, build_characters, train_bpe
+from genwright.media.tokenizer import END, Tokenizer, build_characters, pieces, train_bpe
 
 ASSETS = Path(__file__).parents[1] / "assets" / "text"
 TEXTS = [file.read_text(encoding="utf-8")[:60_000] for file in sorted(ASSETS.glob("*.txt"))]
@@ -67,6 +68,20 @@ def test_characters_of_the_text_are_one_token_each():
         assert len(tokenizer.encode(character)) == 1
     assert len(tokenizer.encode("語")) == 3  # never seen: its bytes
     assert list(tokenizer.encode("漢a字")) == [int(tokenizer.encode(c)[0]) for c in "漢a字"]
+
+
+@given(text=st.text("ab é\n\t,", max_size=300))
+@settings(max_examples=200, deadline=None)
+def test_long_texts_are_cut_where_no_token_reaches_across(tokenizer, text):
+    whole = tokenizer.encode(text + "\nx")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("genwright.media.tokenizer._PIECE_CHARACTERS", 32)
+        cut = list(pieces(text + "\nx"))
+        in_pieces = tokenizer.encode(text + "\nx")
+    assert "".join(cut) == text + "\nx"
+    assert tokenizer.decode(in_pieces) == text + "\nx"
+    if all(a.endswith("\n") and not b[0].isspace() for a, b in pairwise(cut)):
+        assert np.array_equal(in_pieces, whole)
 
 
 def test_bpe_has_the_size_asked_for_and_shortens():

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -30,6 +31,8 @@ _WORDS = (
 """Where BPE may not merge across: the pattern of Qwen2 and Qwen3, which other runtimes know by name."""
 
 _MOST_CHARACTERS = 60_000
+_PIECE_CHARACTERS = 1 << 20
+_LINE_END = re.compile(r"\n(?=\S)")
 
 
 class Tokenizer:
@@ -44,7 +47,9 @@ class Tokenizer:
         self.dtype = np.dtype(np.uint16 if self.size <= 1 << 16 else np.uint32)
 
     def encode(self, text: str) -> np.ndarray:
-        return np.array(self.backend.encode(text, add_special_tokens=False).ids, dtype=self.dtype)
+        # In pieces, because the library keeps about a hundred bytes for each token until it is done.
+        ids = [self.backend.encode(piece, add_special_tokens=False).ids for piece in pieces(text)]
+        return np.concatenate([np.array(part, dtype=self.dtype) for part in ids] or [np.empty(0, self.dtype)])
 
     def decode(self, tokens: Iterable[int]) -> str:
         """The text of some tokens; end-of-text tokens say nothing, half characters become U+FFFD."""
@@ -165,6 +170,21 @@ def build_characters(texts: Iterable[str]) -> Tokenizer:
     return Tokenizer(backend, "characters")
 
 
+def pieces(text: str) -> Iterator[str]:
+    """A long text in pieces of about a million characters, cut where no token reaches across: behind the end of a line that is
+    followed by anything but white space. A text without such a place is cut all the same.
+    """
+    start = 0
+    while len(text) - start > _PIECE_CHARACTERS:
+        target = start + _PIECE_CHARACTERS
+        ends = [match.start() + 1 for match in _LINE_END.finditer(text, target - _PIECE_CHARACTERS // 4, target)]
+        stop = ends[-1] if ends else target
+        yield text[start:stop]
+        start = stop
+    if start < len(text):
+        yield text[start:]
+
+
 def _alphabet() -> dict[int, str]:
     """The printable character that stands for each byte in a byte-level vocabulary, as GPT-2 introduced it."""
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
@@ -174,8 +194,3 @@ def _alphabet() -> dict[int, str]:
 
 def _write(file: Path, content: object) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-
-def ends_of_texts(tokens: np.ndarray | Sequence[int], end_token: int) -> np.ndarray:
-    """Where each text of a stream stops (behind its end-of-text token)."""
-    return np.flatnonzero(np.asarray(tokens) == end_token) + 1

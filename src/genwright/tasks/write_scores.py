@@ -34,6 +34,7 @@ SAMPLE_TOKENS = 200
 _HELD_OUT_TOKENS = 400_000
 _BASELINE_TOKENS = 20_000_000
 _BLOCK_TOKENS = 1000
+_TOKENS_AT_ONCE = 4096
 _SEPARATOR = "\U0010ffff"
 """Stands between the training texts, so that no run reaches from one into the next."""
 
@@ -144,7 +145,7 @@ def _nothing_held_out(splits: Splits) -> ScoreSheet:
 
 
 @torch.inference_mode()
-def stream_nats(family: Transformer, led_in: np.ndarray, device: torch.device, batch: int = 16) -> np.ndarray:
+def stream_nats(family: Transformer, led_in: np.ndarray, device: torch.device) -> np.ndarray:
     """Nats of each token of a stream but the first, which leads in.
 
     Windows overlap by half and each token is taken from the window that gives it more context, so every token but the first
@@ -152,7 +153,7 @@ def stream_nats(family: Transformer, led_in: np.ndarray, device: torch.device, b
     """
     context = family.network.config.max_position_embeddings
     stride = max(context // 2, 1)
-    count = len(led_in) - 1
+    count, batch = len(led_in) - 1, max(_TOKENS_AT_ONCE // context, 1)
     starts = list(range(0, max(count - context + stride, 1), stride))
     out = np.empty(count)
     with progress("held-out text", len(starts)) as line:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from genwright.media.tokenizer import Tokenizer, build_characters, train_bpe
+from genwright.media.tokenizer import Tokenizer, build_characters, pieces, train_bpe
 from genwright.tasks.write_options import Prepare
 
 _LEARN_FROM_BYTES = 64 << 20
@@ -32,10 +32,10 @@ def vocabulary_for(size_bytes: int) -> int | None:
 
 
 def _sample(texts: Iterable[str]) -> tuple[list[str], int]:
-    """Every n-th text, n doubled as often as needed to stay small; and the bytes of all of them."""
+    """Every n-th text (long ones in pieces), n doubled as often as needed to stay small; and the bytes of all of them."""
     kept: list[tuple[str, int]] = []
     every, total_bytes = 1, 0
-    for number, text in enumerate(texts):
+    for number, text in enumerate(piece for whole in texts for piece in pieces(whole)):
         size = len(text.encode("utf-8", "replace"))
         total_bytes += size
         if number % every == 0:

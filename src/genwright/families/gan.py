@@ -13,13 +13,13 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from genwright.families import losses
 from genwright.families.augmentation import augment
 from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
 from genwright.families.gan_options import Controls, Settings
 from genwright.families.one_step import OneStepSession
+from genwright.networks.flops import forward_flops
 
 
 class Gan:
@@ -74,10 +74,11 @@ class Gan:
         value = (losses.classic_discriminator if classic else losses.relativistic_discriminator)(real_B, generated_B)
         parts = {
             "discriminator_loss": value,
-            "right_on_real": (real_B > 0).float().mean(),
-            "right_on_generated": (generated_B < 0).float().mean(),
             "real_above_generated": (real_B > generated_B).float().mean(),
         }
+        if classic:  # elsewhere a logit has no zero of its own, and only the order of pairs means anything
+            parts["right_on_real"] = (real_B > 0).float().mean()
+            parts["right_on_generated"] = (generated_B < 0).float().mean()
         gamma = 0.0 if classic else self.settings.gamma
         if gamma:
             r1, r2 = self._penalties(judge, seen_BCHW, condition)
@@ -114,12 +115,8 @@ class Gan:
         """Counted by one forward pass of each network."""
         image, condition = batch["image"][:1], batch["condition"][:1]
         noise = torch.zeros(1, self.latent, device=image.device)
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.modules["generator"](noise, condition)
-        generator = counter.get_total_flops()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.modules["discriminator"](image, condition)
-        discriminator = counter.get_total_flops()
+        generator = forward_flops(self.modules["generator"], noise, condition)
+        discriminator = forward_flops(self.modules["discriminator"], image, condition)
         # A backward pass costs two forwards, one where only the input's gradient is needed; a penalty costs about six.
         relativistic = self.settings.objective == "relativistic"
         judged = 2 * 3 + 3 + relativistic * (1 + 2 * 6 / self.settings.penalty_share)

@@ -13,12 +13,12 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from genwright.families import losses
 from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
 from genwright.families.one_step import OneStepSession
 from genwright.families.vae_options import Controls, Settings
+from genwright.networks.flops import forward_flops
 
 
 class Vae:
@@ -78,11 +78,11 @@ class Vae:
     def flops(self, batch: Batch) -> float:
         """Counted by one forward pass on one picture; a backward pass costs two of them."""
         image, condition = batch["image"][:1], batch["condition"][:1]
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            self.modules["encoder"](image, condition)
-            self.modules["prior"](condition)
-            self.modules["decoder"](torch.zeros(1, self.latent, device=image.device), condition)
-        return 3 * len(batch["image"]) * float(counter.get_total_flops())
+        latent = torch.zeros(1, self.latent, device=image.device)
+        forward = forward_flops(self.modules["encoder"], image, condition)
+        forward += forward_flops(self.modules["prior"], condition)
+        forward += forward_flops(self.modules["decoder"], latent, condition)
+        return 3 * len(batch["image"]) * forward
 
     def export_tensors(self) -> dict[str, Tensor]:
         return {

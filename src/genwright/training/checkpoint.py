@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -71,7 +72,7 @@ def write(
         raise WorkError(
             f"{folder}: no room for the checkpoint ({free:,} bytes free); make room and run again, it goes on from the one before."
         ) from error
-    except RuntimeError as error:  # safetensors reports a failed write so
+    except SafetensorError as error:  # how a write that failed is reported
         shutil.rmtree(temporary, ignore_errors=True)
         raise WorkError(f"{folder}: the checkpoint can't be written ({error}); make room and run again.") from error
     return folder
@@ -88,7 +89,7 @@ def read(folder: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
                 raise ValueError(f"{name} is not what the manifest says")
         weights = load_file(folder / _WEIGHTS)
         state = unpack(read_json(folder / _STATE), load_file(folder / _TENSORS))
-    except (OSError, KeyError, TypeError) as error:
+    except (OSError, KeyError, TypeError, SafetensorError) as error:
         raise ValueError(str(error) or type(error).__name__) from error
     return weights, state
 

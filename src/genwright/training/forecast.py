@@ -214,9 +214,8 @@ def extended(part: PartPlan, done: int, more: Budget) -> PartPlan:
     steps = done + added
     settings = part.settings.model_copy(update={"steps": steps, "log_every": max(1, steps // _RECORDS)})
     seconds = part.seconds * done / part.settings.steps + added * seconds_a_step
-    return part.model_copy(
-        update={"settings": settings, "seconds": seconds, "budget": f"{part.budget} + {budget_text(more)}"}
-    )
+    changed = {"settings": settings, "seconds": seconds, "added": part.added + 1}
+    return part.model_copy(update={**changed, "budget": f"{part.budget} + {budget_text(more)}"})
 
 
 def check_room(parts: Iterable[PartPlan], folder: Path) -> None:

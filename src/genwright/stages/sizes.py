@@ -14,8 +14,6 @@ from genwright.training import forecast, precision
 from genwright.training.base import Settings
 from genwright.training.rehearsal import rehearse
 
-_LEAST_STEPS = 600
-"""A model that is stepped less often than this is better smaller."""
 _VALUES_PER_PARAMETER = 3.0
 """A model that sees less than this of its weight (tokens, or pixels) for each parameter is better smaller."""
 _LOOK_SECONDS = 0.4
@@ -37,7 +35,7 @@ def choose(workshop: Workshop, train: TrainSettings, budget: Budget) -> Choice:
     chosen: Choice | None = None
     for config in candidates:
         steps, per_parameter = _reach(workshop, config, train, budget)
-        enough = steps >= _LEAST_STEPS and per_parameter >= _VALUES_PER_PARAMETER
+        enough = steps >= config.least_steps and per_parameter >= _VALUES_PER_PARAMETER
         if enough or chosen is None:
             chosen = Choice(config, "the largest size that this much data is good for" if enough else _too_short(steps))
             if enough:
@@ -45,7 +43,7 @@ def choose(workshop: Workshop, train: TrainSettings, budget: Budget) -> Choice:
             return chosen
         limit = (
             f"stepped only {steps:,} times"
-            if steps < _LEAST_STEPS
+            if steps < config.least_steps
             else f"shown only {per_parameter:.1f} values a parameter"
         )
         chosen.reason = (

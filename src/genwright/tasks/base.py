@@ -43,6 +43,8 @@ class ModelConfig(BaseModel):
     """Examples of one optimizer step."""
     title: str
     """For people: "4 layers, 128 wide"."""
+    least_steps: int = 600
+    """Stepped less often than this within the budget, a smaller size does better."""
 
 
 @dataclass(frozen=True)

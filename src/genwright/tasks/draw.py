@@ -35,6 +35,8 @@ from genwright.tasks.draw_sampling import AT_ONCE, sample, starter
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
+_LEAST_STEPS = 1500
+"""Two players that answer each other need many small steps more than they need width."""
 
 
 class Draw(BaseTask):
@@ -113,7 +115,7 @@ class Draw(BaseTask):
     def _candidate(self, width: int) -> ModelConfig:
         network = {"width": width, "most": 4 * width, "blocks": 1, "patch": 2, "latent": 64, "condition_width": 64}
         title = f"{width} to {4 * width} channels"
-        return ModelConfig(family=self.family, network=network, batch=32, title=title)
+        return ModelConfig(family=self.family, network=network, batch=32, title=title, least_steps=_LEAST_STEPS)
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         def build(trained: object) -> Family:

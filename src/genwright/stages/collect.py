@@ -13,7 +13,7 @@ import hashlib
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from genwright import cache, ledger
 from genwright.console import say, track
@@ -26,7 +26,9 @@ from genwright.sources.base import Source
 from genwright.stages import collect_split
 from genwright.stages.collect_read import Reader
 from genwright.stages.inputs import digest, stage_inputs
-from genwright.tasks.base import BaseTask
+
+if TYPE_CHECKING:
+    from genwright.tasks.base import BaseTask
 
 
 def run(recipe: Recipe, run: Run, *, task: BaseTask, offline: bool = False) -> dict[str, Any]:
@@ -132,8 +134,8 @@ def _tell(rows: Sequence[Item], sources: Sequence[Source]) -> None:
     whole = ledger.account(rows)
     say(f"collect: {whole.offered:,} offered = {whole.kept:,} kept + {sum(whole.dropped.values()):,} dropped")
     for reason, count in sorted(whole.dropped.items(), key=lambda pair: -pair[1]):
-        paths = [printable(i.path) for i in rows if i.reason == reason and i.parent is None][:3]
-        more = ", ..." if count > len(paths) else ""
+        paths = [printable(i.path) for i in rows if i.reason == reason and i.parent is None]
+        paths, more = (paths, "") if count <= 5 else (paths[:3], ", ...")
         say(f"  {count:,} {reason}: {ledger.REASONS[reason]} ({', '.join(paths)}{more})")
     for source in sources:
         unknown = sum(i.kept and i.parent is None and i.source == source.name and i.licence is None for i in rows)

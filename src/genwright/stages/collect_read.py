@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from genwright.console import progress
 from genwright.ledger import Drop, Item
@@ -18,7 +18,9 @@ from genwright.media import image, text
 from genwright.media.kind import HEAD_BYTES, kind
 from genwright.run import write_atomic
 from genwright.sources.tree import read_regular
-from genwright.tasks.base import BaseTask
+
+if TYPE_CHECKING:
+    from genwright.tasks.base import BaseTask
 
 _VERSION = 1
 _AT_ONCE = 64

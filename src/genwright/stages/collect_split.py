@@ -12,10 +12,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from genwright.errors import RequestError
 from genwright.ledger import Item, item_id
-from genwright.tasks.base import BaseTask
+
+if TYPE_CHECKING:
+    from genwright.tasks.base import BaseTask
 
 FEW_GROUPS = 20
 

@@ -5,7 +5,7 @@ It names no file of the data and no place on the machine it was made on, for the
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import yaml
@@ -13,15 +13,15 @@ import yaml
 from genwright import __version__
 from genwright.model import Model
 from genwright.recipe import Recipe
+from genwright.registry import TASKS
 from genwright.run import Run
 from genwright.scores import Row, ScoreSheet
 from genwright.stages.page import render
-from genwright.stages.report_data import LOCAL_KINDS, DataView, public_recipe, read_data
+from genwright.stages.report_data import DataView, NoticeText, public_recipe, read_data, read_notices
 from genwright.stages.rights import duties
 from genwright.stages.run_facts import training
 
 _PIPELINES = {"write": "text-generation", "draw": "text-to-image"}
-_LARGEST_NOTICE = 200_000
 
 
 def about(recipe: Recipe, run: Run, known: dict[str, Any]) -> dict[str, Any]:
@@ -48,7 +48,6 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
     records = {name: run.record(name) for name in ("collect", "prepare", "train", "evaluate")}
     trained = records["train"]
     data, sheet = read_data(run, public=True), _sheet(run)
-    collected = records["collect"]
     summary = trained.summary if trained else {}
     is_text = "architectures" in model.family.foreign_config()
     return {
@@ -57,6 +56,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
         "recipe": recipe,
         "recipe_yaml": public_recipe(recipe),
         "is_text": is_text,
+        "example": getattr(TASKS[recipe.task].load_options(), "EXAMPLE", '"..."'),
         "data": data,
         "unknown": next((row.kept for row in data.licences if row.name is None), 0) if data else 0,
         "duties": {row.name: duties(row.name) for row in data.licences} if data else {},
@@ -67,7 +67,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
         "versions": trained.versions if trained else {},
         "hashes": {name: record.outputs for name, record in records.items() if record},
         "recipe_hash": recipe.hash(),
-        "notices": _notices(run, collected.summary.get("notices", []) if collected else []),
+        "notices": read_notices(run, packages_only=True),
         "version": __version__,
     }
 
@@ -76,25 +76,10 @@ def write(facts: dict[str, Any]) -> str:
     return render("card.md.j2", **facts)
 
 
-def notices_text(notices: list[dict[str, str]]) -> str:
+def notices_text(notices: Sequence[NoticeText]) -> str:
     """NOTICES.txt: each notice under the name of the source it was found in."""
-    return (
-        "\n\n".join(f"{'=' * 78}\n{n['source']}: {n['path']}\n{'=' * 78}\n\n{n['text'].strip()}" for n in notices)
-        + "\n"
-    )
-
-
-def _notices(run: Run, listed: list[dict[str, Any]]) -> list[dict[str, str]]:
-    """The notices of packages; those of a folder on this machine are its owner's to pass on."""
-    found = []
-    for notice in listed:
-        if notice["source"].split(":", 1)[0] in LOCAL_KINDS:
-            continue
-        file: Path = run.stage("collect") / notice["file"]
-        if file.exists():
-            text = file.read_text("utf-8", "replace")[:_LARGEST_NOTICE]
-            found.append({"source": notice["source"], "path": notice["path"], "text": text})
-    return found
+    line = "=" * 78
+    return "\n\n".join(f"{line}\n{n.source}: {n.path}\n{line}\n\n{n.text.strip()}" for n in notices) + "\n"
 
 
 def _sheet(run: Run) -> ScoreSheet | None:
@@ -113,7 +98,7 @@ def _header(recipe: Recipe, name: str, data: DataView | None, sheet: ScoreSheet 
         "license_name": "not-declared",
     }
     if row and sheet and data:
-        dataset = {"type": "private", "name": ", ".join(source.name for source in data.sources)}
+        dataset = {"type": "other", "name": ", ".join(source.name for source in data.sources)}
         results = {"task": {"type": header["pipeline_tag"]}, "dataset": dataset, "metrics": _metrics(sheet, row)}
         header["model-index"] = [{"name": name, "results": [results]}]
     return yaml.safe_dump(header, sort_keys=False, allow_unicode=True)

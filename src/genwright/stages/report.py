@@ -18,7 +18,7 @@ from genwright.stages import charts
 from genwright.stages.charts import TONES, DotRow, number
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.page import picture, render
-from genwright.stages.report_data import DataView, public_recipe, read_data
+from genwright.stages.report_data import DataView, public_recipe, read_data, read_notices
 from genwright.stages.report_training import PartView, Passage, passages, read_training
 
 SPLIT_TONES = {"train": 1, "validation": 3, "test": 2, "judge": 4}
@@ -75,6 +75,7 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
         "public": public,
         "records": records,
         "data": data,
+        "notices": read_notices(run, packages_only=public, most=_LARGEST_TEXT),
         "data_charts": _data_charts(data),
         "stage_tones": STAGE_TONES,
         "stage_bar": _stage_bar(records),

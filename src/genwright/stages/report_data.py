@@ -17,7 +17,7 @@ EXAMPLES = 5
 """How many dropped items are shown for each reason."""
 
 _COLUMNS = ("id", "source", "path", "parent", "bytes", "licence", "notice", "split", "status", "reason", "detail", "start", "stop", "characters", "width", "height")  # fmt: skip
-LOCAL_KINDS = ("folder", "archive", "table")
+_LOCAL = ("folder", "archive", "table")
 
 
 @dataclass
@@ -45,6 +45,16 @@ class LicenceRow:
     kept: int = 0
     sources: Counter[str] = field(default_factory=Counter)
     notices: Counter[str] = field(default_factory=Counter)
+
+
+@dataclass(frozen=True)
+class NoticeText:
+    """A text that licences were read from."""
+
+    source: str
+    path: str
+    licence: str | None
+    text: str
 
 
 @dataclass
@@ -104,16 +114,28 @@ def read_data(run: Run, public: bool = False) -> DataView | None:
     )
 
 
+def read_notices(run: Run, packages_only: bool = False, most: int = 200_000) -> list[NoticeText]:
+    """The notices that collect kept. Those of a local source name its files, so what is made to be handed on has none of them."""
+    record = run.record("collect")
+    found = []
+    for notice in record.summary.get("notices", []) if record else []:
+        file = run.stage("collect") / notice["file"]
+        if file.exists() and not (packages_only and _is_local(notice["source"])):
+            text = file.read_text("utf-8", "replace")[:most]
+            found.append(NoticeText(notice["source"], notice["path"], notice["licence"], text))
+    return found
+
+
 def public_recipe(recipe: Recipe) -> str:
     """The resolved recipe as YAML, without the paths of local sources, which are nobody else's business."""
     import yaml
 
     content = recipe.model_dump(mode="json")
     for source in content["data"]["sources"]:
-        for key in LOCAL_KINDS:
+        for key in _LOCAL:
             if key in source:
                 source[key] = "(on the owner's machine)"
-        if any(key in source for key in LOCAL_KINDS):
+        if any(key in source for key in _LOCAL):
             for key in ("include", "exclude", "join"):
                 source.pop(key, None)
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
@@ -144,7 +166,7 @@ def _prepare_drops(run: Run) -> dict[str, tuple[str, str]]:
 
 
 def _is_local(source: str) -> bool:
-    return source.split(":", 1)[0] in LOCAL_KINDS
+    return source.split(":", 1)[0] in _LOCAL
 
 
 def _source_names(sources: Iterable[str], public: bool) -> dict[str, str]:

@@ -156,9 +156,10 @@ def _small_charts(curves: dict[str, list[Point]], chief: list[Series]) -> list[C
     for name, keys in sorted(groups.items(), key=lambda group: (group[0] in _CLOCKS, group[0])):
         several = len(keys) > 1
         series = [
-            charts.thin(_phase(k) if several else _title(k), curves[k], _tone(k, i), 90) for i, k in enumerate(keys)
+            charts.thin(_phase(k) if several else _title(name), curves[k], _tone(k, i), 90) for i, k in enumerate(keys)
         ]
-        title = _title(name if several else keys[0])
+        held_out = keys[0].startswith(VALIDATION) and not several
+        title = _title(keys[0] if held_out else name)
         drawn.append(Curve(title, charts.line_chart(series, title=title)))
     return drawn
 

@@ -48,8 +48,6 @@ def photograph(shots: list[tuple[Path, Path, tuple[int, int], bool]]) -> None:
                 page.goto(page_file.resolve().as_uri())
             page.wait_for_function("document.fonts.ready && [...document.images].every(i => i.complete)")
             page.screenshot(path=str(out), full_page=whole)
-            with Image.open(out) as image:
-                image.convert("RGB").quantize(256, dither=Image.Dither.NONE).save(out, optimize=True)
             page.close()
         chromium.close()
 

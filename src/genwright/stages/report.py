@@ -84,6 +84,8 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
         "parts": parts,
         "sheet": sheet,
         "panels": _panels(sheet),
+        "alone": _alone(sheet),
+        "split_rule": _split_rule(recipe.data.split),
         "exhibits": exhibits,
         "hidden_exhibits": sum(e.shows_training_items for e in sheet.exhibits) if sheet and public else 0,
         "hero": _hero(exhibits, parts),
@@ -138,13 +140,29 @@ def _hero(exhibits: list[Shown], parts: list[PartView]) -> dict[str, Any] | None
 
 
 def _panels(sheet: ScoreSheet | None) -> list[Panel]:
+    """A chart for each metric that several rows were scored by."""
     panels = []
     for metric in sheet.metrics if sheet else []:
         rows = [dot_row(row, metric) for row in (sheet.rows if sheet else []) if metric.name in row.scores]
-        chart = charts.dot_rows([r for r in rows if r], title=metric.title)
-        if chart:
-            panels.append(Panel(metric, chart))
+        if len(rows) > 1:
+            panels.append(Panel(metric, charts.dot_rows(rows, title=metric.title)))
     return panels
+
+
+def _alone(sheet: ScoreSheet | None) -> list[tuple[Metric, Row]]:
+    """The metrics that one row alone was scored by: nothing stands beside them."""
+    found = []
+    for metric in sheet.metrics if sheet else []:
+        rows = [row for row in (sheet.rows if sheet else []) if metric.name in row.scores]
+        if len(rows) == 1:
+            found.append((metric, rows[0]))
+    return found
+
+
+def _split_rule(split: str) -> str:
+    if split == "hash":
+        return "By hash of the group, before anything else looked at the data."
+    return f"The end of the text is held out ({split})."
 
 
 def dot_row(row: Row, metric: Metric) -> DotRow:

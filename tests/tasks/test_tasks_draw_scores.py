@@ -11,6 +11,7 @@ import pytest
 import torch
 from PIL import Image
 
+from genwright.errors import WorkError
 from genwright.families.base import Family
 from genwright.media.image import resize_square
 from genwright.metrics.image import Estimate
@@ -165,6 +166,11 @@ def test_samples_have_the_words_of_the_copy_row_and_none_of_the_reference(splits
         np.testing.assert_array_equal(by_picture[image.tobytes()], condition)
     few = draw_scores.gather(splits["train"], [splits["test"]], EvaluateSettings(samples=100))
     assert (few.reference_count, few.copy_count, len(few.conditions)) == (44, 44, 100)
+
+
+def test_too_few_pictures_are_said(splits: Splits) -> None:
+    with pytest.raises(WorkError, match="at least four training pictures and the data has 0"):
+        draw_scores.gather(splits["judge"], [splits["test"]], EvaluateSettings(samples=40))
 
 
 def test_the_floor_has_the_mean_and_spread_of_its_class() -> None:

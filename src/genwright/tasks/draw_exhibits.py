@@ -20,6 +20,8 @@ from genwright.tasks.draw_sampling import interpolate
 Pictures = NDArray[np.uint8]
 
 _ACROSS = 12
+SHOWN = 4 * _ACROSS
+"""Samples on the sheet."""
 _SIDE = 64
 """Pixels a picture is shown at, at least."""
 
@@ -34,7 +36,7 @@ class Neighbours:
 
 
 def samples_sheet(folder: Path, samples_NHWC: Pictures, seed: int, held_out: bool) -> Exhibit:
-    shown = samples_NHWC[: 4 * _ACROSS]
+    shown = samples_NHWC[:SHOWN]
     words = "held-out" if held_out else "training"
     return Exhibit(
         name="samples",
@@ -93,7 +95,9 @@ def neighbours(folder: Path, samples_NHWC: Pictures, found: Neighbours, limit: f
 
 
 def interpolation(folder: Path, model: Model, conditions_NL: np.ndarray, seed: int) -> Exhibit:
-    pairs = [(i, (i + 1) % len(conditions_NL)) for i in range(min(4, len(conditions_NL)))]
+    """Two rows for one text each, two from one text to the next."""
+    count = len(conditions_NL)
+    pairs = [(0, 0), (1 % count, 1 % count), (2 % count, 3 % count), (4 % count, 5 % count)]
     rows = [
         interpolate(model, conditions_NL[a], conditions_NL[b], seed + number, steps=_ACROSS)
         for number, (a, b) in enumerate(pairs)
@@ -101,8 +105,8 @@ def interpolation(folder: Path, model: Model, conditions_NL: np.ndarray, seed: i
     return Exhibit(
         name="interpolation",
         title="Between two pictures",
-        caption="Each row goes from one noise to another on the great circle, and from one text to another at half way; "
-        "a model that had only learned its pictures by heart would jump.",
+        caption="Each row goes from one noise to another on the great circle; the first two rows keep their text, the others "
+        "change it half way. A model that had only learnt pictures by heart would jump from one to the next.",
         file=_sheet(folder, "interpolation", rows, columns=_ACROSS),
         shows_training_items=False,
     )

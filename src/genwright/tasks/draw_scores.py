@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from genwright.console import progress
+from genwright.errors import WorkError
 from genwright.metrics import copying_image, extra, features
 from genwright.metrics import image as metrics
 from genwright.metrics.image import Estimate
@@ -76,7 +77,7 @@ class Material:
 def score(
     task: Draw, model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
 ) -> ScoreSheet:
-    """See the module's docstring. Raises RequestError without the extra `metrics`, ValueError with fewer than four pictures."""
+    """See the module's docstring. Raises RequestError without the extra `metrics`, WorkError below four pictures."""
     features.weights_file()  # says what to install before minutes are spent on drawing
     names = held_out_splits(splits)
     given = gather(splits["train"], [splits[name] for name in names], settings)
@@ -85,7 +86,9 @@ def score(
     # The judge learns from other samples than those it is asked about.
     repeated = rng.integers(0, len(given.conditions), 2 * len(drawn))
     for_judge = _draw(model, given.conditions[repeated], settings.seed, len(drawn), "evaluate: draw for the judge")
-    for_held_out = _draw(model, given.held_out_conditions, settings.seed, 0, "evaluate: draw held-out words")
+    for_held_out = _draw(
+        model, _enough_to_show(given.held_out_conditions), settings.seed, 0, "evaluate: draw held-out words"
+    )
 
     pictures = {
         "floor": floor(given, rng),
@@ -107,7 +110,8 @@ def score(
     if len(given.held_out) > 0:
         judged = (given.searched, given.held_out), (for_judge, drawn)
         table["model"] |= fresh_judge(train_judge, *judged, settings.seed, model.device)
-        table["model"] |= own_judge(model.family, given.held_out, for_held_out, given.held_out_conditions, model.device)
+        paired = for_held_out[: len(given.held_out)]
+        table["model"] |= own_judge(model.family, given.held_out, paired, given.held_out_conditions, model.device)
 
     sheet = ScoreSheet(
         metrics=[metric for metric in METRICS if any(metric.name in scores for scores in table.values())],
@@ -131,9 +135,9 @@ def held_out_splits(splits: Splits) -> list[str]:
 
 
 def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: EvaluateSettings) -> Material:
-    """Divide the training pictures into reference and others by the evaluation's seed. Raises ValueError below four pictures."""
+    """Divide the training pictures into reference and others by the evaluation's seed. Raises WorkError below four pictures."""
     if len(train) < 4:
-        raise ValueError(f"scores need at least four training pictures, not {len(train)}")
+        raise WorkError(f"Scoring needs at least four training pictures and the data has {len(train)}; add pictures.")
     order = np.random.default_rng([settings.seed, 29]).permutation(len(train))[
         : max(MOST_SEARCHED, 2 * settings.samples)
     ]
@@ -171,6 +175,12 @@ def _field(store: ExampleStore, chosen: np.ndarray, name: str) -> Any:
 def _first(stores: Sequence[ExampleStore], count: int, name: str) -> Any:
     rows = [store[i][name] for store in stores for i in range(len(store))][:count]
     return np.stack(rows) if rows else np.empty((0, 1, 1, 3) if name == "image" else (0, 1), np.uint8)
+
+
+def _enough_to_show(conditions_NL: np.ndarray) -> np.ndarray:
+    """Few held-out words are drawn several times, each with a noise of its own."""
+    count = max(len(conditions_NL), exhibits.SHOWN) if len(conditions_NL) else 0
+    return conditions_NL[np.arange(count) % max(len(conditions_NL), 1)]
 
 
 def _draw(model: Model, conditions_NL: np.ndarray, seed: int, first: int, title: str) -> Pictures:

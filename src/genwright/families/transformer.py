@@ -32,13 +32,14 @@ PREFILL_CHUNK = 512
 
 OPTIMIZER = OptimizerSpec(
     learning_rate=0.01,
-    matrix_learning_rate=0.015,
+    matrix_learning_rate=0.006,
     betas=(0.9, 0.95),
     weight_decay=0.0,
     clip_norm=1.0,
     warmup=0.02,
     decay=0.5,
 )
+"""Measured on Shakespeare at 2e12 operations: flat for matrices from 0.005 to 0.008 and worse above, flat for the rest from 0.01 to 0.02."""
 
 
 class Transformer:

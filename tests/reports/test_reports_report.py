@@ -153,9 +153,9 @@ def test_it_is_written_without_torch(drawn: Run, tmp_path: Path):
 
 
 def test_bins_cover_every_value():
-    values = [1, 2, 3, 900, 5_000, 5_000, 1_000_000]
-    bins = log_bins(values, in_bytes=False)
-    assert sum(count for _, count in bins) == len(values)
-    assert bins[0][0] == "1"
-    assert log_bins([7, 7], in_bytes=True) == [("7 B", 2)]
-    assert log_bins([], in_bytes=True) == []
+    bins = log_bins({1: 1, 2: 1, 3: 1, 900: 1, 5_000: 2, 1_000_000: 1}, in_bytes=False)
+    assert sum(count for _, count in bins) == 7
+    assert bins[0] == ("1", 2)
+    assert log_bins({7: 2}, in_bytes=True) == [("7 B", 2)]
+    assert log_bins({0: 3, 8: 1}, in_bytes=True)[0][1] == 3
+    assert log_bins({}, in_bytes=True) == []

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from genwright.console import size as size_text
-from genwright.ledger import REASONS, SPLITS
+from genwright.ledger import LEDGER, REASONS, SPLITS
 from genwright.recipe import Recipe
 from genwright.run import Run
 
@@ -26,7 +28,6 @@ class SourceRow:
     offered: int = 0
     kept: int = 0
     bytes: int = 0
-    dropped: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass
@@ -72,43 +73,29 @@ class DataView:
 
 
 def read_data(run: Run, public: bool = False) -> DataView | None:
-    """None where nothing has been collected. A public view names no file of the data and no local source."""
-    file = run.stage("collect") / "ledger.parquet"
+    """None where nothing has been collected. A public view names no file of the data and no local source.
+
+    Counted by column, because a ledger may have millions of rows.
+    """
+    file = run.stage("collect") / LEDGER
     if not file.exists():
         return None
-    rows = _columns(file, _prepare_drops(run))
-    sources: dict[str, SourceRow] = {}
-    reasons: dict[str, ReasonRow] = {}
-    licences: dict[str | None, LicenceRow] = {}
-    splits: Counter[str] = Counter()
-    names = _source_names(rows["source"], public)
-    for i, status in enumerate(rows["status"]):
-        if status == "kept" and rows["split"][i]:
-            splits[rows["split"][i]] += 1
-        if rows["parent"][i] is not None:
-            continue
-        name = names[rows["source"][i]]
-        source = sources.setdefault(name, SourceRow(name))
-        source.offered += 1
-        if status != "kept":
-            source.dropped[rows["reason"][i]] += 1
-            _add_reason(reasons, rows, i, public)
-            continue
-        source.kept += 1
-        source.bytes += rows["bytes"][i] or 0
-        licence = licences.setdefault(rows["licence"][i], LicenceRow(rows["licence"][i]))
-        licence.kept += 1
-        licence.sources[name] += 1
-        if rows["notice"][i] and not (public and _is_local(rows["source"][i])):
-            licence.notices[rows["notice"][i]] += 1
-    sizes, sizes_title = _sizes(rows)
+    pc = _compute()
+
+    rows = _rows(file, run.stage("prepare") / LEDGER)
+    offered = rows.filter(pc.is_null(rows["parent"]))
+    names = _source_names(pc.unique(rows["source"]).to_pylist(), public)
+    kept = offered.filter(pc.equal(offered["status"], "kept"))
+    examples = rows.filter(pc.and_(pc.equal(rows["status"], "kept"), pc.not_equal(rows["split"], "")))
+    splits = {row["values"]: row["counts"] for row in pc.value_counts(examples["split"]).to_pylist()}
+    sizes, sizes_title = _sizes(examples)
     return DataView(
-        offered=sum(s.offered for s in sources.values()),
-        kept=sum(s.kept for s in sources.values()),
-        sources=list(sources.values()),
-        reasons=sorted(reasons.values(), key=lambda r: -r.count),
-        licences=sorted(licences.values(), key=lambda r: -r.kept),
-        splits={name: splits[name] for name in SPLITS if splits[name]},
+        offered=offered.num_rows,
+        kept=kept.num_rows,
+        sources=_sources(offered, names),
+        reasons=_reasons(offered.filter(pc.not_equal(offered["status"], "kept")), public),
+        licences=_licences(kept, names, public),
+        splits={name: splits[name] for name in SPLITS if name in splits},
         sizes=sizes,
         sizes_title=sizes_title,
     )
@@ -141,28 +128,65 @@ def public_recipe(recipe: Recipe) -> str:
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 
-def _columns(file: Any, dropped: dict[str, tuple[str, str]]) -> dict[str, list[Any]]:
+def _compute() -> Any:
+    """pyarrow.compute, whose functions are made at run time and so are not known to a type checker."""
+    return import_module("pyarrow.compute")
+
+
+def _rows(file: Path, drops: Path) -> Any:
+    """The ledger's columns as an Arrow table, with what prepare could not encode marked as dropped."""
+    import pyarrow as pa
+
+    pc = _compute()
     import pyarrow.parquet as pq
 
-    table = pq.read_table(file, columns=list(_COLUMNS))
-    rows = {name: table.column(name).to_pylist() for name in _COLUMNS}
-    if dropped:
-        for i, item_id in enumerate(rows["id"]):
-            if item_id in dropped:
-                rows["status"][i], rows["split"][i] = "dropped", ""
-                rows["reason"][i], rows["detail"][i] = dropped[item_id]
+    rows = pq.read_table(file, columns=list(_COLUMNS))
+    if not drops.exists() or not (dropped := pq.read_table(drops, columns=["id", "reason", "detail"])).num_rows:
+        return rows
+    place = pc.index_in(rows["id"], dropped["id"])
+    hit = pc.is_valid(place)
+    changed = {"status": pa.scalar("dropped"), "split": pa.scalar("")}
+    changed |= {name: dropped[name].combine_chunks().take(place.combine_chunks()) for name in ("reason", "detail")}
+    for name, value in changed.items():
+        rows = rows.set_column(rows.column_names.index(name), name, pc.if_else(hit, value, rows[name]))
     return rows
 
 
-def _prepare_drops(run: Run) -> dict[str, tuple[str, str]]:
-    """The items that collect kept and prepare could not encode."""
-    import pyarrow.parquet as pq
+def _sources(offered: Any, names: dict[str, str]) -> list[SourceRow]:
+    sources: dict[str, SourceRow] = {}
+    counted = offered.group_by(["source", "status", "reason"], use_threads=False)
+    for row in counted.aggregate([([], "count_all"), ("bytes", "sum")]).to_pylist():
+        source = sources.setdefault(row["source"], SourceRow(names[row["source"]]))
+        source.offered += row["count_all"]
+        if row["status"] == "kept":
+            source.kept += row["count_all"]
+            source.bytes += row["bytes_sum"] or 0
+    return list(sources.values())
 
-    file = run.stage("prepare") / "ledger.parquet"
-    if not file.exists():
-        return {}
-    rows = pq.read_table(file, columns=["id", "reason", "detail"]).to_pylist()
-    return {row["id"]: (row["reason"], row["detail"] or "") for row in rows}
+
+def _reasons(dropped: Any, public: bool) -> list[ReasonRow]:
+    pc = _compute()
+
+    found = []
+    for row in pc.value_counts(dropped["reason"]).to_pylist():
+        reason, examples = str(row["values"]), []
+        if not public:
+            some = dropped.filter(pc.equal(dropped["reason"], reason)).slice(0, EXAMPLES)
+            examples = [(one["path"], one["detail"] or "") for one in some.select(["path", "detail"]).to_pylist()]
+        found.append(ReasonRow(reason, REASONS.get(reason, ""), row["counts"], examples))
+    return sorted(found, key=lambda one: -one.count)
+
+
+def _licences(kept: Any, names: dict[str, str], public: bool) -> list[LicenceRow]:
+    licences: dict[str | None, LicenceRow] = {}
+    counted = kept.group_by(["licence", "source", "notice"], use_threads=False).aggregate([([], "count_all")])
+    for row in counted.to_pylist():
+        licence = licences.setdefault(row["licence"], LicenceRow(row["licence"]))
+        licence.kept += row["count_all"]
+        licence.sources[names[row["source"]]] += row["count_all"]
+        if row["notice"] and not (public and _is_local(row["source"])):
+            licence.notices[row["notice"]] += row["count_all"]
+    return sorted(licences.values(), key=lambda one: -one.kept)
 
 
 def _is_local(source: str) -> bool:
@@ -178,40 +202,36 @@ def _source_names(sources: Iterable[str], public: bool) -> dict[str, str]:
     return names
 
 
-def _add_reason(reasons: dict[str, ReasonRow], rows: dict[str, list[Any]], i: int, public: bool) -> None:
-    reason = str(rows["reason"][i])
-    row = reasons.setdefault(reason, ReasonRow(reason, REASONS.get(reason, "")))
-    row.count += 1
-    if not public and len(row.examples) < EXAMPLES:
-        row.examples.append((rows["path"][i], rows["detail"][i] or ""))
-
-
-def _sizes(rows: dict[str, list[Any]]) -> tuple[list[tuple[str, int]], str]:
+def _sizes(examples: Any) -> tuple[list[tuple[str, int]], str]:
     """A histogram of the items that became examples: the longer side of pictures where it varies, characters of texts, else bytes."""
-    kept = [i for i, split in enumerate(rows["split"]) if split and rows["status"][i] == "kept"]
-    pieces = [(rows["start"][i], rows["stop"][i]) for i in kept if rows["stop"][i] is not None]
-    if pieces:
-        return log_bins([stop - (start or 0) for start, stop in pieces], False), "characters a piece"
-    characters = [rows["characters"][i] for i in kept if rows["characters"][i] is not None]
-    if characters:
+    pc = _compute()
+
+    def counts(values: Any) -> Counter[int]:
+        return Counter({row["values"]: row["counts"] for row in pc.value_counts(pc.drop_null(values)).to_pylist()})
+
+    if pieces := counts(pc.subtract(examples["stop"], examples["start"])):
+        return log_bins(pieces, False), "characters a piece"
+    if characters := counts(examples["characters"]):
         return log_bins(characters, False), "characters a text"
-    sides = [max(rows["width"][i], rows["height"][i]) for i in kept if rows["width"][i] and rows["height"][i]]
-    if len(set(sides)) > 3:
+    sides = counts(pc.max_element_wise(examples["width"], examples["height"], skip_nulls=False))
+    if len(sides) > 3:
         return log_bins(sides, False), "pixels of the longer side"
-    return log_bins([rows["bytes"][i] for i in kept if rows["bytes"][i] is not None], True), "bytes an item"
+    return log_bins(counts(examples["bytes"]), True), "bytes an item"
 
 
-def log_bins(values: Sequence[int], in_bytes: bool, bins: int = 18) -> list[tuple[str, int]]:
-    """Counts in bins of equal width on a logarithmic scale, each labelled by where it begins."""
-    values = [max(v, 1) for v in values]
+def log_bins(values: Mapping[int, int], in_bytes: bool, bins: int = 18) -> list[tuple[str, int]]:
+    """Counts of values (value -> how often) in bins of equal width on a logarithmic scale, each labelled by where it begins."""
+
+    def words(value: int) -> str:
+        return size_text(value) if in_bytes else f"{value:,}"
+
     if not values:
         return []
-    low, high = math.log2(min(values)), math.log2(max(values))
+    low, high = (math.log2(max(end, 1)) for end in (min(values), max(values)))
     if high - low < 0.01:
-        return [(size_text(values[0]) if in_bytes else f"{values[0]:,}", len(values))]
+        return [(words(min(values)), sum(values.values()))]
     width = max((high - low) / bins, 0.05)
     counts: dict[int, int] = defaultdict(int)
-    for value in values:
-        counts[min(int((math.log2(value) - low) / width), bins - 1)] += 1
-    starts = [round(2 ** (low + i * width)) for i in range(min(bins, max(counts) + 1))]
-    return [(size_text(s) if in_bytes else f"{s:,}", counts[i]) for i, s in enumerate(starts)]
+    for value, count in values.items():
+        counts[min(int((math.log2(max(value, 1)) - low) / width), bins - 1)] += count
+    return [(words(round(2 ** (low + i * width))), counts[i]) for i in range(max(counts) + 1)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,10 +12,12 @@ from numpy.typing import NDArray
 
 from genwright.families.one_step import to_bytes
 from genwright.media.image import grid, save_png
-from genwright.model import Model
 from genwright.scores import Exhibit
 from genwright.tasks.draw_judges import to_network
 from genwright.tasks.draw_sampling import interpolate
+
+if TYPE_CHECKING:
+    from genwright.model import Model
 
 Pictures = NDArray[np.uint8]
 

@@ -22,7 +22,6 @@ from genwright.errors import WorkError
 from genwright.metrics import copying_image, extra, features
 from genwright.metrics import image as metrics
 from genwright.metrics.image import Estimate
-from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
@@ -33,6 +32,7 @@ from genwright.tasks.draw_metrics import METRICS, headline, name_frechet
 from genwright.tasks.draw_sampling import AT_ONCE, sample
 
 if TYPE_CHECKING:
+    from genwright.model import Model
     from genwright.tasks.draw import Draw
 
 Pictures = NDArray[np.uint8]

@@ -106,7 +106,10 @@ class Session(Protocol):
 
 @runtime_checkable
 class Family(Protocol):
-    """See the module's docstring. `name` is the registry's name; `Controls` is torch-free (families/<name>_options.py)."""
+    """See the module's docstring. `name` is the registry's name; `Controls` is torch-free (families/<name>_options.py).
+
+    A family whose objective torch.compile can't take (a second backward pass) says `compiles = False`; without it, it can.
+    """
 
     name: ClassVar[str]
     Controls: ClassVar[type[BaseModel]]

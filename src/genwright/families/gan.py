@@ -35,6 +35,7 @@ class Gan:
     name: ClassVar[str] = "gan"
     Controls = Controls
     exported: ClassVar[tuple[str, ...]] = ("generator",)
+    compiles: ClassVar[bool] = False  # the penalties need a second backward pass
 
     def __init__(self, generator: nn.Module, discriminator: nn.Module, settings: Settings):
         self.modules = nn.ModuleDict({"generator": generator, "discriminator": discriminator})

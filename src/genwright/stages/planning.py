@@ -22,12 +22,10 @@ from genwright.training.forecast import PartPlan, Plan
 from genwright.training.rehearsal import Measured, memory_of_one_step, rehearse
 
 _REHEARSAL_SECONDS = 3.0
-_COMPILE_FROM_SECONDS = 150.0
-"""A shorter training can't win back what compiling costs."""
+_COMPILE_FROM_SECONDS = 240.0
+"""A shorter training can't win back what compiling costs: half a minute on two cores for a step that is a third shorter."""
 _SMALL_BATCH = 16
 """Examples that are simply tried, because the two small batches by which memory is foretold are not much smaller."""
-_COMPILED_AGAIN = 0.5
-"""Share of the first compilation's time that the second one takes, whose kernels are cached."""
 
 
 class Chosen(BaseModel):
@@ -52,7 +50,7 @@ def plan_job(job: Job, train: TrainSettings, scratch: Path, started: float) -> P
     settings = sizes.first_settings(job, train)
     _check_memory(job, settings)
     measured = _rehearse(job, settings, train, budget, scratch)
-    settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch, started)
+    settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch)
     plan = forecast.plan_part(
         measured,
         settings,
@@ -144,7 +142,6 @@ def _compiled_or_not(
     budget: Budget,
     eager: Measured,
     scratch: Path,
-    started: float,
 ) -> tuple[Settings, Measured]:
     """Try torch.compile where the budget may win its cost back, and keep it where it does."""
     seconds = forecast.steps_for(budget, eager, settings.batch) * eager.seconds_per_step
@@ -152,6 +149,10 @@ def _compiled_or_not(
         return settings, eager
     if not compilation.possible(job.device):
         compilation.say_eager(job.device.type)
+        return settings, eager
+    if not getattr(job.build(), "compiles", True):
+        if train.compile == "on":
+            say(f"train: torch.compile can't take the objective of {job.config.family}, so it runs eagerly.")
         return settings, eager
     wanted = settings.model_copy(update={"compile": True})
     try:
@@ -161,9 +162,7 @@ def _compiled_or_not(
             f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."
         )
         return settings, eager
-    left = seconds - (time.monotonic() - started) if budget.unit == "seconds" else seconds
-    steps = (left - compiled.first_step_seconds * _COMPILED_AGAIN) / compiled.seconds_per_step
-    if train.compile == "on" or steps * eager.seconds_per_step > left:
+    if train.compile == "on" or compiled.seconds_per_step < eager.seconds_per_step:  # the cost is paid by now
         return wanted, compiled
     return settings, eager
 

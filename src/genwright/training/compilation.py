@@ -18,13 +18,12 @@ def possible(device: torch.device) -> bool:
 
 
 def apply(modules: nn.ModuleDict, device: torch.device) -> bool:
-    """Compile the modules that a phase may train; says so once, and does nothing, where it is not possible."""
+    """Compile some modules; says so once, and does nothing, where it is not possible."""
     if not possible(device):
         say_eager(device.type)
         return False
     for module in modules.values():
-        if any(parameter.requires_grad for parameter in module.parameters()):
-            module.compile()
+        module.compile()
     return True
 
 

@@ -176,7 +176,7 @@ def _validated(settings: Settings, there: int) -> int:
 
 
 def _beside_steps(settings: Settings, measured: Measured, held_out: int, there: int) -> float:
-    """Seconds of all that is not steps: validation, previews, checkpoints, compilation."""
+    """Seconds of all that is not steps: validation, previews, checkpoints. (What the rehearsal compiled is used again.)"""
     an_example = measured.validation_seconds / max(min(settings.batch, there), 1)
     checkpoints = 1 + settings.steps // settings.checkpoint_every
     bests = settings.validate_times * 0.6  # most validations of a training that goes well are the best so far
@@ -185,7 +185,6 @@ def _beside_steps(settings: Settings, measured: Measured, held_out: int, there: 
         settings.validate_times * held_out * an_example
         + settings.previews * measured.preview_seconds
         + (checkpoints + bests * share) * measured.checkpoint_seconds
-        + (measured.first_step_seconds if settings.compile else 0.0)
     )
 
 

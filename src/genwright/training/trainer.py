@@ -80,7 +80,7 @@ class Trainer:
         self.last: dict[str, float] = {}
         torch.manual_seed(derive_seed(settings.seed, settings.part, "global"))
         if settings.compile:
-            compilation.apply(family.modules, device)
+            compilation.apply(self.networks, device)
 
     def _make_optimizers(self) -> None:
         modules = self.family.modules

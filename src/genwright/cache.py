@@ -6,9 +6,11 @@ import os
 import sys
 from pathlib import Path
 
+from genwright.errors import RequestError
+
 
 def folder(*parts: str) -> Path:
-    """`GENWRIGHT_CACHE`, or the platform's own place for caches, with `parts` below it; the folder is made."""
+    """`GENWRIGHT_CACHE`, or the platform's own place for caches, with `parts` below it; the folder is made. Raises RequestError when it can't be."""
     given = os.environ.get("GENWRIGHT_CACHE")
     if given:
         root = Path(given).expanduser()
@@ -16,6 +18,11 @@ def folder(*parts: str) -> Path:
         root = Path.home() / "Library" / "Caches" / "genwright"
     else:
         root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "genwright"
-    place = root.joinpath(*parts)
-    place.mkdir(parents=True, exist_ok=True)
+    place = root.absolute().joinpath(*parts)
+    try:
+        place.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RequestError(
+            f"{place}: the cache folder can't be made ({error.strerror}); name another with GENWRIGHT_CACHE."
+        ) from error
     return place

@@ -72,9 +72,12 @@ def kind(head: bytes) -> str:
     return "other" if binary else "text"
 
 
+# Control characters that no text has; the form feed, the escape of terminals and the old DOS end of file do occur.
+_NO_TEXT = bytes(byte for byte in range(32) if byte not in (9, 10, 11, 12, 13, 26, 27))
+
+
 def _binary(head: bytes) -> bool:
-    # Control characters that no text has; the form feed, the escape of terminals and the old DOS end of file do occur.
-    return any(byte < 9 or 13 < byte < 26 or 27 < byte < 32 for byte in head)
+    return len(head.translate(None, _NO_TEXT)) < len(head)
 
 
 def _mpeg_audio(head: bytes) -> bool:

@@ -19,7 +19,7 @@ _BOMS = (
 )
 """Longest first where one is the start of another."""
 
-_CONTROLS = frozenset(range(32)) - {9, 10, 12, 13, 27, 26}
+_CONTROLS = frozenset(range(32)) - {9, 10, 11, 12, 13, 26, 27}
 _CHAOS_LIMIT = 0.15
 """The detector's share of characters that look like a mess; above it a guess is not believed."""
 

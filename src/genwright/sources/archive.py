@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import hashlib
 import json
+import lzma
 import os
 import shutil
 import stat
+import struct
 import tarfile
 import zipfile
 import zlib
@@ -39,15 +41,10 @@ MOST_MEMBERS = 2_000_000
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FORMAT = 1
 _BROKEN = (
-    zipfile.BadZipFile,
-    tarfile.TarError,
-    EOFError,
-    zlib.error,
-    OSError,
-    ValueError,
-    NotImplementedError,
-    RuntimeError,
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, ValueError, LookupError, NotImplementedError, RuntimeError, OverflowError, MemoryError),
 )
+"""What the libraries raise on archives that are not as they should be."""
 
 
 class ArchiveSpec(FilesSpec):

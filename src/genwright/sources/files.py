@@ -9,15 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from pathspec import PathSpec
 from pydantic import Field
 
-from genwright.errors import RequestError
 from genwright.ledger import Drop, Item, item_id
 from genwright.media.text import decode
 from genwright.sources.base import Join, Source, SourceSpec
-from genwright.sources.joined import Joiner
+from genwright.sources.joined import Joiner, table_test
 from genwright.sources.licence import Rights, is_legal_text, may_be_notice, read_notice
+from genwright.sources.patterns import patterns
 from genwright.sources.tree import Entry, read_regular
 
 _PICTURED = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
@@ -70,12 +69,12 @@ class FilesSource(Source):
     def _chosen(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         include, exclude = patterns(self.spec.include), patterns(self.spec.exclude)
         join: Join | None = self.spec.join
-        tables = patterns([f"/{join.table.lstrip('/')}"]) if join else None
+        is_table = table_test(join) if join else lambda path: False
         self._for_notices: list[Entry] = []
         left_out = 0
         for entry in entries:
             named = include is not None and include.match_file(entry.path)
-            table = tables is not None and tables.match_file(entry.path)
+            table = is_table(entry.path)
             if (include is not None and not named and not table) or (
                 exclude is not None and exclude.match_file(entry.path)
             ):
@@ -127,16 +126,6 @@ class FilesSource(Source):
             item.drop(Drop("missing_text", f"{entry.name}: {text.detail if isinstance(text, Drop) else 'empty'}"))
         else:
             item.fields["text"] = text.strip()
-
-
-def patterns(lines: list[str]) -> PathSpec | None:
-    """Patterns as in a .gitignore, or None when there are none. Raises RequestError on one that is wrong."""
-    if not lines:
-        return None
-    try:
-        return PathSpec.from_lines("gitignore", lines)
-    except ValueError as error:
-        raise RequestError(f"include, exclude: {error}.") from error
 
 
 def file_item(source: str, entry: Entry, row: int | None = None) -> Item:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,17 @@ from genwright.errors import RequestError
 from genwright.ledger import Drop, Item, item_id
 from genwright.sources.base import Join
 from genwright.sources.licence import is_legal_text
+from genwright.sources.patterns import patterns
 from genwright.sources.rows import SUFFIXES, read_rows
 from genwright.sources.template import MissingError, fill, names
 from genwright.sources.tree import Entry
+
+
+def table_test(join: Join) -> Callable[[str], bool]:
+    """Whether a path is (one of) the join's tables: the very path, or one that its pattern matches."""
+    wanted = patterns([f"/{join.table.lstrip('/')}"])
+    assert wanted is not None
+    return lambda path: not path.endswith("/") and (path == join.table or wanted.match_file(path))
 
 
 class Joiner:
@@ -24,6 +32,11 @@ class Joiner:
         self.source, self.join = source, join
         self.entries = {entry.path: entry for entry in entries}
         self.tables = self._tables(entries)
+        self._asked = 0
+        self._answered: set[str] = set()
+        """Columns that some row had something in."""
+        self._seen: dict[str, None] = {}
+        """Columns of the first rows."""
 
     def offer(self) -> Iterator[Item]:
         named: set[str] = set()
@@ -46,15 +59,9 @@ class Joiner:
                 reason = entry.drop or Drop("notice" if is_legal_text(entry.name) else "unreferenced")
                 yield self._item(path, None, reason, entry)
 
-    _asked = 0
-    _answered: set[str]
-    _seen: dict[str, None]
-
     def _row(self, table: Entry, number: int, row: dict[str, Any] | Drop) -> Item:
         if isinstance(row, Drop):
             return self._item(table.path, number, row)
-        if not self._asked:
-            self._answered, self._seen = set(), {}
         self._asked += 1
         if self._asked <= 1000:
             self._seen.update(dict.fromkeys(map(str, row)))
@@ -121,11 +128,8 @@ class Joiner:
                 raise RequestError(f"{self.source}: no row of {self.join.table} has a column `{name}`; {hint}")
 
     def _tables(self, entries: list[Entry]) -> list[Entry]:
-        from genwright.sources.files import patterns
-
-        wanted = patterns([f"/{self.join.table.lstrip('/')}"])
-        assert wanted is not None
-        found = [entry for entry in entries if wanted.match_file(entry.path) and not entry.path.endswith("/")]
+        is_table = table_test(self.join)
+        found = [entry for entry in entries if is_table(entry.path)]
         if found:
             return found
         tables = [entry.path for entry in entries if entry.path.lower().endswith(SUFFIXES)]

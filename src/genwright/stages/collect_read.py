@@ -128,6 +128,9 @@ class Reader:
                 self.log.write(_line(key, measured))
         except OSError as error:
             return Measured(reason="unreadable", detail=error.strerror or str(error))
+        except (ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError) as error:
+            # A decoder may fail in any of these ways on a file made to break it; one bad file must not cost the run.
+            return Measured(reason="undecodable", detail=f"{type(error).__name__}: {error}"[:200])
         self.used[key] = measured
         return measured
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 from pathlib import Path
 from typing import Any
@@ -118,6 +120,15 @@ def test_postscript_is_not_opened() -> None:
     data = encoded(Image.fromarray(NOISE), "EPS")
     assert isinstance(decode(data), Drop)
     assert kind(data) == "other"
+
+
+def test_what_pillow_complains_of_stays_out_of_sight() -> None:
+    data = bytearray(encoded(Image.fromarray(NOISE), "TIFF"))
+    place = data.index(struct.pack("<HHI", 277, 3, 1))  # the tag "samples per pixel"
+    data[place + 8 : place + 10] = struct.pack("<H", 2048)
+    code = "import sys; from genwright.media.image import decode; print(decode(sys.stdin.buffer.read()).reason)"
+    done = subprocess.run([sys.executable, "-W", "always", "-c", code], input=bytes(data), capture_output=True)
+    assert (done.stdout, done.stderr) == (b"undecodable\n", b"")
 
 
 def test_a_photograph_is_cropped_and_a_symbol_is_padded() -> None:

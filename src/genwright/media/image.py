@@ -7,6 +7,7 @@ programs (PostScript) are not opened, and whatever goes wrong is a `Drop`, not a
 from __future__ import annotations
 
 import io
+import logging
 import os
 import threading
 import warnings
@@ -30,6 +31,9 @@ BOMB_RATIO = 200
 """A picture over the recipe's limit that unpacks to more than this many times its file is called a bomb, not a large picture."""
 
 _one_at_a_time = threading.RLock()
+
+# Pillow logs what it finds wrong with a file, and without a handler that ends on standard error.
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 
 def probe(

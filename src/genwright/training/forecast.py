@@ -189,8 +189,10 @@ def _beside_steps(settings: Settings, measured: Measured, held_out: int, there: 
 
 
 def _previews(measured: Measured, times: int, total: float) -> int:
-    """As many as fit their share of the time, two at least."""
-    return max(min(times, 2), min(times, int(total * _PREVIEW_SHARE / max(measured.preview_seconds, 1e-9))))
+    """As many as fit their share of the time; one at least, the last, unless that alone took twice the share."""
+    affordable = int(total * _PREVIEW_SHARE / max(measured.preview_seconds, 1e-9))
+    one = measured.preview_seconds <= 2 * total * _PREVIEW_SHARE
+    return min(times, max(affordable, int(one)))
 
 
 def steps_for(budget: Budget, measured: Measured, batch: int) -> int:

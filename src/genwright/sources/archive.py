@@ -127,12 +127,12 @@ class _Unpacker:
         self.paths: dict[str, int] = {}
 
     def run(self) -> list[Member] | Drop:
-        with progress(f"unpack {self.shown}") as line:
-            self.line = line
+        with progress(f"unpack {self.shown}", self.size) as self.line, self.archive.open("rb") as self.raw:
             try:
-                if zipfile.is_zipfile(self.archive):
+                if zipfile.is_zipfile(self.raw):
                     self._zip()
                 else:
+                    self.raw.seek(0)
                     self._tar()
             except _NoRoomError as error:
                 raise OSError(error.errno, error.strerror) from error
@@ -146,7 +146,7 @@ class _Unpacker:
         return self.members
 
     def _zip(self) -> None:
-        with zipfile.ZipFile(self.archive) as archive:
+        with zipfile.ZipFile(self.raw) as archive:
             for info in archive.infolist():
                 if info.is_dir():
                     continue
@@ -167,7 +167,7 @@ class _Unpacker:
                     self._member(info.filename, info.file_size, lambda info=info: archive.open(info))
 
     def _tar(self) -> None:
-        with tarfile.open(self.archive) as archive:
+        with tarfile.open(fileobj=self.raw) as archive:
             for info in archive:
                 if info.isdir():
                     continue
@@ -233,7 +233,8 @@ class _Unpacker:
                     out.write(chunk)
                 except OSError as error:
                     raise _NoRoomError(error.errno, error.strerror) from error
-                self.line.update(self.written + written, f"{len(self.members):,} files")
+                # How far the archive itself has been read, which is what there is a whole of.
+                self.line.update(self.raw.tell(), f"{len(self.members):,} files")
         return written
 
     def _drop(self, path: str, drop: Drop) -> None:

@@ -12,7 +12,8 @@ from __future__ import annotations
 import hashlib
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from genwright import cache, ledger
@@ -37,7 +38,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, offline: bool = False) -> d
     inputs = stage_inputs("collect", recipe, run, task)
     folder = run.reopen("collect")
     sources = open_sources(recipe.data, offline=offline)
-    items = [item for source in sources for item in track(source.offer(), f"look through {source.name}")]
+    items = [item for source in sources for item in _offered(source)]
     _limit(items, recipe.data.limit)
     with Reader(folder / "seen.jsonl", task, recipe.data.max_item_bytes) as reader:
         reader.read(items)
@@ -66,6 +67,13 @@ def open_sources(data: DataSettings, *, offline: bool = False) -> list[Source]:
         name = name if taken[name] == 1 else f"{name} ({taken[name]})"
         found.append(source_class(spec, cache.folder(), name=name, offline=offline))
     return found
+
+
+def _offered(source: Source) -> Iterator[Item]:
+    """Everything a source offers. Fetching and unpacking, which come before the first item, have progress lines of their own."""
+    items = source.offer()
+    for first in items:
+        yield from track(chain([first], items), f"look through {source.name}")
 
 
 def _limit(items: Sequence[Item], limit: int | None) -> None:

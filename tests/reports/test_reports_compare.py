@@ -73,7 +73,21 @@ def test_ahead_only_where_intervals_are_apart(seeds: list[Path], vae: Path, tmp_
     assert mixed.winners(mixed.metrics[0]) == set()
 
 
+def test_an_interval_of_no_width_is_none_and_wins_nothing(seeds: list[Path], tmp_path: Path):
+    other = draw_run(tmp_path / "other", "vae", kid=0.06).folder
+
+    def flatten(sheet: ScoreSheet) -> None:
+        for row in sheet.rows:
+            row.scores["kid"].low = row.scores["kid"].high = row.scores["kid"].value
+
+    edit_scores(other, flatten)
+    comparison = compare([seeds[0], other], tmp_path / "out")
+    assert cell(comparison.groups[1].scores["kid"]) == "0.06"
+    assert comparison.winners(comparison.metrics[0]) == set()
+
+
 def test_equal_runs_have_nothing_unequal(seeds: list[Path], vae: Path, tmp_path: Path):
+    edit_scores(vae, lambda sheet: sheet.protocol.update(recipe="another"))
     assert compare([seeds[0], vae], tmp_path / "out").unequal == []
 
 

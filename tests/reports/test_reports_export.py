@@ -16,9 +16,10 @@ from genwright.engine.engine import Engine
 from genwright.errors import RequestError, WorkError
 from genwright.recipe import request_class
 from genwright.run import Run
-from genwright.stages import card, export
+from genwright.stages import card, export, report
 from genwright.stages.pipeline import Options, run_stages
 from genwright.stages.report_data import read_data
+from genwright.stages.report_training import read_training
 from genwright.stages.rights import duties
 from genwright.stages.train import load_trained
 
@@ -130,6 +131,21 @@ def test_nothing_trained_is_one_sentence(exported: Run, tmp_path: Path):
     run = Run(tmp_path / "run")
     with pytest.raises(RequestError, match="not finished"):
         export.run(made, run, task=model.build_task(made), device=CPU)
+
+
+def test_the_report_shows_what_real_stages_wrote(exported: Run):
+    page = report.run(recipe.load(exported.folder / "recipe.yaml"), exported).read_text(encoding="utf-8")
+    data, parts = read_data(exported), read_training(exported)
+    account = ledger.account(ledger.read(exported.stage("collect") / ledger.LEDGER))
+    assert data is not None and (data.offered, data.kept) == (account.offered, account.kept)
+    assert [part.name for part in parts] == ["model"]
+    assert (parts[0].last_step, [preview.step for preview in parts[0].previews]) == (3, [3])
+    assert {"Losses", "gradient norm"} <= {curve.title for curve in parts[0].chief + parts[0].curves}
+    preview = parts[0].previews[0]
+    assert preview.passages and preview.passages[0].prompt if exported.name == "transformer" else preview.picture
+    assert (
+        "Nothing has been scored yet" in page and "step 3" in page and f"{account.offered:,} items were offered" in page
+    )
 
 
 def header_of(text: str) -> dict[str, Any]:

@@ -31,6 +31,8 @@ ASPECTS: tuple[tuple[Aspect, str], ...] = (
     ("diversity", "Diversity"),
     ("copying", "Copying"),
 )
+_OF_THE_RUN = {"recipe"}
+"""Keys of a protocol that name the run instead of saying how it was measured."""
 _DIVERSE = ("recall", "coverage", "distinct", "diversity")
 
 
@@ -74,6 +76,7 @@ class Comparison(BaseModel):
     aspects: dict[str, Aspect]
     groups: list[Group]
     references: dict[str, dict[str, float]] = Field(description="floor, baseline, copy and real rows by title")
+    kinds: dict[str, str] = Field(description="the kind of each reference row by title: floor, baseline, copy or real")
     unequal: list[str] = Field(description="what was not equal between the runs, a sentence each")
     page: str = ""
     picture: str = ""
@@ -136,6 +139,7 @@ def build(facts: Sequence[RunFacts]) -> Comparison:
         aspects={m.name: aspect(m) for m in shared},
         groups=groups,
         references={row.title: {m.name: row.scores[m.name].value for m in shared if m.name in row.scores} for row in references},
+        kinds={row.title: row.kind for row in references},
         unequal=unequal(facts, shared),
     )  # fmt: skip
 
@@ -161,7 +165,7 @@ def unequal(facts: Sequence[RunFacts], shared: Sequence[Metric]) -> list[str]:
         said.append(
             f"The runs were trained on different devices ({'; '.join(devices)}), so their seconds don't compare."
         )
-    keys = sorted({key for f in facts for key in f.sheet.protocol})
+    keys = sorted({key for f in facts for key in f.sheet.protocol} - _OF_THE_RUN)
     other = [
         key
         for key in keys
@@ -180,10 +184,15 @@ def unequal(facts: Sequence[RunFacts], shared: Sequence[Metric]) -> list[str]:
 def cell(measured: Measured) -> str:
     """ "0.031 ± 0.002" over seeds, "0.031 (0.028 to 0.034)" of a single run."""
     if measured.spread is not None:
-        return f"{number(measured.value)} ± {number(measured.spread)}"
+        return f"{short(measured.value)} ± {short(measured.spread)}"
     if measured.low is not None and measured.high is not None:
-        return f"{number(measured.value)} ({number(measured.low)} to {number(measured.high)})"
-    return number(measured.value)
+        return f"{short(measured.value)} ({short(measured.low)} to {short(measured.high)})"
+    return short(measured.value)
+
+
+def short(value: float) -> str:
+    """Three significant digits."""
+    return f"{value:.3g}" if 0.0001 <= abs(value) < 1000 else number(value)
 
 
 def cost_rows(comparison: Comparison) -> list[tuple[str, list[str]]]:
@@ -232,7 +241,11 @@ def _measure(members: Sequence[RunFacts], metric: str) -> Measured:
     scores = [score for f in members if (score := _model_score(f, metric)) is not None]
     values = [score.value for score in scores]
     if len({f.seed for f in members}) < 2:
-        return Measured(value=values[0], low=scores[0].low, high=scores[0].high, runs=values)
+        low, high = scores[0].low, scores[0].high
+        known = (
+            low is not None and high is not None and not math.isclose(low, high, rel_tol=1e-6)
+        )  # an interval of no width stands for one that could not be measured
+        return Measured(value=values[0], low=low if known else None, high=high if known else None, runs=values)
     mean, spread = statistics.fmean(values), statistics.stdev(values)
     return Measured(value=mean, low=mean - 2 * spread, high=mean + 2 * spread, spread=spread, runs=values)
 

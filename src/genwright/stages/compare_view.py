@@ -16,7 +16,7 @@ from genwright.run import write_atomic
 from genwright.scores import Metric
 from genwright.stages import charts
 from genwright.stages.charts import TONES, DotRow, number
-from genwright.stages.compare import ASPECTS, Comparison, Measured, cell, cost_rows, save_json
+from genwright.stages.compare import ASPECTS, Comparison, Measured, cell, cost_rows, save_json, short
 from genwright.stages.page import picture, render
 from genwright.stages.run_facts import RunFacts
 
@@ -64,13 +64,13 @@ def terminal(comparison: Comparison) -> RenderableType:
     from rich.text import Text
 
     table = Table(title=f"{comparison.task}: {len(comparison.groups)} side by side", title_justify="left", box=None)
-    table.add_column("")
+    table.add_column("", max_width=32)
     for group in comparison.groups:
         table.add_column(
             Text(group.name + (f"\n{len(group.runs)} seeds" if len(group.runs) > 1 else "")), justify="right"
         )
     for title in comparison.references:
-        table.add_column(Text(title), justify="right", style="dim", max_width=18)
+        table.add_column(comparison.kinds[title], justify="right", style="dim", no_wrap=True)
     for aspect, title in ASPECTS:
         metrics = [m for m in comparison.metrics if comparison.aspects[m.name] == aspect]
         if metrics:
@@ -80,7 +80,7 @@ def terminal(comparison: Comparison) -> RenderableType:
             cells = [
                 Text(cell(g.scores[metric.name]), style="bold" if g.name in ahead else "") for g in comparison.groups
             ]
-            known = [number(v[metric.name]) if metric.name in v else "" for v in comparison.references.values()]
+            known = [short(v[metric.name]) if metric.name in v else "" for v in comparison.references.values()]
             table.add_row(Text("  " + metric.title + _ARROWS[metric.better]), *cells, *known)
     costs = cost_rows(comparison)
     if costs:
@@ -89,6 +89,7 @@ def terminal(comparison: Comparison) -> RenderableType:
         table.add_row(Text("  " + title), *values)
     notes = [Text(sentence, style="yellow") for sentence in comparison.unequal]
     notes.append(Text(stability_sentence(comparison)))
+    notes.append(Text("; ".join(f"{comparison.kinds[title]}: {title}" for title in comparison.references), style="dim"))
     if comparison.page:
         notes.append(Text(f"page     {comparison.page}\npicture  {comparison.picture}"))
     return Lines(table, *notes)

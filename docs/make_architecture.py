@@ -144,13 +144,13 @@ def layers() -> list[str]:
     return out
 
 
-def main() -> None:
+def draw() -> str:
     defs = f"<defs>{''.join(head(tone) for tone in ('soft', 'tone-1', 'tone-2', 'tone-4'))}</defs>"
     body = "".join(pipeline() + layers())
     label = "The stages and the folders they read and write; the layers tasks, families and networks with the protocols Task and Family between them; the trainer and the engine, which drive families"
     svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{defs}{body}</svg>'
-    write_atomic(Path(__file__).parent / "images" / "architecture.svg", standalone(svg))
+    return standalone(svg)
 
 
 if __name__ == "__main__":
-    main()
+    write_atomic(Path(__file__).parent / "images" / "architecture.svg", draw())

@@ -178,6 +178,10 @@ class Decoder(nn.Module):
         """The matrix that turns a hidden state into logits; the embedding itself where they are tied."""
         return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
+    def compile_regions(self) -> list[nn.Module]:
+        """What torch.compile should compile: the layers, which share one compilation."""
+        return list(self.layers)
+
     def parameter_roles(self) -> dict[str, Role]:
         """The output matrix is an embedding; fused weights name their blocks."""
         roles = default_roles(self)

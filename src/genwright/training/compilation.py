@@ -1,7 +1,12 @@
-"""torch.compile, where it can be had: each trained module is compiled in place, so that no name in a checkpoint changes."""
+"""torch.compile, where it can be had: each trained module is compiled in place, so that no name in a checkpoint changes.
+
+A network that repeats one block says so by a method `compile_regions()` that gives the blocks: they share one compilation,
+which takes a fraction of the time that the whole network's would, and runs nearly as fast.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import torch
@@ -22,15 +27,21 @@ def apply(modules: nn.ModuleDict, device: torch.device) -> bool:
     if not possible(device):
         say_eager(device.type)
         return False
-    for module in modules.values():
-        module.compile()
+    for region in _regions(modules.values()):
+        region.compile()
     return True
 
 
 def remove(modules: nn.ModuleDict) -> None:
     """Undo `apply`: the modules run eagerly again."""
-    for module in modules.values():
-        module._compiled_call_impl = None  # what nn.Module.compile sets; torch has no call to take it back
+    for region in _regions(modules.values()):
+        region._compiled_call_impl = None  # what nn.Module.compile sets; torch has no call to take it back
+
+
+def _regions(modules: Iterable[nn.Module]) -> Iterator[nn.Module]:
+    for module in modules:
+        regions = getattr(module, "compile_regions", None)
+        yield from regions() if regions is not None else [module]
 
 
 @lru_cache

@@ -34,6 +34,8 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
     """Run stages in order; each one that is up to date is skipped. Raises RequestError when one before them is missing."""
     device = devices.choose(options.device)
     task = build_task(recipe)
+    if "evaluate" in stages:
+        task.check()
     with run.lock():
         if options.fresh:
             _clear(run, stages)

@@ -142,6 +142,9 @@ class BaseTask(ABC):
         self.model = model
         self.family = family
 
+    def check(self) -> None:
+        """Raise RequestError when something that a later stage needs is not installed: better now than after the training."""
+
     def group_key(self, item: Item) -> str:
         """What must stay on one side of the split. Default: the item's content."""
         return item.sha256 or item.id

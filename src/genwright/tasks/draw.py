@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
 from genwright.media.base import Media, Medium
-from genwright.model import Model
+from genwright.metrics import features
 from genwright.networks.text_encoder import PAD
 from genwright.recipe import EvaluateSettings
 from genwright.registry import FAMILIES
@@ -32,6 +32,9 @@ from genwright.tasks.draw_facts import DrawFacts, caption_tokenizer
 from genwright.tasks.draw_networks import NETWORKS, NetworkPlan
 from genwright.tasks.draw_options import Request
 from genwright.tasks.draw_sampling import AT_ONCE, sample, starter
+
+if TYPE_CHECKING:
+    from genwright.model import Model
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
@@ -49,6 +52,9 @@ class Draw(BaseTask):
     medium: ClassVar[Medium] = "image"
     Request: ClassVar[type[BaseModel]] = Request
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
+
+    def check(self) -> None:
+        features.weights_file()
 
     def group_key(self, item: Item) -> str:
         """Pictures of one thing stand on one side: by `group` or the words where the table has them, else the content."""

@@ -142,7 +142,7 @@ class BaseTask(ABC):
         self.model = model
         self.family = family
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - most tasks need nothing
         """Raise RequestError when something that a later stage needs is not installed: better now than after the training."""
 
     def group_key(self, item: Item) -> str:

@@ -110,5 +110,7 @@ METRICS = Registry("metric", "genwright.metrics", {})
 def families_of(task: str) -> tuple[str, ...]:
     """The families that can do a task, default first: those its options name, and those that name it in their `TASKS`."""
     own = tuple(TASKS[task].load_options().FAMILIES)
-    others = (name for name in FAMILIES if name not in own and task in getattr(FAMILIES[name].load_options(), "TASKS", ()))
+    others = (
+        name for name in FAMILIES if name not in own and task in getattr(FAMILIES[name].load_options(), "TASKS", ())
+    )
     return own + tuple(others)

@@ -62,7 +62,7 @@ class Drop:
             raise ValueError(f"{self.reason!r} is not in the closed list of reasons")
 
 
-@dataclass
+@dataclass(slots=True)
 class Item:
     """A row of the ledger. Order and names of the fields are the columns of the Parquet file (pinned by a test)."""
 

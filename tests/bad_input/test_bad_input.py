@@ -201,6 +201,17 @@ CASES = [
 ]
 
 
+if os.geteuid() != 0:  # root may read everything; tests/stages/test_stages_collect.py puts another user in its place
+    CASES.append(
+        Case(
+            "unreadable",
+            lambda f: (f / "closed.txt").write_bytes(b"A closed text.\n") and (f / "closed.txt").chmod(0),
+            {"closed.txt": "unreadable"},
+            stderr=["closed.txt"],
+        )
+    )
+
+
 def genwright(*arguments: str, where: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "genwright", *arguments],

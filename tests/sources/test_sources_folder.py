@@ -113,7 +113,7 @@ def test_deep_folders_are_walked(folder: Path) -> None:
     place = folder
     here = os.open(folder, os.O_RDONLY)
     try:
-        for _ in range(800):
+        for _ in range(720):
             os.mkdir("abcde", dir_fd=here)
             deeper = os.open("abcde", os.O_RDONLY, dir_fd=here)
             os.close(here)

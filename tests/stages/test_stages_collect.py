@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -218,6 +221,38 @@ def test_nothing_usable_names_the_folder_and_the_reason(run: Run, tmp_path: Path
         collected(run, "write", [{"folder": str(tmp_path / "data")}])
     assert run.record("collect") is None
     assert ledger.account(ledger.read_run(run)) == ledger.Account(1, 0, {"wrong_medium": 1})
+
+
+@pytest.fixture
+def nobody() -> Iterator[Path]:
+    """A folder, and no right to read what is closed in it: root, who may read everything, takes another user's place."""
+    folder = Path(tempfile.mkdtemp())
+    was_root = os.geteuid() == 0
+    if was_root:
+        folder.chmod(0o777)
+        os.seteuid(65_534)
+    try:
+        yield folder
+    finally:
+        if was_root:
+            os.seteuid(0)
+        subprocess.run(["chmod", "-R", "u+rwX", folder], check=True)
+        shutil.rmtree(folder)
+
+
+def test_what_may_not_be_read_costs_a_row(nobody: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GENWRIGHT_CACHE", str(nobody / "cache"))
+    folder = nobody / "data"
+    write_texts(folder, 25)
+    (folder / "closed").mkdir()
+    (folder / "closed.zip").write_bytes(b"PK\x05\x06" + bytes(18))
+    for name in ("poem-003.txt", "closed", "closed.zip"):
+        (folder / name).chmod(0)
+    found = by_path(collected(Run(nobody / "run"), "write", [{"folder": str(folder)}]))
+    assert {path for path, what in found.items() if what == "unreadable"} == {"poem-003.txt", "closed/", "closed.zip"}
+    assert sum(what in ledger.SPLITS for what in found.values()) == 24
+    (folder / "poem-003.txt").chmod(0o644)
+    assert by_path(collected(Run(nobody / "run"), "write", [{"folder": str(folder)}]))["poem-003.txt"] in ledger.SPLITS
 
 
 def test_every_split_gets_a_group_where_there_are_enough() -> None:

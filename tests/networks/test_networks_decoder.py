@@ -155,3 +155,18 @@ def test_odd_shapes_are_refused():
         config(num_key_value_heads=3)
     with pytest.raises(ValueError, match="even"):
         config(head_dim=7)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch.compile hides warnings of its own, unless they are errors
+def test_layers_share_one_compilation_that_changes_no_logit():
+    decoder = loud(Decoder(config()))
+    tokens = torch.randint(0, 37, (2, 16))
+    eager = decoder(tokens)
+    torch._dynamo.utils.counters.clear()
+    for region in decoder.compile_regions():
+        region.compile()
+    compiled = decoder(tokens)
+    compiled.sum().backward()
+    torch.testing.assert_close(compiled, eager, atol=1e-4, rtol=1e-4)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1

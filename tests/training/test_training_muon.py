@@ -29,6 +29,16 @@ def test_coefficients_carry_small_singular_values_to_one():
     assert (x - 1).abs().max() < 0.2
 
 
+def test_fewer_steps_carry_large_singular_values_only():
+    torch.manual_seed(3)
+    x = torch.linalg.svd(torch.randn(16, 16)).U * torch.logspace(-4, 0, 16) @ torch.linalg.svd(torch.randn(16, 16)).U
+    three, five = (torch.linalg.svdvals(orthogonalise(x[None], steps)[0]) for steps in (3, 5))
+    assert three[-1] < five[-1] < 0.5
+    assert three[0] > 0.4
+    with pytest.raises(ValueError, match="1 to 5"):
+        Muon([(nn.Parameter(x), None)], 0.9, polar_steps=6)
+
+
 def test_zero_gradient_gives_zero_update():
     assert torch.equal(orthogonalise(torch.zeros(2, 4, 6)), torch.zeros(2, 4, 6))
 

@@ -25,9 +25,10 @@ SAFETY = 1.01
 """The paper's guard against rounding: every polynomial but the last is that of x / 1.01."""
 
 
-def orthogonalise(x_NRC: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(x_NRC: Tensor, steps: int = len(POLAR_EXPRESS)) -> Tensor:
     """Approximately U V^T of each U S V^T, for N matrices with no more rows than columns.
 
+    Fewer steps leave small singular values small; the coefficients are the best for any number of steps up to theirs.
     fp32 on a CPU, where bf16 without its instructions is some thirty times slower; bf16 on a GPU.
     """
     x_NRC = x_NRC.bfloat16() if x_NRC.is_cuda else x_NRC
@@ -70,10 +71,12 @@ class _Stack:
         """Views of a stack, each the way its matrix lies."""
         return [x_RC.mT if tall else x_RC for x_RC, tall in zip(stack_NRC.unbind(), self.tall, strict=True)]
 
-    def step(self, rate: float, weight_decay: float, factor: Tensor, momentum: float) -> None:
+    def step(self, rate: float, weight_decay: float, factor: Tensor, momentum: float, polar_steps: int) -> None:
         gradient_NRC = self.gradient_NRC.mul_(factor)
         self.momentum_NRC.lerp_(gradient_NRC, 1.0 - momentum)
-        update_NRC = orthogonalise(gradient_NRC.lerp_(self.momentum_NRC, momentum)).to(self.momentum_NRC.dtype)
+        update_NRC = orthogonalise(gradient_NRC.lerp_(self.momentum_NRC, momentum), polar_steps).to(
+            self.momentum_NRC.dtype
+        )
         if weight_decay:
             torch._foreach_mul_(self.matrices, 1.0 - rate * weight_decay)
         torch._foreach_add_(self.matrices, self.oriented(update_NRC * self.scale_N11), alpha=-rate)
@@ -87,8 +90,12 @@ class Muon:
     channels by all else. A weight that got no gradient counts as one whose gradient is zero.
     """
 
-    def __init__(self, parameters: list[tuple[nn.Parameter, tuple[int, ...] | None]], momentum: float):
-        self.momentum = momentum
+    def __init__(
+        self, parameters: list[tuple[nn.Parameter, tuple[int, ...] | None]], momentum: float, polar_steps: int = 5
+    ):
+        if not 1 <= polar_steps <= len(POLAR_EXPRESS):
+            raise ValueError(f"polar_steps is {polar_steps}; there are coefficients for 1 to {len(POLAR_EXPRESS)}")
+        self.momentum, self.polar_steps = momentum, polar_steps
         self._weights = [(parameter, blocks or (parameter.shape[0],)) for parameter, blocks in parameters]
         places: dict[tuple[int, int], list[tuple[Tensor, int, int]]] = {}
         for index, (parameter, blocks) in enumerate(self._weights):
@@ -126,7 +133,7 @@ class Muon:
     def step(self, rate: float, weight_decay: float, factor: Tensor) -> None:
         """Step with what `gather` laid out, times `factor`. Decay is decoupled, as in AdamW."""
         for stack in self._stacks.values():
-            stack.step(rate, weight_decay, factor, self.momentum)
+            stack.step(rate, weight_decay, factor, self.momentum, self.polar_steps)
 
     def zero_grad(self) -> None:
         for parameter, _ in self._weights:

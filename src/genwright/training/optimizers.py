@@ -58,7 +58,9 @@ class PhaseOptimizer:
         matrices = [p for p in parameters if p.role.kind == "matrix"]
         others = [p for p in parameters if p.role.kind != "matrix"]
         by_muon = matrices if spec.matrix_learning_rate is not None else []
-        self.muon = Muon([(p.parameter, p.role.blocks) for p in by_muon], spec.momentum) if by_muon else None
+        self.muon = (
+            Muon([(p.parameter, p.role.blocks) for p in by_muon], spec.momentum, spec.polar_steps) if by_muon else None
+        )
         self._adam_names = [p.name for p in (others if by_muon else matrices + others)]
         self._adam_parameters = [p.parameter for p in (others if by_muon else matrices + others)]
         decayed = [] if by_muon else [p.parameter for p in matrices]

@@ -29,7 +29,6 @@ class Settings(Section):
         ge=16,
         description="Channels at the highest resolution, a multiple of 16; default: chosen by budget, data and device.",
     )
-    learning_rate: float = Field(1e-3, gt=0, description="Adam's rate for both networks.")
     ema_halflife: float = Field(
         100.0, gt=0, description="Steps after which a weight counts half in the average that generates."
     )

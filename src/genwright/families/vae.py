@@ -36,7 +36,14 @@ class Vae:
         self.settings = settings
         self.latent: int = decoder.latent  # type: ignore[assignment]
         spec = OptimizerSpec(
-            learning_rate=2e-3, betas=(0.9, 0.99), clip_norm=1.0, warmup=0.02, decay=0.5, final=0.02, ema_halflife=50
+            learning_rate=2e-3,
+            matrix_learning_rate=0.015,
+            betas=(0.9, 0.99),
+            clip_norm=1.0,
+            warmup=0.02,
+            decay=0.5,
+            final=0.02,
+            ema_halflife=50,
         )
         self.phases = (Phase("model", ("encoder", "decoder", "prior"), spec),)
 

@@ -29,10 +29,21 @@ def stage_count(size: int, patch: int) -> int:
     return count
 
 
-def _conv(into: int, out: int, kernel: int = 1, groups: int = 1, gain: float = 1.0) -> nn.Conv2d:
-    layer = nn.Conv2d(into, out, kernel, padding=kernel // 2, groups=groups, bias=False)
+_SLOPE = 0.2
+_GAIN = math.sqrt(2 / (1 + _SLOPE**2))
+"""Keeps the variance of a normal input through the leaky rectifier."""
+
+
+def _conv(into: int, out: int, kernel: int = 1, groups: int = 1, gain: float = 1.0, bias: bool = False) -> nn.Conv2d:
+    layer = nn.Conv2d(into, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
     nn.init.normal_(layer.weight, std=gain / math.sqrt(into // groups * kernel * kernel))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
     return layer
+
+
+def _rectify(x: Tensor) -> Tensor:
+    return F.leaky_relu(x, _SLOPE, inplace=True)  # only ever on a fresh convolution's output, which nothing else needs
 
 
 def _linear(into: int, out: int, gain: float = 1.0) -> nn.Linear:
@@ -40,19 +51,6 @@ def _linear(into: int, out: int, gain: float = 1.0) -> nn.Linear:
     nn.init.normal_(layer.weight, std=gain / math.sqrt(into))
     nn.init.zeros_(layer.bias)
     return layer
-
-
-class BiasedActivation(nn.Module):
-    """A bias a channel, then a leaky rectifier (slope 0.2) scaled to keep the variance of a normal input."""
-
-    gain = math.sqrt(2 / (1 + 0.2**2))
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.bias = nn.Parameter(torch.zeros(channels))
-
-    def forward(self, x_BCHW: Tensor) -> Tensor:
-        return F.leaky_relu(x_BCHW + self.bias[:, None, None], 0.2)
 
 
 class ResidualBlock(nn.Module):
@@ -64,22 +62,20 @@ class ResidualBlock(nn.Module):
     def __init__(self, channels: int, depth: int, expansion: int = 2, group: int = 16):
         super().__init__()
         inner = channels * expansion
-        gain = BiasedActivation.gain * depth ** (-1 / 4)
-        self.up = _conv(channels, inner, gain=gain)
-        self.up_act = BiasedActivation(inner)
-        self.mix = _conv(inner, inner, 3, groups=max(1, inner // group), gain=gain)
-        self.mix_act = BiasedActivation(inner)
+        gain = _GAIN * depth ** (-1 / 4)
+        self.up = _conv(channels, inner, gain=gain, bias=True)
+        self.mix = _conv(inner, inner, 3, groups=max(1, inner // group), gain=gain, bias=True)
         self.down = _conv(inner, channels, gain=0.0)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
-        return x_BCHW + self.down(self.mix_act(self.mix(self.up_act(self.up(x_BCHW)))))
+        return x_BCHW + self.down(_rectify(self.mix(_rectify(self.up(x_BCHW)))))
 
 
 class Generator(nn.Module):
     """Noise and condition -> picture: basis, then stages of residual blocks with bilinear upsampling between them.
 
-    Every stage adds a coarse picture of its own resolution, so shapes and colours are learned first; the last one adds the
-    details of each patch. `widths` and `blocks` go by stage from the finest to 4x4.
+    Every stage adds a coarse picture of its own resolution, so shapes and colours are learned first; a convolution at full
+    resolution adds the details. `widths` and `blocks` go by stage from the finest to 4x4.
     """
 
     def __init__(
@@ -96,8 +92,8 @@ class Generator(nn.Module):
         self.stages = _stages(widths, blocks)
         self.narrow = nn.ModuleList(_conv(a, b) for a, b in pairwise(widths))
         self.coarse = nn.ModuleList(_conv(width, channels, gain=0.1) for width in widths)
-        self.fine_act = BiasedActivation(widths[-1])
-        self.fine = _conv(widths[-1], channels * patch * patch, 3, gain=0.1)
+        self.detail = _conv(widths[-1], widths[-1] // 2, gain=_GAIN, bias=True)
+        self.fine = _conv(widths[-1] // 2, channels, 3, gain=0.1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, noise_BZ: Tensor, condition: Tensor) -> Tensor:
@@ -110,7 +106,8 @@ class Generator(nn.Module):
                 x, image = upsample(self.narrow[number - 1](x), 2), upsample(image, 2)
             x = stage(x + self.styles[number](style)[:, :, None, None])
             image = image + self.coarse[number](x)
-        return upsample(image, self.patch) + F.pixel_shuffle(self.fine(self.fine_act(x)), self.patch)
+        x = _rectify(upsample(self.detail(x), self.patch))
+        return upsample(image, self.patch) + self.fine(x)
 
 
 def upsample(x_BCHW: Tensor, factor: int) -> Tensor:
@@ -131,8 +128,7 @@ class Trunk(nn.Module):
     def __init__(self, widths: list[int], blocks: list[int], patch: int, channels: int = 3):
         super().__init__()
         self.patch = patch
-        self.stem = _conv(channels * patch * patch, widths[0], 3)
-        self.stem_act = BiasedActivation(widths[0])
+        self.stem = _conv(channels * patch * patch, widths[0], 3, gain=_GAIN, bias=True)
         self.stages = _stages(widths, blocks)
         self.widen = nn.ModuleList(_conv(a, b) for a, b in pairwise(widths))
         self.basis = _conv(widths[-1], widths[-1], SMALLEST, groups=widths[-1])
@@ -140,7 +136,7 @@ class Trunk(nn.Module):
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         x = F.pixel_unshuffle(image_BCHW, self.patch).contiguous(memory_format=torch.channels_last)
-        x = self.stem_act(self.stem(x))
+        x = _rectify(self.stem(x))
         for number, stage in enumerate(self.stages):
             if number:
                 x = self.widen[number - 1](F.avg_pool2d(x, 2))

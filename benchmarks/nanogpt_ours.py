@@ -24,7 +24,7 @@ from genwright.tasks.write_batches import Windows
 from genwright.training.base import Settings
 from genwright.training.trainer import Trainer
 
-STEPS = 205
+STEPS = 220
 BATCH = 12
 OPTIMIZER_CHANGES: dict[str, Any] = {
     "learning_rate": 0.01,

@@ -33,7 +33,7 @@ OPTIMIZER_CHANGES: dict[str, Any] = {
     "polar_steps": 3,
     "decay": 0.5,
 }
-"""What the planned number of steps is best spent with; found by loss-against-step runs, see benchmarks/results/nanogpt.md."""
+"""What the planned number of steps is best spent with; found by loss-against-step runs, see benchmarks/results/nanogpt_search.md."""
 
 
 def network(vocabulary: int) -> DecoderConfig:

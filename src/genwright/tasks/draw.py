@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
-_LEAST_STEPS = 1500
+_LEAST_STEPS = 1000
 """Two players that answer each other need many small steps more than they need width."""
 
 

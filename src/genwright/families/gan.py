@@ -103,6 +103,11 @@ class Gan:
         """None: neither loss says how good the pictures are."""
         return None
 
+    @property
+    def relativistic(self) -> bool:
+        """Whether a logit means something beside another one only."""
+        return self.settings.objective == "relativistic"
+
     def discriminate(self, image_BCHW: Tensor, condition: Tensor) -> Tensor:
         """-> logit_B: with the classic loss above zero where a picture is taken for real; relativistic, only differences count."""
         return self.modules["discriminator"](image_BCHW, condition)

@@ -28,7 +28,7 @@ def score_table(sheet: ScoreSheet, title: str) -> Table:
     """A line for each metric, an arrow for its better direction; what was scored stands side by side."""
     arrows = {"lower": "↓", "higher": "↑", "none": " "}
     table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
-    table.add_column("")
+    table.add_column("", no_wrap=True)
     for row in sheet.rows:
         table.add_column(row.title, justify="right", style="bold" if row.kind == "model" else "", overflow="fold")
     for metric in sheet.metrics:

@@ -78,7 +78,10 @@ def fresh_judge(
 def own_judge(
     family: Any, real_NHWC: Pictures, generated_NHWC: Pictures, conditions_NL: np.ndarray, device: torch.device
 ) -> dict[str, Estimate]:
-    """How often the model's own discriminator is right on held-out and generated pictures of the same conditions; {} without one."""
+    """How often the model's own discriminator is right on held-out and generated pictures of the same conditions; {} without one.
+
+    A relativistic discriminator is judged by pairs alone: only differences of its logits mean anything.
+    """
     if not hasattr(family, "discriminate"):
         return {}
 
@@ -86,11 +89,10 @@ def own_judge(
         return _logits(family.discriminate, images_NHWC, device, torch.from_numpy(conditions_NL.astype(np.int64)))
 
     real_N, generated_N = ask(real_NHWC), ask(generated_NHWC)
-    return {
-        "own_pairs": share(real_N > generated_N),
-        "own_on_real": share(real_N > 0),
-        "own_on_generated": share(generated_N <= 0),
-    }
+    pairs = {"own_pairs": share(real_N > generated_N)}
+    if getattr(family, "relativistic", False):
+        return pairs
+    return pairs | {"own_on_real": share(real_N > 0), "own_on_generated": share(generated_N <= 0)}
 
 
 @torch.inference_mode()

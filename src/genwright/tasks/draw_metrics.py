@@ -52,37 +52,37 @@ METRICS = [
     ),
     Metric(
         name="judge",
-        title="found out by a fresh discriminator",
+        title="fresh judge right",
         better="lower",
         description="How often a discriminator, trained afresh on training pictures against samples, is right on held-out "
         "pictures and on other samples, both counted equally: 0.5 is guessing, 1 is never fooled.",
     ),
     Metric(
         name="judge_on_real",
-        title="fresh discriminator right on real",
+        title="fresh judge, real",
         description="Share of held-out pictures that the fresh discriminator takes for real.",
     ),
     Metric(
         name="judge_on_generated",
-        title="fresh discriminator right on generated",
+        title="fresh judge, generated",
         better="lower",
         description="Share of samples that the fresh discriminator takes for generated.",
     ),
     Metric(
         name="own_pairs",
-        title="own discriminator: real above generated",
+        title="own D(x) > D(G(z))",
         description="The discriminator that the generator learned from: share of pairs of a held-out picture and a sample for "
         "the same words with D(x) > D(G(z)); what the relativistic loss trains.",
     ),
     Metric(
         name="own_on_real",
-        title="own discriminator right on real",
-        description="Share of held-out pictures with D(x) > 0.5; means something under the classic loss only.",
+        title="own D, real",
+        description="Share of held-out pictures with D(x) > 0.5, of the discriminator that the generator learned from (classic loss).",
     ),
     Metric(
         name="own_on_generated",
-        title="own discriminator right on generated",
-        description="Share of samples with D(G(z)) <= 0.5; means something under the classic loss only.",
+        title="own D, generated",
+        description="Share of samples with D(G(z)) <= 0.5 (classic loss).",
     ),
 ]
 
@@ -92,7 +92,7 @@ def frechet_metric(n: int, dimensions: int) -> Metric:
     enough = enough_for_frechet(n, n, dimensions)
     return Metric(
         name="frechet",
-        title="Frechet distance" if enough else "Frechet distance (too few pictures)",
+        title="Frechet distance" if enough else "Frechet (few pictures)",
         better="lower",
         description="Distance between normal distributions fitted to both sets of features; not comparable with an FID. "
         + (

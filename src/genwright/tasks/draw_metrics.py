@@ -92,7 +92,7 @@ def frechet_metric(n: int, dimensions: int) -> Metric:
     enough = enough_for_frechet(n, n, dimensions)
     return Metric(
         name="frechet",
-        title="Frechet distance" if enough else "Frechet (few pictures)",
+        title="Frechet distance" if enough else "Frechet (too few)",
         better="lower",
         description="Distance between normal distributions fitted to both sets of features; not comparable with an FID. "
         + (

@@ -38,26 +38,31 @@ class Neighbours:
 
 
 def samples_sheet(folder: Path, samples_NHWC: Pictures, seed: int, held_out: bool) -> Exhibit:
-    shown = samples_NHWC[:SHOWN]
+    shown = samples_NHWC[_evenly(len(samples_NHWC), SHOWN)]
     words = "held-out" if held_out else "training"
     return Exhibit(
         name="samples",
         title="Samples",
-        caption=f"The first {len(shown)} samples for {words} words, unpicked: seed {seed}, pictures 0 to {len(shown) - 1}.",
+        caption=f"{len(shown)} samples, spread evenly over the {words} words and otherwise unpicked; seed {seed}.",
         file=_sheet(folder, "samples", [shown]),
         shows_training_items=False,
     )
 
 
+def _evenly(there: int, wanted: int) -> NDArray[np.intp]:
+    """Indices spread over a list, since neighbours in it are often of one kind."""
+    return np.linspace(0, there - 1, min(wanted, there)).round().astype(np.intp)
+
+
 def beside_real(folder: Path, samples_NHWC: Pictures, real_NHWC: Pictures, words: list[str]) -> Exhibit:
-    n = min(_ACROSS, len(real_NHWC))
-    told = "; ".join(word for word in words[:n] if word)
+    shown = _evenly(len(real_NHWC), _ACROSS)
+    told = "; ".join(words[i] for i in shown if words[i])
     return Exhibit(
         name="beside_real",
         title="Beside real pictures",
         caption="Top: samples; bottom: the held-out pictures that their words belong to."
         + (f" Left to right: {told}." if told else ""),
-        file=_sheet(folder, "beside_real", [samples_NHWC[:n], real_NHWC[:n]], columns=n),
+        file=_sheet(folder, "beside_real", [samples_NHWC[shown], real_NHWC[shown]], columns=len(shown)),
         shows_training_items=True,
     )
 

@@ -150,8 +150,7 @@ class Gan:
 def optimizer(matrix_learning_rate: float, ema_halflife: float | None = None) -> OptimizerSpec:
     """Muon for matrices with half the usual momentum, Adam without first moment (as R3GAN has it) for the rest.
 
-    Momentum makes two players that answer each other overshoot. On 1,600 emoji in two minutes Muon reached a lower KID in half
-    the steps that Adam alone needed.
+    Momentum makes two players that answer each other overshoot.
     """
     return OptimizerSpec(
         learning_rate=1e-3,

@@ -131,7 +131,7 @@ def lines(rounds: list[dict[str, Any]]) -> list[str]:
         f"{statistics.median(c for _, c in each):.2f}x with the time to compile",
         f"date {time.strftime('%Y-%m-%d %H:%M %Z')}; {device.title(torch.device('cpu'))}; {platform.platform()}",
         "versions " + ", ".join(f"{name} {version}" for name, version in versions().items()),
-        "command python " + " ".join(["benchmarks/nanogpt.py", *sys.argv[1:]]),
+        "command " + peer.command("nanogpt.py"),
     ]
 
 

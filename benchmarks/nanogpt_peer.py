@@ -32,6 +32,11 @@ def check(checkout: Path | None) -> Path:
     return checkout.resolve()
 
 
+def command(script: str) -> str:
+    """How the benchmark was called, for its record; of a path only the name, so that no machine's folders stand in it."""
+    return " ".join(["python", f"benchmarks/{script}", *(Path(word).name for word in sys.argv[1:])])
+
+
 def write_data(folder: Path, train: np.ndarray, validation: np.ndarray, alphabet: list[str]) -> None:
     """train.bin, val.bin and meta.pkl, as its data/shakespeare_char/prepare.py writes them (meta.pkl is its format, not ours)."""
     folder.mkdir(parents=True)

@@ -15,7 +15,6 @@ import dataclasses
 import json
 import platform
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -83,7 +82,7 @@ def main() -> None:
     closing = [
         f"date {time.strftime('%Y-%m-%d %H:%M %Z')}; {device.title(torch.device('cpu'))}; {platform.platform()}",
         "versions " + ", ".join(f"{name} {version}" for name, version in versions().items()),
-        "command python " + " ".join(["benchmarks/training_speed.py", *sys.argv[1:]]),
+        "command " + peer.command("training_speed.py"),
     ]
     print("\n".join(closing))
     text = "\n".join([*(row for t in tables for row in table(Shape(**t["shape"]), t["rounds"])), *closing])

@@ -317,7 +317,7 @@ def _exhibits(
 ) -> list[Exhibit]:
     held_out = len(for_held_out) > 0
     conditions = given.held_out_conditions if held_out else given.conditions
-    words = [model.facts.words(condition) for condition in conditions[:64]]
+    words = [model.facts.words(condition) for condition in conditions]
     shown = [exhibits.samples_sheet(folder, for_held_out if held_out else drawn, settings.seed, held_out)]
     if held_out:
         shown.append(exhibits.beside_real(folder, for_held_out, given.held_out, words))

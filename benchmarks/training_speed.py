@@ -1,6 +1,6 @@
 """Training speed as a share of this machine's matrix-multiply peak: our trainer beside nanoGPT's step, at equal shape.
 
-    python benchmarks/training_speed.py --nanogpt PATH_OF_A_CHECKOUT [--rounds 5]
+    python benchmarks/training_speed.py --nanogpt PATH_OF_A_CHECKOUT [--rounds 3]
 
 Both train on the same tokens with the same layers, width, context and batch, in fp32. A step is everything that training does:
 fetching the batch, forward, backward, clipping, optimizer. Speed is the matrix products of the model's forward pass times three
@@ -50,7 +50,7 @@ class Shape:
         return f"{self.layers} layers, {self.width} wide, context {self.context}, batch {self.batch}"
 
 
-SHAPES = (Shape(4, 4, 128, 64, 12), Shape(6, 6, 384, 256, 8))
+SHAPES = (Shape(4, 4, 128, 64, 12), Shape(6, 6, 384, 256, 4))
 
 
 @dataclass
@@ -94,7 +94,7 @@ def main() -> None:
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nanogpt", type=Path, help=peer.HOW_TO_GET_IT)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--results", type=Path, default=Path(__file__).parent / "results")
     return parser.parse_args()
 
@@ -151,7 +151,7 @@ def one_round(sides: list[Side]) -> dict[str, Any]:
     for side in sides:
         times = []
         until = time.perf_counter() + BLOCK_S
-        while time.perf_counter() < until or len(times) < 5:
+        while time.perf_counter() < until or len(times) < 3:
             start = time.perf_counter()
             side.step()
             times.append(time.perf_counter() - start)

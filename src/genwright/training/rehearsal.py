@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import math
 import resource
+import statistics
 import sys
 import tempfile
 import time
@@ -120,10 +121,9 @@ def _timed(trainer: Trainer, steps: int) -> float:
 
 
 def _typical(times: list[float]) -> float:
-    """The mean without the slowest tenth: a hiccup of the machine is no part of a step."""
-    ordered = sorted(times)
-    kept = ordered[: max(1, len(ordered) - len(ordered) // 10)]
-    return sum(kept) / len(kept)
+    """The mean, without what took three times as long as most: a hiccup of the machine is no part of a step."""
+    usual = statistics.median(times)
+    return statistics.fmean(t for t in times if t <= 3 * usual)
 
 
 def peak_memory(device: torch.device) -> int:

@@ -14,7 +14,7 @@ from genwright import recipe as recipes
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.media.base import Media
-from genwright.run import Run
+from genwright.run import Run, model_folder
 from genwright.scores import ScoreSheet
 from genwright.stages.pipeline import Options, run_folder, run_stages
 
@@ -48,16 +48,6 @@ class Generator:
         if not file.exists():
             raise RequestError(f"{self.folder}: no scores here; run `genwright evaluate` on its recipe.")
         return ScoreSheet.read(file)
-
-
-def model_folder(folder: Path) -> Path:
-    """The model folder of a run, or the folder itself where it is one. Raises RequestError when it is neither."""
-    for place in (folder / "model", folder):
-        if (place / "config.json").exists():
-            return place
-    if (folder / "recipe.yaml").exists():
-        raise RequestError(f"{folder}: this run has no model yet; finish it with `genwright run` on its recipe.")
-    raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
 
 
 def run(

@@ -12,11 +12,14 @@ from genwright import recipe as recipes
 from genwright.errors import RequestError
 from genwright.output import deliver, read_prompt
 from genwright.request_options import check, options_of
+from genwright.run import model_folder
 
 
 def generate_command(arguments: list[str]) -> None:
     """Find the run among the arguments, build the command that fits it, and call it."""
-    folder = next((a for a in arguments if not a.startswith("-")), None)
+    words = [a for a in arguments if not a.startswith("-")]
+    # An option's value may stand before the run: the run is the first word that is a folder.
+    folder = next((a for a in words if Path(a).is_dir()), words[0] if words else None)
     schema = None
     if folder is not None:
         schema = recipes.request_class(*_task_and_family(Path(folder)))
@@ -25,19 +28,12 @@ def generate_command(arguments: list[str]) -> None:
 
 
 def _task_and_family(folder: Path) -> tuple[str, str]:
-    for file in (folder / "model" / "config.json", folder / "config.json"):
-        try:
-            about = json.loads(file.read_text(encoding="utf-8"))["genwright"]
-            return about["task"], about["family"]
-        except FileNotFoundError:
-            continue
-        except (OSError, ValueError, KeyError) as error:
-            raise RequestError(
-                f"{file}: not the config of a Genwright model; name a run or its model folder."
-            ) from error
-    if (folder / "recipe.yaml").exists():
-        raise RequestError(f"{folder}: this run has no model yet; finish it with `genwright run` on its recipe.")
-    raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
+    file = model_folder(folder) / "config.json"
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))["genwright"]
+        return about["task"], about["family"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
 
 
 def _command(schema: Any) -> click.Command:

@@ -100,7 +100,7 @@ def _place(out: Path, prompt: str, index: int, n: int, suffix: str) -> Path:
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:
-    """The prompt from the argument, a file, or standard input ("-", or nothing given and something piped in)."""
+    """The prompt from the argument, a file, or standard input (where the argument is "-")."""
     if file is not None:
         try:
             return file.read_text(encoding="utf-8")

@@ -141,6 +141,16 @@ def open_run(folder: Path) -> Run:
     return Run(folder)
 
 
+def model_folder(folder: Path) -> Path:
+    """The model folder of a run, or the folder itself where it is one. Raises RequestError when it is neither."""
+    for place in (folder / "model", folder):
+        if (place / "config.json").exists():
+            return place
+    if (folder / "recipe.yaml").exists():
+        raise RequestError(f"{folder}: this run has no model yet; finish it with `genwright run` on its recipe.")
+    raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
+
+
 def write_atomic(file: Path, text: str) -> None:
     """Write a small file whole or not at all, and on the disk before it returns."""
     file.parent.mkdir(parents=True, exist_ok=True)
@@ -166,3 +176,16 @@ def versions() -> dict[str, str]:
 
 def read_json(file: Path) -> Any:
     return json.loads(file.read_text(encoding="utf-8"))
+
+
+def read_json_lines(file: Path) -> list[dict[str, Any]]:
+    """The whole records of a file that has one a line; a line cut short by a kill ends it."""
+    records: list[dict[str, Any]] = []
+    if not file.exists():
+        return records
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            records.append(json.loads(line))
+        except ValueError:
+            break
+    return records

@@ -18,7 +18,8 @@ import training_child
 import yaml
 from training_child import RECIPES
 
-from genwright.training import checkpoint, journal
+from genwright.run import read_json_lines
+from genwright.training import checkpoint
 from genwright.training.base import CLOCK_COLUMNS
 
 STEPS = 24
@@ -122,7 +123,7 @@ def assert_same(whole: Path, killed: Path) -> None:
         assert_equal(weights, weights_again, kind)
         assert_equal(without_clock(state), without_clock(state_again), kind)
         assert len(weights) > 3
-    records, records_again = (journal.read(at / "metrics.jsonl") for at in (whole, killed))
+    records, records_again = (read_json_lines(at / "metrics.jsonl") for at in (whole, killed))
     assert [without_clock(r) for r in records] == [without_clock(r) for r in records_again]
     assert len(records) == STEPS
     previews = sorted(place.name for place in (whole / "previews").iterdir())

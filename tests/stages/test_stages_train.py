@@ -14,9 +14,9 @@ import yaml
 from genwright import recipe as recipes
 from genwright.errors import RequestError
 from genwright.model import build_task
-from genwright.run import Run, write_atomic
+from genwright.run import Run, read_json_lines, write_atomic
 from genwright.stages import collect, prepare, train
-from genwright.training import checkpoint, journal
+from genwright.training import checkpoint
 from genwright.training.forecast import Plan
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -62,7 +62,7 @@ def trained(run: Run, more: str | None = None, **keys: Any) -> dict[str, Any]:
 
 
 def steps_logged(run: Run) -> list[int]:
-    return [record["step"] for record in journal.read(run.stage("train") / "model" / "metrics.jsonl")]
+    return [record["step"] for record in read_json_lines(run.stage("train") / "model" / "metrics.jsonl")]
 
 
 def test_it_trains_and_says_what_came_of_it(run: Run) -> None:

@@ -10,7 +10,7 @@ import torch
 from tiny_family import Lines, tiny
 
 from genwright.errors import RequestError
-from genwright.training import journal
+from genwright.run import read_json_lines
 from genwright.training.base import Settings
 from genwright.training.tracking import tracker
 from genwright.training.trainer import Trainer
@@ -29,7 +29,7 @@ def test_tensorboard_holds_what_metrics_jsonl_holds(tmp_path: Path) -> None:
     with tracker("tensorboard", tmp_path, "run", "model", {"steps": 6}) as listeners:
         Trainer(tiny(), Lines(), Settings(steps=6, batch=8), torch.device("cpu"), tmp_path, listeners=listeners).run()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    records = journal.read(tmp_path / "metrics.jsonl")
+    records = read_json_lines(tmp_path / "metrics.jsonl")
     shown = [(event.step, event.value) for event in events.Scalars("first/loss")]
     assert [step for step, _ in shown] == [1, 2, 3, 4, 5, 6]
     assert [value for _, value in shown] == pytest.approx([record["first/loss"] for record in records])

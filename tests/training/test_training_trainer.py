@@ -18,7 +18,8 @@ from tiny_family import Lines, Tiny, tiny
 
 from genwright.errors import RequestError, WorkError
 from genwright.families.base import OptimizerSpec
-from genwright.training import checkpoint, journal
+from genwright.run import read_json_lines
+from genwright.training import checkpoint
 from genwright.training.base import CLOCK_COLUMNS, Settings, derive_seed, even_steps
 from genwright.training.trainer import Trainer
 from genwright.training.validation import held_out_loss
@@ -46,7 +47,7 @@ def weights(family: Tiny) -> dict[str, torch.Tensor]:
 
 
 def unclocked(folder: Path) -> list[dict[str, Any]]:
-    records = journal.read(folder / "metrics.jsonl")
+    records = read_json_lines(folder / "metrics.jsonl")
     return [{key: value for key, value in record.items() if key not in CLOCK_COLUMNS} for record in records]
 
 

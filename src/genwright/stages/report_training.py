@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import defaultdict
@@ -10,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from genwright.run import Run
+from genwright.run import Run, read_json_lines
 from genwright.stages import charts
 from genwright.stages.charts import Point, Series
 from genwright.stages.page import picture
@@ -83,19 +82,6 @@ def read_training(run: Run, best_step: int | None = None, public: bool = False) 
     return sorted(views, key=lambda view: (folder / view.name).stat().st_mtime if len(views) > 1 else 0)
 
 
-def read_metrics(file: Path) -> list[dict[str, Any]]:
-    """The whole records of a metrics.jsonl; a line cut short by a kill ends it."""
-    records = []
-    if not file.exists():
-        return records
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
-
-
 def curves_by_key(records: list[dict[str, Any]]) -> dict[str, list[Point]]:
     """(step, value) for each logged number; nested records are joined by "/"."""
     curves: dict[str, list[Point]] = defaultdict(list)
@@ -127,7 +113,7 @@ def read_previews(folder: Path, public: bool = False) -> list[Preview]:
 
 
 def _part(folder: Path, best_step: int | None, public: bool) -> PartView:
-    records = read_metrics(folder / "metrics.jsonl")
+    records = read_json_lines(folder / "metrics.jsonl")
     view = PartView(folder.name, records=len(records), previews=read_previews(folder / "previews", public))
     if not records:
         return view

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genwright.run import write_atomic
+from genwright.run import read_json_lines, write_atomic
 
 
 class Journal:
@@ -31,21 +31,8 @@ class Journal:
                 os.fsync(written.fileno())
 
     def rewind(self, step: int) -> None:
-        records = [record for record in read(self.file) if record["step"] <= step]
+        records = [record for record in read_json_lines(self.file) if record["step"] <= step]
         write_atomic(self.file, "".join(json.dumps(record) + "\n" for record in records))
-
-
-def read(file: Path) -> list[dict[str, Any]]:
-    """All whole records; a line cut short by a kill ends the file."""
-    if not file.exists():
-        return []
-    records = []
-    for line in file.read_text(encoding="utf-8").splitlines():
-        try:
-            records.append(json.loads(line))
-        except ValueError:
-            break
-    return records
 
 
 class Window:

@@ -19,7 +19,9 @@ from genwright.registry import FAMILIES, SOURCES, TASKS, families_of
 class Section(BaseModel):
     """Base of every part of a recipe: unknown keys are refused."""
 
-    model_config = ConfigDict(extra="forbid", validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", validate_default=True, validate_by_alias=True, validate_by_name=True, serialize_by_alias=True
+    )
 
 
 class Budget(BaseModel):

@@ -62,13 +62,14 @@ class Transformer:
         return network
 
     def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
-        """`batch`: "tokens" int64[B, T+1], and optionally "mask" float[B, T], the weight of each predicted token."""
-        return weighted_mean(self.nats(batch["tokens"]), batch.get("mask"))
+        """`batch`: "tokens" int64[B, T+1], and optionally "mask" float[B, T], the weight of each predicted token, and "segments"
+        int32[B, T], which document each token that is read belongs to."""
+        return weighted_mean(self.nats(batch["tokens"], batch.get("segments")), batch.get("mask"))
 
-    def nats(self, tokens: Tensor) -> Tensor:
+    def nats(self, tokens: Tensor, segment_BT: Tensor | None = None) -> Tensor:
         """Negative log-likelihood of each token given those before it: int64[B, T+1] to float32[B, T]."""
         token_BT, target_BT = tokens[:, :-1], tokens[:, 1:]
-        logits_BTV = self.modules["model"](token_BT)
+        logits_BTV = self.modules["model"](token_BT, segment_BT=segment_BT)
         nats_BT = F.cross_entropy(logits_BTV.flatten(0, 1).float(), target_BT.flatten(), reduction="none")
         return nats_BT.view_as(target_BT)
 

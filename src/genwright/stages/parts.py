@@ -45,6 +45,8 @@ class Workshop:
         with torch.random.fork_rng(devices=[]), forecast.memory_guard(self.device, title):
             torch.manual_seed(derive_seed(self.seed, part.name, "weights"))
             family = part.build(trained)
+            if part.initial is not None:
+                part.initial(family)
         family.modules.to(self.device)
         return family
 

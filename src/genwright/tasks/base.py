@@ -52,13 +52,15 @@ class Part:
     """One of the families a model is made of, trained in order by the same loop.
 
     `build` gets the trained parts before it; `derive` turns an example of the task into one of this part with their help
-    (codes of a codec), cached by the train stage; `share` is the part's share of the budget.
+    (codes of a codec), cached by the train stage; `share` is the part's share of the budget; `initial` puts weights to start from
+    in place of random ones, when a part is built to be trained.
     """
 
     name: str
     build: Callable[[Mapping[str, Family]], Family]
     derive: Callable[[Mapping[str, Family], Example], Example] | None = None
     share: float = 1.0
+    initial: Callable[[Family], None] | None = None
 
 
 class Batches(Protocol):

@@ -1,20 +1,11 @@
-"""The decoder equals transformers' Qwen3 and its cached path equals its plain one."""
+"""The decoder's cached path equals its plain one. That it equals transformers stands in test_networks_hugging_face.py."""
 
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from genwright.networks.decoder import (
-    Decoder,
-    DecoderConfig,
-    from_hf_config,
-    from_hf_state,
-    matmul_flops,
-    to_hf_config,
-    to_hf_state,
-)
+from genwright.networks.decoder import Decoder, DecoderConfig, matmul_flops
 from genwright.networks.roles import Role, parameter_roles
 
 
@@ -38,58 +29,6 @@ def loud(decoder: Decoder) -> Decoder:
     for parameter in decoder.parameters():
         torch.nn.init.normal_(parameter, std=0.4, mean=1.0 if parameter.ndim == 1 else 0.0)
     return decoder
-
-
-@pytest.mark.parametrize("tied", [True, False])
-@pytest.mark.parametrize("kv_heads", [1, 2, 4])
-def test_logits_equal_transformers_qwen3(tied, kv_heads):
-    torch.manual_seed(0)
-    ours_config = config(tie_word_embeddings=tied, num_key_value_heads=kv_heads)
-    ours = loud(Decoder(ours_config))
-    theirs = Qwen3ForCausalLM(Qwen3Config(**to_hf_config(ours_config))).eval()
-    state = to_hf_state(ours_config, ours.state_dict())
-    missing, unexpected = theirs.load_state_dict(state, strict=False)
-    assert not unexpected
-    assert missing == (["lm_head.weight"] if tied else [])
-    theirs.tie_weights()
-    tokens = torch.randint(0, 37, (2, 64))
-    with torch.no_grad():
-        expected = theirs(tokens).logits
-        assert expected.std() > 0.5
-        torch.testing.assert_close(ours(tokens), expected, atol=1e-4, rtol=1e-4)
-
-
-def test_gradients_equal_transformers_qwen3():
-    torch.manual_seed(1)
-    ours = loud(Decoder(config()))
-    theirs = Qwen3ForCausalLM(Qwen3Config(**to_hf_config(ours.config)))
-    theirs.load_state_dict(to_hf_state(ours.config, ours.state_dict()), strict=False)
-    theirs.tie_weights()
-    tokens = torch.randint(0, 37, (2, 20))
-    for logits in (ours(tokens), theirs(tokens).logits):
-        torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).backward()
-    ours_gradient = to_hf_state(ours.config, {n: p.grad for n, p in ours.named_parameters() if p.grad is not None})
-    for name, parameter in theirs.named_parameters():
-        torch.testing.assert_close(ours_gradient[name], parameter.grad, atol=1e-4, rtol=1e-3, msg=name)
-
-
-@pytest.mark.parametrize("tied", [True, False])
-def test_state_goes_to_hugging_face_and_back(tied):
-    ours = Decoder(config(tie_word_embeddings=tied))
-    there_and_back = from_hf_state(ours.config, to_hf_state(ours.config, ours.state_dict()))
-    assert there_and_back.keys() == ours.state_dict().keys()
-    assert all(torch.equal(there_and_back[name], value) for name, value in ours.state_dict().items())
-
-
-def test_config_goes_to_hugging_face_and_back():
-    ours = config(tie_word_embeddings=False, rms_norm_eps=1e-5)
-    theirs = Qwen3Config(**to_hf_config(ours))
-    assert theirs.to_dict()["rope_parameters"]["rope_theta"] == 5000.0
-    assert from_hf_config(theirs.to_dict()) == ours
-    with pytest.raises(ValueError, match="llama"):
-        from_hf_config({"model_type": "llama"})
-    with pytest.raises(ValueError, match="yarn"):
-        from_hf_config(to_hf_config(ours) | {"rope_parameters": {"rope_type": "yarn"}})
 
 
 class GrowingCache:

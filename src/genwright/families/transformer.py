@@ -25,7 +25,8 @@ from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, State
 from genwright.families.cache import SlotCache
 from genwright.families.sampling import Choice, choose_tokens
 from genwright.families.transformer_options import Controls
-from genwright.networks.decoder import Decoder, from_hf_state, matmul_flops, to_hf_config, to_hf_state
+from genwright.networks.decoder import Decoder, matmul_flops
+from genwright.networks.hugging_face import from_hf_state, to_hf_config, to_hf_state
 
 PREFILL_CHUNK = 512
 """Tokens of a prompt that one step reads, so that a long prompt does not keep the others waiting."""
@@ -93,7 +94,7 @@ class Transformer:
         self.network.load_state_dict(from_hf_state(self.network.config, tensors))
 
     def foreign_config(self) -> dict[str, Any]:
-        """A Qwen3 config.json, which `transformers`, vLLM and llama.cpp's converter read."""
+        """A config.json of the network's architecture, which `transformers`, vLLM and llama.cpp's converter read."""
         ends = {"bos_token_id": self.end_token, "eos_token_id": self.end_token, "pad_token_id": self.end_token}
         return to_hf_config(self.network.config) | (ends if self.end_token is not None else {})
 

@@ -1,7 +1,8 @@
-"""A causal decoder of the Qwen3 architecture (arXiv:2505.09388): RMSNorm, RoPE, SwiGLU, QK-norm, grouped queries.
+"""A causal decoder: RMSNorm, RoPE, SwiGLU, grouped queries; with QK-norm it is Qwen3 (arXiv:2505.09388), our own models'
+architecture, without it Llama (arXiv:2407.21783) and Mistral (arXiv:2310.06825), with biases on query, key and value Qwen2.
 
-Equal to `transformers`' Qwen3ForCausalLM weight by weight; `to_hf_state` and `from_hf_state` translate. Query, key and value are
-one product here, gate and up another, since three small products keep a device less busy than one large one.
+Equal to `transformers`' models weight by weight; networks/hugging_face.py translates. Query, key and value are one product here,
+gate and up another, since three small products keep a device less busy than one large one.
 
 B batch, T tokens, S tokens attended to, D width, F feed-forward width, N query heads, K key/value heads, H head width, V vocabulary
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Protocol
+from typing import Literal, Protocol
 
 import torch
 import torch.nn.functional as F
@@ -18,13 +19,15 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
 from genwright.networks.roles import Role, default_roles
+from genwright.networks.rope import RopeScaling, rope_tables, rotate
 
 
 class DecoderConfig(BaseModel):
-    """Fields named as in Hugging Face's Qwen3Config."""
+    """Fields named as in Hugging Face's configs. `model_type` is the architecture, which exports keep."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
+    model_type: Literal["llama", "qwen2", "qwen3", "mistral"] = "qwen3"
     vocab_size: int
     hidden_size: int
     intermediate_size: int
@@ -34,8 +37,13 @@ class DecoderConfig(BaseModel):
     head_dim: int
     max_position_embeddings: int
     rope_theta: float = 10_000.0
+    rope_scaling: RopeScaling | None = None
     rms_norm_eps: float = 1e-6
     tie_word_embeddings: bool = True
+    attention_bias: bool = False
+    """On query, key and value; in the architectures that have it there (Llama, Qwen3) on the output too."""
+    sliding_window: int | None = None
+    """A token attends to itself and the `sliding_window` - 1 tokens before it; None: to all before it."""
     initializer_range: float = 0.02
 
     @model_validator(mode="after")
@@ -46,6 +54,14 @@ class DecoderConfig(BaseModel):
             raise ValueError("head_dim must be even: rotary positions turn pairs")
         return self
 
+    @property
+    def qk_norm(self) -> bool:
+        return self.model_type == "qwen3"
+
+    @property
+    def output_bias(self) -> bool:
+        return self.attention_bias and self.model_type in ("llama", "qwen3")
+
 
 class KeyValueCache(Protocol):
     """What the decoder asks of a sampler's cache (families/cache.py owns slots, lengths and masks)."""
@@ -53,7 +69,8 @@ class KeyValueCache(Protocol):
     def update(self, layer: int, k_BKTH: Tensor, v_BKTH: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Store the new keys and values of a layer; return all that the new tokens may attend to and who may see whom.
 
-        The mask is bool, True where a token may attend, of a shape that broadcasts to B,N,T,S; None: all may see all.
+        The mask is bool, True where a token may attend, of a shape that broadcasts to B,N,T,S; None: all may see all. What is
+        attended to stands in order of its positions, from position 0 on.
         """
         ...
 
@@ -66,18 +83,22 @@ class Attention(nn.Module):
         super().__init__()
         self.heads, self.kv_heads = config.num_attention_heads, config.num_key_value_heads
         self.head_dim, width = config.head_dim, config.hidden_size
-        self.qkv_proj = nn.Linear(width, sum(qkv_rows(config)), bias=False)
-        self.o_proj = nn.Linear(self.heads * self.head_dim, width, bias=False)
-        self.q_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
-        self.k_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
+        self.qkv_proj = nn.Linear(width, sum(qkv_rows(config)), bias=config.attention_bias)
+        self.o_proj = nn.Linear(self.heads * self.head_dim, width, bias=config.output_bias)
+        self.qk_norm = config.qk_norm
+        if self.qk_norm:
+            self.q_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
+            self.k_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
 
     def forward(
         self, x_BTD: Tensor, rope: tuple[Tensor, Tensor], update: Update | None, mask: Tensor | None = None
     ) -> Tensor:
         split = self.qkv_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
         q_BTNH, k_BTKH, v_BTKH = split.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
-        q_BNTH = rotate(self.q_norm(q_BTNH), rope).transpose(1, 2)
-        k_BKTH = rotate(self.k_norm(k_BTKH), rope).transpose(1, 2)
+        if self.qk_norm:
+            q_BTNH, k_BTKH = self.q_norm(q_BTNH), self.k_norm(k_BTKH)
+        q_BNTH = rotate(q_BTNH, rope).transpose(1, 2)
+        k_BKTH = rotate(k_BTKH, rope).transpose(1, 2)
         v_BKTH = v_BTKH.transpose(1, 2)
         if update is not None:
             k_BKTH, v_BKTH, mask = update(k_BKTH, v_BKTH)
@@ -141,7 +162,9 @@ class Decoder(nn.Module):
         self.lm_head = (
             None if config.tie_word_embeddings else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         )
-        cos_PH, sin_PH = rope_tables(config)
+        cos_PH, sin_PH = rope_tables(
+            config.head_dim, config.rope_theta, config.rope_scaling, config.max_position_embeddings
+        )
         self.register_buffer("rope_cos", cos_PH, persistent=False)
         self.register_buffer("rope_sin", sin_PH, persistent=False)
         self.reset_parameters()
@@ -155,6 +178,8 @@ class Decoder(nn.Module):
                 nn.init.normal_(
                     parameter, std=into_residual if name.endswith(("o_proj.weight", "down_proj.weight")) else std
                 )
+            elif name.endswith(".bias"):
+                nn.init.zeros_(parameter)
 
     def forward(
         self,
@@ -185,6 +210,13 @@ class Decoder(nn.Module):
         else:
             rope = self.rope_cos[position_BT].unsqueeze(-2), self.rope_sin[position_BT].unsqueeze(-2)
         mask = None if segment_BT is None else within_segments(segment_BT)
+        window = self.config.sliding_window
+        if window is not None and window < self.config.max_position_embeddings:
+            if cache is not None:
+                assert position_BT is not None
+                cache = _WindowedCache(cache, window, position_BT)
+            elif window < token_BT.shape[1]:
+                mask = within_window(token_BT.shape[1], window, mask, token_BT.device)
         x_BTD = self.embed_tokens(token_BT)
         for index, layer in enumerate(self.layers):
             x_BTD = layer(x_BTD, rope, None if cache is None else partial(cache.update, index), mask)
@@ -213,6 +245,30 @@ class Decoder(nn.Module):
         return roles
 
 
+class _WindowedCache:
+    """A cache of which only the newest `window` tokens before each token are seen."""
+
+    def __init__(self, cache: KeyValueCache, window: int, position_BT: Tensor):
+        self._cache, self._window, self._position_BT = cache, window, position_BT
+        self._near: Tensor | None = None
+
+    def update(self, layer: int, k_BKTH: Tensor, v_BKTH: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        k_BKSH, v_BKSH, mask = self._cache.update(layer, k_BKTH, v_BKTH)
+        length = k_BKSH.shape[2]
+        if length <= self._window:
+            return k_BKSH, v_BKSH, mask
+        if self._near is None:  # the same in every layer
+            place_S = torch.arange(length, device=k_BKSH.device)
+            self._near = (place_S > self._position_BT[..., None] - self._window)[:, None]
+        return k_BKSH, v_BKSH, self._near if mask is None else mask & self._near
+
+
+def within_window(length: int, window: int, mask: Tensor | None, device: torch.device) -> Tensor:
+    """A causal mask in which a token sees itself and the `window` - 1 tokens before it, and what `mask` allows too."""
+    near_TT = torch.ones(length, length, dtype=torch.bool, device=device).tril().triu(1 - window)
+    return near_TT if mask is None else mask & near_TT
+
+
 def within_segments(segment_BT: Tensor) -> Tensor:
     """Who may attend to whom, B,1,T,T: causal, and only inside one document."""
     same_BTT = segment_BT[:, :, None] == segment_BT[:, None, :]
@@ -223,21 +279,6 @@ def qkv_rows(config: DecoderConfig) -> tuple[int, int, int]:
     """Rows of query, key and value in the fused weight."""
     keys = config.num_key_value_heads * config.head_dim
     return config.num_attention_heads * config.head_dim, keys, keys
-
-
-def rope_tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
-    """Cosine and sine of each position's angles (arXiv:2104.09864), P,H/2 each."""
-    half = config.head_dim // 2
-    frequency_H = config.rope_theta ** (-torch.arange(half, dtype=torch.float32) / half)
-    angle_PH = torch.arange(config.max_position_embeddings, dtype=torch.float32)[:, None] * frequency_H
-    return angle_PH.cos(), angle_PH.sin()
-
-
-def rotate(x_BTNH: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn the pairs (i, i + H/2) of each head by the position's angles: the halves convention of Hugging Face."""
-    cos, sin = (table.to(x_BTNH.dtype) for table in rope)
-    first, second = x_BTNH.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
 def matmul_flops(config: DecoderConfig, sequences: int, length: int) -> float:
@@ -255,71 +296,3 @@ def matmul_flops(config: DecoderConfig, sequences: int, length: int) -> float:
     attention = 2 * heads * head * length
     per_token = config.num_hidden_layers * (weights + attention) + width * config.vocab_size
     return 2.0 * per_token * sequences * length
-
-
-def to_hf_config(config: DecoderConfig) -> dict[str, Any]:
-    """config.json of a Qwen3ForCausalLM. `rope_theta` stands twice: for transformers 4 and its kin, and for 5."""
-    return {
-        "architectures": ["Qwen3ForCausalLM"],
-        "model_type": "qwen3",
-        **config.model_dump(),
-        "rope_parameters": {"rope_type": "default", "rope_theta": config.rope_theta},
-        "hidden_act": "silu",
-        "attention_bias": False,
-        "attention_dropout": 0.0,
-        "use_sliding_window": False,
-        "sliding_window": None,
-        "use_cache": True,
-        "dtype": "float32",
-        "torch_dtype": "float32",
-    }
-
-
-def from_hf_config(content: dict[str, Any]) -> DecoderConfig:
-    """Read a Qwen3 config.json. Raises ValueError where it asks for what this network does not have."""
-    if content.get("model_type") != "qwen3":
-        raise ValueError(f"model_type is {content.get('model_type')!r}, not 'qwen3'")
-    rope = content.get("rope_parameters") or content.get("rope_scaling") or {}
-    if rope.get("rope_type", rope.get("type", "default")) != "default":
-        raise ValueError(f"rope type {rope.get('rope_type', rope.get('type'))!r} is not supported")
-    if (
-        content.get("attention_bias")
-        or content.get("use_sliding_window")
-        or content.get("hidden_act", "silu") != "silu"
-    ):
-        raise ValueError("attention_bias, sliding windows and activations other than silu are not supported")
-    fields = {name: content[name] for name in DecoderConfig.model_fields if content.get(name) is not None}
-    fields["rope_theta"] = rope.get("rope_theta", content.get("rope_theta", 10_000.0))
-    fields.setdefault("num_key_value_heads", fields.get("num_attention_heads"))
-    fields.setdefault("head_dim", 128)
-    fields.setdefault("tie_word_embeddings", False)
-    return DecoderConfig(**fields)
-
-
-def to_hf_state(config: DecoderConfig, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Weights under Hugging Face's names; views where nothing must be cut. A tied output matrix is left out, as they do."""
-    hf: dict[str, Tensor] = {}
-    for name, value in state.items():
-        if name.endswith("qkv_proj.weight"):
-            for part, piece in zip("qkv", value.split(qkv_rows(config)), strict=True):
-                hf[f"model.{name.replace('qkv_proj', f'{part}_proj')}"] = piece
-        elif name.endswith("gate_up_proj.weight"):
-            for part, piece in zip(("gate", "up"), value.chunk(2), strict=True):
-                hf[f"model.{name.replace('gate_up_proj', f'{part}_proj')}"] = piece
-        else:
-            hf[name if name.startswith("lm_head") else f"model.{name}"] = value
-    return hf
-
-
-def from_hf_state(config: DecoderConfig, hf: dict[str, Tensor]) -> dict[str, Tensor]:
-    """The reverse of `to_hf_state`. Raises KeyError naming a weight that is missing."""
-    hf = {name.removeprefix("model."): value for name, value in hf.items()}
-    if config.tie_word_embeddings:
-        hf.pop("lm_head.weight", None)
-    for index in range(config.num_hidden_layers):
-        layer = f"layers.{index}"
-        parts = [hf.pop(f"{layer}.self_attn.{part}_proj.weight") for part in "qkv"]
-        hf[f"{layer}.self_attn.qkv_proj.weight"] = torch.cat(parts)
-        parts = [hf.pop(f"{layer}.mlp.{part}_proj.weight") for part in ("gate", "up")]
-        hf[f"{layer}.mlp.gate_up_proj.weight"] = torch.cat(parts)
-    return hf

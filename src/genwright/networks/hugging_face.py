@@ -1,0 +1,135 @@
+"""The decoder as Hugging Face stores it: config.json and the names of weights, there and back.
+
+One architecture a `model_type`: Llama 2 and 3 (and what is built alike, as SmolLM2), Qwen2, Qwen3, Mistral. The differences are in
+`_TRAITS`; everything else is the same network.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from genwright.networks.decoder import DecoderConfig, qkv_rows
+from genwright.networks.rope import RopeScaling
+
+ARCHITECTURES = {
+    "llama": "LlamaForCausalLM",
+    "qwen2": "Qwen2ForCausalLM",
+    "qwen3": "Qwen3ForCausalLM",
+    "mistral": "MistralForCausalLM",
+}
+"""The name in `architectures` of each `model_type` that the decoder can be."""
+
+_WINDOW_IF_ASKED = ("qwen2", "qwen3")
+"""Families whose config names a sliding window that counts only with `use_sliding_window`."""
+
+
+def to_hf_config(config: DecoderConfig) -> dict[str, Any]:
+    """config.json as `config.model_type` has it. Rotary settings stand twice: for transformers 4 and its kin, and for 5."""
+    scaling = config.rope_scaling.to_hf() if config.rope_scaling else {"rope_type": "default"}
+    rope = scaling | {"rope_theta": config.rope_theta}
+    content = {
+        "architectures": [ARCHITECTURES[config.model_type]],
+        **config.model_dump(),
+        "rope_parameters": rope,
+        "hidden_act": "silu",
+        "attention_dropout": 0.0,
+        "use_cache": True,
+        "dtype": "float32",
+        "torch_dtype": "float32",
+    }
+    if config.rope_scaling:
+        content["rope_scaling"] = rope
+    else:
+        del content["rope_scaling"]
+    if config.model_type == "llama":
+        content["mlp_bias"] = False
+        del content["sliding_window"]
+    if config.model_type in _WINDOW_IF_ASKED:
+        content["use_sliding_window"] = config.sliding_window is not None
+        content["max_window_layers"] = 0 if config.sliding_window is not None else config.num_hidden_layers
+    return content
+
+
+def from_hf_config(content: dict[str, Any]) -> DecoderConfig:
+    """Read a config.json. Raises ValueError where it asks for what this network does not have."""
+    kind = content.get("model_type")
+    if kind not in ARCHITECTURES:
+        raise ValueError(f"the architecture {kind!r} is not known; known are {', '.join(ARCHITECTURES)}")
+    if content.get("mlp_bias") or content.get("hidden_act", "silu") != "silu":
+        raise ValueError("biases in feed-forward layers and activations other than silu are not supported")
+    plain = DecoderConfig.model_fields.keys() - {"rope_scaling", "rope_theta", "sliding_window"}
+    fields = {name: content[name] for name in plain if content.get(name) is not None}
+    fields["rope_theta"], fields["rope_scaling"] = _rope(content)
+    fields["sliding_window"] = _window(kind, content)
+    fields.setdefault("num_key_value_heads", fields.get("num_attention_heads"))
+    if "head_dim" not in fields and {"hidden_size", "num_attention_heads"} <= fields.keys():
+        fields["head_dim"] = 128 if kind == "qwen3" else fields["hidden_size"] // fields["num_attention_heads"]
+    fields.setdefault("tie_word_embeddings", False)
+    fields.setdefault("attention_bias", kind == "qwen2")
+    return DecoderConfig(**fields)
+
+
+def _rope(content: dict[str, Any]) -> tuple[float, RopeScaling | None]:
+    rope = {**(content.get("rope_scaling") or {}), **(content.get("rope_parameters") or {})}
+    theta = rope.get("rope_theta", content.get("rope_theta", 10_000.0))
+    kind = rope.get("rope_type", rope.get("type", "default"))
+    if float(rope.get("partial_rotary_factor", content.get("partial_rotary_factor") or 1.0)) != 1.0:
+        raise ValueError("rotary positions on a part of each head are not supported")
+    if kind == "default":
+        return theta, None
+    if kind not in ("linear", "llama3"):
+        raise ValueError(f"rope type {kind!r} is not supported; supported are default, linear, llama3")
+    known = {name: rope[name] for name in RopeScaling.model_fields if rope.get(name) is not None}
+    return theta, RopeScaling.model_validate(known | {"rope_type": kind})
+
+
+def _window(kind: str, content: dict[str, Any]) -> int | None:
+    """The sliding window that all layers share. Raises ValueError where only some layers have one."""
+    window = content.get("sliding_window")
+    if kind == "llama" or (kind in _WINDOW_IF_ASKED and not content.get("use_sliding_window")) or window is None:
+        return None
+    if kind == "mistral":
+        return window
+    layers = content["num_hidden_layers"]
+    sliding = [name == "sliding_attention" for name in content.get("layer_types") or ()] or [
+        index >= content.get("max_window_layers", layers) for index in range(layers)
+    ]
+    if any(sliding) and not all(sliding):
+        raise ValueError("a sliding window in some layers only is not supported")
+    return window if any(sliding) else None
+
+
+def to_hf_state(config: DecoderConfig, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Weights under Hugging Face's names; views where nothing must be cut. A tied output matrix is left out, as they do."""
+    hf: dict[str, Tensor] = {}
+    for name, value in state.items():
+        stem, _, kind = name.rpartition(".")
+        if stem.endswith("qkv_proj"):
+            for part, piece in zip("qkv", value.split(qkv_rows(config)), strict=True):
+                hf[f"model.{stem.removesuffix('qkv_proj')}{part}_proj.{kind}"] = piece
+        elif stem.endswith("gate_up_proj"):
+            for part, piece in zip(("gate", "up"), value.chunk(2), strict=True):
+                hf[f"model.{stem.removesuffix('gate_up_proj')}{part}_proj.{kind}"] = piece
+        else:
+            hf[name if name.startswith("lm_head") else f"model.{name}"] = value
+    return hf
+
+
+def from_hf_state(config: DecoderConfig, hf: dict[str, Tensor]) -> dict[str, Tensor]:
+    """The reverse of `to_hf_state`. Raises KeyError naming a weight that is missing."""
+    hf = {name.removeprefix("model."): value for name, value in hf.items()}
+    if config.tie_word_embeddings:
+        hf.pop("lm_head.weight", None)
+    kinds = ("weight", "bias") if config.attention_bias else ("weight",)
+    for index in range(config.num_hidden_layers):
+        layer = f"layers.{index}"
+        hf.pop(f"{layer}.self_attn.rotary_emb.inv_freq", None)  # a buffer that old exports of Llama hold
+        for kind in kinds:
+            parts = [hf.pop(f"{layer}.self_attn.{part}_proj.{kind}") for part in "qkv"]
+            hf[f"{layer}.self_attn.qkv_proj.{kind}"] = torch.cat(parts)
+        parts = [hf.pop(f"{layer}.mlp.{part}_proj.weight") for part in ("gate", "up")]
+        hf[f"{layer}.mlp.gate_up_proj.weight"] = torch.cat(parts)
+    return hf

@@ -108,7 +108,7 @@ def test_a_prompt_read_in_chunks_gives_the_same(monkeypatch):
     model = family()
     prompt = list(range(1, 30))
     whole = generate(model, prompt, Controls(temperature=0, max_tokens=10))
-    monkeypatch.setattr("genwright.families.transformer.PREFILL_CHUNK", 7)
+    monkeypatch.setattr("genwright.families.text_session.PREFILL_CHUNK", 7)
     assert generate(model, prompt, Controls(temperature=0, max_tokens=10)) == whole
 
 

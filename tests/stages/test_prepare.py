@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from genwright.ledger import Item, item_id
 from genwright.model import build_task
 from genwright.recipe import Recipe
 from genwright.run import Run
-from genwright.stages import prepare
+from genwright.stages import prepare, prepare_chunks
 
 POEMS = [f"Poem {i}\nRoses are red number {i},\nviolets are blue.\n" * (i % 7 + 1) for i in range(40)]
 
@@ -63,7 +64,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 
 def test_workers_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "CHUNK_ITEMS", 6)
+    monkeypatch.setattr(prepare_chunks, "CHUNK_ITEMS", 6)
     monkeypatch.setattr(prepare, "_ALONE_BYTES", 0)
     made = []
     for workers in (1, 3):
@@ -101,6 +102,49 @@ def test_new_files_cost_only_the_new_files(tmp_path: Path, monkeypatch: pytest.M
     assert text.replace("<|endoftext|>", "") == "".join(POEMS[9::10])
 
 
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_changed_or_removed_file_costs_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, workers: int
+) -> None:
+    monkeypatch.setattr(prepare_chunks, "CHUNK_ITEMS", 8)
+    run, whole, folder = Run(tmp_path / "run"), Run(tmp_path / "whole"), tmp_path / "poems"
+    chosen = a_recipe(folder, **{"prepare.workers": workers})
+    task = build_task(chosen)
+    collected(run, folder, POEMS)
+    prepare.run(chosen, run, task=task)
+    (folder / "004.txt").write_text("Another poem about number 4.\n")
+    (folder / "013.txt").write_bytes(b"\x00\x01\x02" * 50)
+    encoded: list[str] = []
+    monkeypatch.setattr(type(task), "encode", _counting(type(task).encode, encoded))
+    collected(run, folder, POEMS)
+    items = ledger.read(run.stage("collect") / "ledger.parquet")
+    ledger.write(
+        [item for item in items if item.path not in ("020.txt", "019.txt")], run.stage("collect") / "ledger.parquet"
+    )
+    summary = prepare.run(chosen, run, task=task)
+    assert encoded == ["004.txt", "013.txt"] and summary["encoded"] == 2
+
+    # Prepared from nothing, the examples are the same, though they stand in other parts.
+    shutil.copytree(run.stage("collect"), whole.stage("collect"))
+    shutil.copytree(run.stage("prepare") / "facts", whole.stage("prepare") / "facts")
+    shutil.copy(run.stage("prepare") / "facts.json", whole.stage("prepare"))
+    prepare.run(chosen, whole, task=task)
+    assert examples_of(run, task) == examples_of(whole, task)
+    dropped = [ledger.read(r.stage("prepare") / "ledger.parquet") for r in (run, whole)]
+    assert [row.path for row in dropped[0]] == ["013.txt"] and dropped[0] == dropped[1]
+    # Of what was removed nothing is left on the disk.
+    kept = b"".join(f.read_bytes() for f in (run.stage("prepare") / "parts").rglob("manifest.json"))
+    assert item_id("folder:x", "021.txt").encode() in kept and item_id("folder:x", "020.txt").encode() not in kept
+
+
+def examples_of(run: Run, task: object) -> dict[str, dict[str, list[int]]]:
+    splits = prepare.load_splits(run, task)  # type: ignore[arg-type]
+    return {
+        split: {store.ids[i]: store[i]["tokens"].tolist() for i in range(len(store))}
+        for split, store in splits.stores.items()
+    }
+
+
 def _counting(encode, seen: list[str]):
     def counted(self, item, facts):
         seen.append(item.path)
@@ -110,7 +154,7 @@ def _counting(encode, seen: list[str]):
 
 
 def test_a_stopped_prepare_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prepare, "CHUNK_ITEMS", 5)
+    monkeypatch.setattr(prepare_chunks, "CHUNK_ITEMS", 5)
     run, whole, folder = Run(tmp_path / "run"), Run(tmp_path / "whole"), tmp_path / "poems"
     chosen = a_recipe(folder)
     task = build_task(chosen)

@@ -7,7 +7,7 @@
       ledger.parquet              the items that could not be encoded, and why
 
 A chunk is a pure function of its items, so any number of workers writes the same bytes, a stopped run goes on where it
-was, and new items cost only new chunks.
+was, and only items that are new or changed are encoded (prepare_chunks.py).
 """
 
 from __future__ import annotations
@@ -22,17 +22,16 @@ from pathlib import Path
 from typing import Any
 
 from genwright import ledger
-from genwright.console import track
+from genwright.console import say, track
 from genwright.errors import RequestError
 from genwright.ledger import SPLITS, Drop, Item
 from genwright.recipe import Recipe
 from genwright.run import Run, read_json, write_atomic
 from genwright.shards import Example, ExampleStore, read_about, write_part
 from genwright.stages.inputs import digest, stage_inputs
+from genwright.stages.prepare_chunks import Chunk, chunks, copied, former_parts, item_key, size_of
 from genwright.tasks.base import BaseTask, Splits
 
-CHUNK_ITEMS = 256
-CHUNK_BYTES = 8 << 20
 _ALONE_BYTES = 8 << 20
 """Below this much input, starting worker processes costs more than it gains."""
 
@@ -44,17 +43,23 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, refit: bool = False) -> dic
     folder = run.reopen("prepare")
     items = list(ledger.leaves(ledger.read(run.stage("collect") / "ledger.parquet")))
     facts_hash = _fit(task, items, folder, refit)
-    chunks = _chunks(items, _previous_chunks(folder), digest(facts_hash, task.encoding_settings()))
-    _encode_all(task, folder, chunks, recipe.prepare.workers)
-    index = {split: [name for name, chunk in chunks if chunk[0].split == split] for split in SPLITS}
+    key = digest(facts_hash, task.encoding_settings())
+    former = former_parts(folder)
+    made = chunks(items, former, key)
+    encoded = _encode_all(task, folder, made, key, recipe.prepare.workers)
+    if former and encoded:
+        say(
+            f"prepare: {encoded:,} items are new or changed and were encoded; {len(items) - encoded:,} stand as they were."
+        )
+    index = {split: [chunk.name for chunk in made if chunk.items[0].split == split] for split in SPLITS}
     write_atomic(folder / "index.json", json.dumps(index, indent=1))
-    dropped = _write_drops(folder, chunks)
-    _sweep(folder, {name for name, _ in chunks})
+    dropped = _write_drops(folder, made)
+    _sweep(folder, {chunk.name for chunk in made})
     splits = load_splits(run, task)
     counts = {split: len(store) for split, store in splits.stores.items()}
     if not counts["train"]:
         raise RequestError(_nothing_left(run, dropped))
-    summary = {"examples": counts, "dropped": len(dropped), "facts": facts_hash}
+    summary = {"examples": counts, "dropped": len(dropped), "facts": facts_hash, "encoded": encoded}
     run.complete(
         "prepare", inputs=inputs, outputs=digest(index, facts_hash), seconds=time.monotonic() - started, summary=summary
     )
@@ -93,63 +98,31 @@ def _fit(task: BaseTask, items: Sequence[Item], folder: Path, refit: bool) -> st
     return content
 
 
-Chunk = tuple[str, list[Item]]
-
-
-def _previous_chunks(folder: Path) -> list[tuple[str, list[str]]]:
-    """(split, item ids) of the chunks that an earlier run made, in their order."""
-    if not (folder / "index.json").exists():
-        return []
-    index = read_json(folder / "index.json")
-    abouts = [(split, read_about(folder / "parts" / name)) for split in index for name in index[split]]
-    return [(split, about["items"]) for split, about in abouts if about]
-
-
-def _chunks(items: Sequence[Item], previous: list[tuple[str, list[str]]], key: str) -> list[Chunk]:
-    """Group items by split and size. Chunks of earlier runs stay as they are while all their items are still there."""
-    by_id = {item.id: item for item in items}
-    groups: list[list[Item]] = []
-    for split, ids in previous:
-        if all(i in by_id and by_id[i].split == split for i in ids):
-            groups.append([by_id.pop(i) for i in ids])
-    for split in SPLITS:
-        group: list[Item] = []
-        size = 0
-        for item in (item for item in by_id.values() if item.split == split):
-            if group and (len(group) == CHUNK_ITEMS or size > CHUNK_BYTES):
-                groups.append(group)
-                group, size = [], 0
-            group.append(item)
-            size += _size(item)
-        if group:
-            groups.append(group)
-    return [(digest(key, [[i.id, i.sha256, i.start, i.stop, i.fields] for i in group]), group) for group in groups]
-
-
-def _size(item: Item) -> int:
-    if item.start is not None and item.stop is not None:
-        return item.stop - item.start
-    return item.bytes or sum(map(len, item.fields.values()))
-
-
-def _encode_all(task: BaseTask, folder: Path, chunks: Sequence[Chunk], workers: int | None) -> None:
-    waiting = [(name, items) for name, items in chunks if read_about(folder / "parts" / name) is None]
+def _encode_all(task: BaseTask, folder: Path, made: Sequence[Chunk], key: str, workers: int | None) -> int:
+    """Write the parts that are not there; returns how many items had to be encoded."""
+    missing = [chunk for chunk in made if read_about(folder / "parts" / chunk.name) is None]
+    for chunk in missing:
+        if chunk.copied_from is not None:
+            examples, drops = copied(folder, chunk)
+            write_part(folder / "parts" / chunk.name, examples, _about(chunk.items, key, drops))
+    waiting = [chunk for chunk in missing if chunk.copied_from is None]
     workers = min(workers or os.cpu_count() or 1, len(waiting))
-    if workers > 1 and sum(_size(item) for _, items in waiting for item in items) > _ALONE_BYTES:
+    if workers > 1 and sum(size_of(item) for chunk in waiting for item in chunk.items) > _ALONE_BYTES:
         from joblib import Parallel, delayed
 
-        jobs = (delayed(encode_chunk)(task, folder, name, items) for name, items in waiting)
+        jobs = (delayed(encode_chunk)(task, folder, chunk.name, chunk.items, key) for chunk in waiting)
         done = Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
     else:
-        done = (encode_chunk(task, folder, name, items) for name, items in waiting)
+        done = (encode_chunk(task, folder, chunk.name, chunk.items, key) for chunk in waiting)
     for _ in track(done, "prepare", len(waiting)):
         pass
+    return sum(len(chunk.items) for chunk in waiting)
 
 
-def encode_chunk(task: BaseTask, folder: Path, name: str, items: Sequence[Item]) -> str:
+def encode_chunk(task: BaseTask, folder: Path, name: str, items: Sequence[Item], key: str) -> str:
     """Encode one chunk into its part; a pure function of its arguments, run in any process."""
     facts = task.load_facts(folder / "facts")
-    about: dict[str, Any] = {"items": [item.id for item in items], "drops": {}}
+    about = _about(items, key, {})
 
     def examples() -> Iterator[tuple[str, Example]]:
         for item in items:
@@ -163,6 +136,10 @@ def encode_chunk(task: BaseTask, folder: Path, name: str, items: Sequence[Item])
     return name
 
 
+def _about(items: Sequence[Item], key: str, drops: dict[str, Any]) -> dict[str, Any]:
+    return {"items": [item.id for item in items], "keys": [item_key(item, key) for item in items], "drops": drops}
+
+
 def _encode(task: BaseTask, item: Item, facts: Any) -> Iterator[Example | Drop]:
     try:
         yield from task.encode(item, facts)
@@ -171,11 +148,11 @@ def _encode(task: BaseTask, item: Item, facts: Any) -> Iterator[Example | Drop]:
         yield Drop("unreadable" if isinstance(error, OSError) else "undecodable", f"{type(error).__name__}: {error}")
 
 
-def _write_drops(folder: Path, chunks: Sequence[Chunk]) -> list[Item]:
+def _write_drops(folder: Path, made: Sequence[Chunk]) -> list[Item]:
     dropped = []
-    for name, items in chunks:
-        drops = (read_about(folder / "parts" / name) or {}).get("drops", {})
-        for item in items:
+    for chunk in made:
+        drops = (read_about(folder / "parts" / chunk.name) or {}).get("drops", {})
+        for item in chunk.items:
             if item.id in drops:
                 row = replace(item)
                 row.drop(Drop(*drops[item.id]))

@@ -20,7 +20,7 @@ from nanogpt_text import CONTEXT, validation_loss
 from genwright.families.base import Batch
 from genwright.families.transformer import OPTIMIZER, Transformer
 from genwright.networks.decoder import Decoder, DecoderConfig
-from genwright.tasks.write_batches import Windows
+from genwright.tasks.packing import Packed
 from genwright.training.base import Settings
 from genwright.training.trainer import Trainer
 
@@ -52,10 +52,29 @@ def network(vocabulary: int) -> DecoderConfig:
     )
 
 
+class OneText:
+    """A single document to be packed."""
+
+    def __init__(self, tokens: np.ndarray):
+        self.tokens = tokens
+
+    def lengths(self, name: str) -> np.ndarray:
+        return np.array([len(self.tokens)])
+
+    def last(self, name: str) -> np.ndarray:
+        return self.tokens[-1:]
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, index: int) -> dict[str, np.ndarray]:
+        return {"tokens": self.tokens}
+
+
 class Clocked:
     """Batches that note when each was asked for: a step begins by asking for its batch."""
 
-    def __init__(self, batches: Windows):
+    def __init__(self, batches: Packed):
         self.batches, self.asked_at = batches, []
 
     @property
@@ -73,8 +92,8 @@ def main() -> None:
     torch.manual_seed(seed)
     decoder = Decoder(network(int(data["vocabulary"])))
     family = Transformer(decoder, end_token=None, optimizer=dataclasses.replace(OPTIMIZER, **OPTIMIZER_CHANGES))
-    # The stream is one text, so its end-of-text token never stands in a window.
-    batches = Clocked(Windows(data["train"], CONTEXT, 0, seed, training=True))
+    # The text never ends within a row, so its end-of-text token only leads in the first one.
+    batches = Clocked(Packed(OneText(data["train"]), CONTEXT, 0, seed, training=True))
     settings = Settings(seed=seed, steps=STEPS, batch=BATCH, compile=True, log_every=50)
     trainer = Trainer(family, batches, settings, torch.device("cpu"))
     start = time.perf_counter()

@@ -111,3 +111,13 @@ class ExampleStore:
         return np.concatenate(
             [np.empty(0, np.int64), *(np.diff(part.offsets[name]) for part in self._parts if name in part.offsets)]
         )
+
+    def last(self, name: str) -> np.ndarray:
+        """The last value of a field in each example; 0 where there is none."""
+        found = [np.empty(0, np.int64)]
+        for part in self._parts:
+            if name in part.offsets:
+                stops, lengths = part.offsets[name][1:], np.diff(part.offsets[name])
+                values = np.asarray(part.flat[name])[np.maximum(stops - 1, 0)] if len(part.flat[name]) else 0 * stops
+                found.append(np.where(lengths > 0, values, 0).astype(np.int64))
+        return np.concatenate(found)

@@ -22,13 +22,13 @@ from genwright.model import Model, build_parts, load
 from genwright.recipe import EvaluateSettings, recipe_class, request_class
 from genwright.registry import METRICS, Entry
 from genwright.shards import ExampleStore, write_part
-from genwright.tasks import write_sizes
+from genwright.tasks import text_sizes
 from genwright.tasks.base import Splits
-from genwright.tasks.write import Write, blocks, item_text
-from genwright.tasks.write_batches import Windows
-from genwright.tasks.write_samples import prompts_and_continuations, request_rng
-from genwright.tasks.write_scores import stream_nats
-from genwright.tasks.write_tokens import vocabulary_for
+from genwright.tasks.text import item_text
+from genwright.tasks.text_nats import document_nats
+from genwright.tasks.text_samples import prompts_and_continuations, request_rng
+from genwright.tasks.text_tokens import vocabulary_for
+from genwright.tasks.write import Write, blocks
 
 ASSETS = Path(__file__).parents[1] / "assets" / "text"
 CPU = torch.device("cpu")
@@ -152,74 +152,26 @@ def test_vocabularies_grow_with_the_text():
     assert [s or 0 for s in sizes] == sorted(s or 0 for s in sizes)
 
 
-# --- windows
-
-
-@given(length=st.integers(1, 300), context=st.integers(1, 40), size=st.integers(1, 7))
-@settings(max_examples=100, deadline=None)
-def test_held_out_windows_predict_every_token_once(length, context, size):
-    stream = np.arange(1, length + 1).astype(np.uint16)
-    windows = Windows(stream, context, 0, seed=0, training=False)
-    predicted = []
-    for position in range(0, windows.pass_examples, size):
-        batch = windows.batch(position, min(size, windows.pass_examples - position))
-        before, target = batch["tokens"][:, :-1], batch["tokens"][:, 1:]
-        counted = batch["mask"] > 0
-        predicted += target[counted].tolist()
-        assert (before[counted] == target[counted] - 1).all()
-    assert sorted(predicted) == list(range(1, length + 1))
-
-
-def test_the_first_held_out_windows_come_from_all_of_the_stream():
-    windows = Windows(np.arange(1000), 10, 0, seed=0, training=False)
-    starts = windows.batch(0, 5)["tokens"][:, 0].sort().values
-    assert ((starts[1:] - starts[:-1]) > 100).all() and starts[-1] > 600
-
-
-@given(length=st.integers(2, 300), context=st.integers(1, 40), seed=st.integers(0, 5))
-@settings(max_examples=100, deadline=None)
-def test_a_training_pass_reads_each_token_at_most_once_and_misses_less_than_a_window(length, context, seed):
-    windows = Windows(np.arange(length).astype(np.uint16), context, 0, seed=seed, training=True)
-    for number in range(3):
-        batch = windows.batch(number * windows.pass_examples, windows.pass_examples)["tokens"]
-        assert batch.shape == (windows.pass_examples, context + 1)
-        assert ((batch[:, 1:] - batch[:, :-1]) % length == 1 % length).all()
-        if length >= context:
-            read = batch[:, :-1].flatten().tolist()
-            assert len(set(read)) == len(read) > length - context
-
-
-def test_windows_are_a_pure_function_of_the_position():
-    stream = np.random.default_rng(0).integers(100, size=1000).astype(np.uint16)
-    one, other = (Windows(stream, 10, 0, seed=1, training=True) for _ in range(2))
-    whole = one.batch(0, 350)["tokens"]
-    later = other.batch(200, 150)["tokens"]
-    assert torch.equal(whole[200:], later)
-    assert torch.equal(other.batch(0, 7)["tokens"], whole[:7])
-    assert not torch.equal(whole[:100], whole[100:200])
-    assert not torch.equal(whole[:100], Windows(stream, 10, 0, seed=2, training=True).batch(0, 100)["tokens"])
-
-
 # --- sizes
 
 
 def test_sizes_grow_and_settings_are_fixed_in_all():
-    free = write_sizes.candidates(make_task().model, 512, 10**9)
-    counts = [write_sizes.parameters(write_sizes.DecoderConfig(**c.network)) for c in free]
+    free = text_sizes.candidates(make_task().model, 512, 10**9)
+    counts = [text_sizes.parameters(text_sizes.DecoderConfig(**c.network)) for c in free]
     assert counts == sorted(counts) and len(counts) >= 5
     assert counts[0] < 300_000 and 20_000_000 < counts[-1] < 40_000_000
-    fixed = write_sizes.candidates(make_task(layers=3, context=100).model, 512, 10**9)
+    fixed = text_sizes.candidates(make_task(layers=3, context=100).model, 512, 10**9)
     assert {(c.network["num_hidden_layers"], c.network["max_position_embeddings"]) for c in fixed} == {(3, 100)}
-    assert len(write_sizes.candidates(make_task(layers=3, width=64, context=100).model, 512, 10**9)) == 1
-    assert len(write_sizes.candidates(make_task().model, 512, 1000)) == 1
+    assert len(text_sizes.candidates(make_task(layers=3, width=64, context=100).model, 512, 10**9)) == 1
+    assert len(text_sizes.candidates(make_task().model, 512, 1000)) == 1
 
 
 def test_parameters_are_counted_right():
     from genwright.networks.decoder import Decoder
 
-    network = write_sizes.network_for(2, 96, 64, 300)
+    network = text_sizes.network_for(2, 96, 64, 300)
     norms = 2 * (2 * 96 + 2 * 32) + 96
-    assert write_sizes.parameters(network) + norms == sum(p.numel() for p in Decoder(network).parameters())
+    assert text_sizes.parameters(network) + norms == sum(p.numel() for p in Decoder(network).parameters())
 
 
 # --- answers
@@ -394,20 +346,22 @@ def test_without_held_out_text_nothing_is_claimed(lab, tmp_path):
 
 def test_bits_per_byte_of_the_sheet_are_those_of_the_plain_sum(lab, tmp_path):
     model, splits = lab
-    stream = splits["test"].flat("tokens").astype(np.int64)
+    documents = [splits["test"][i]["tokens"] for i in range(len(splits["test"]))]
     context = model.family.network.config.max_position_embeddings
-    led_in = np.concatenate([[model.facts.end_token], stream])
-    nats = stream_nats(model.family, led_in, CPU)
-    with torch.inference_mode():
-        for place in (0, 5, context - 1, context, 3 * context // 2 + 3, len(stream) - 1):
+    nats = document_nats(model.family, documents, model.facts.end_token, CPU)
+    for document, costs in zip(documents, nats, strict=True):
+        led_in = np.concatenate([[model.facts.end_token], document]).astype(np.int64)
+        for place in (0, 5, context - 1, context, 3 * context // 2 + 3, len(document) - 1):
             # The window that gives the token most context starts at a multiple of half a context.
             start = max(0, -(-(place + 1 - context) // (context // 2)) * (context // 2))
             before = torch.from_numpy(led_in[start : place + 1])[None]
-            logits = model.family.network(before)[0, -1]
-            assert nats[place] == pytest.approx(-float(logits.log_softmax(-1)[led_in[place + 1]]), abs=1e-4)
+            with torch.inference_mode():
+                logits = model.family.network(before)[0, -1]
+            assert costs[place] == pytest.approx(-float(logits.log_softmax(-1)[led_in[place + 1]]), abs=1e-4)
     sheet = model.task.score(model, splits, EvaluateSettings(samples=2), lambda *_: None, tmp_path)
-    size = len(model.facts.decode(stream).encode())
-    assert sheet.row("model").scores["bits_per_byte"].value == pytest.approx(nats.sum() / size / math.log(2))
+    size = sum(len(model.facts.decode(document).encode()) for document in documents)
+    total = sum(costs.sum() for costs in nats)
+    assert sheet.row("model").scores["bits_per_byte"].value == pytest.approx(total / size / math.log(2))
 
 
 def test_passages_do_not_overlap_and_short_streams_give_short_ones():

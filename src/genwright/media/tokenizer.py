@@ -12,9 +12,10 @@ import codecs
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tokenizers import AddedToken, Regex, decoders, models, pre_tokenizers, trainers
@@ -36,12 +37,27 @@ _LINE_END = re.compile(r"\n(?=\S)")
 
 
 class Tokenizer:
-    """Facts of a text task. `kind` is "bpe" or "characters"; token 0 ends a text."""
+    """Facts of a text task. `kind` is "bpe" or "characters"; token 0 ends a text.
 
-    def __init__(self, backend: Backend, kind: str):
+    `special` are the ids of the tokens that no text ever becomes, by name: the end of a text and what a task asked for. `end_tokens`
+    end an answer. `chat_template` is a Jinja template, as Hugging Face keeps it beside a tokenizer.
+    """
+
+    def __init__(
+        self,
+        backend: Backend,
+        kind: str,
+        *,
+        chat_template: str | None = None,
+        end_tokens: tuple[int, ...] = (END_ID,),
+    ):
         # What looks like a special token inside a text is text.
         backend.encode_special_tokens = True
         self.backend, self.kind = backend, kind
+        self.chat_template, self.end_tokens = chat_template, end_tokens
+        self.special = {
+            token.content: index for index, token in backend.get_added_tokens_decoder().items() if token.special
+        }
         self.end_token = END_ID
         self.size = backend.get_vocab_size()
         self.dtype = np.dtype(np.uint16 if self.size <= 1 << 16 else np.uint32)
@@ -61,11 +77,12 @@ class Tokenizer:
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
-        """The bytes that each token stands for; none for the end of a text."""
+        """The bytes that each token stands for; none for special ones."""
+        special = set(self.special.values())
         to_byte = {character: byte for byte, character in _alphabet().items()}
         names = {index: name for name, index in self.backend.get_vocab().items()}
         return [
-            b"" if index == self.end_token else bytes(to_byte[character] for character in names[index])
+            b"" if index in special else bytes(to_byte[character] for character in names[index])
             for index in range(self.size)
         ]
 
@@ -87,10 +104,14 @@ class Tokenizer:
             "pad_token": END,
             "split_special_tokens": True,
             "clean_up_tokenization_spaces": False,
+            "additional_special_tokens": [name for name in self.special if name != END],
             "genwright_kind": self.kind,
         }
         _write(folder / "tokenizer_config.json", config)
-        ends = dict.fromkeys(("bos_token_id", "eos_token_id", "pad_token_id"), self.end_token)
+        if self.chat_template is not None:
+            (folder / "chat_template.jinja").write_text(self.chat_template, encoding="utf-8")
+        ends: dict[str, Any] = dict.fromkeys(("bos_token_id", "pad_token_id"), self.end_token)
+        ends["eos_token_id"] = next(iter(self.end_tokens)) if len(self.end_tokens) == 1 else list(self.end_tokens)
         _write(folder / "generation_config.json", ends)
 
     @classmethod
@@ -99,7 +120,14 @@ class Tokenizer:
         file = folder / "tokenizer.json"
         try:
             config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-            return cls(Backend.from_file(str(file)), config["genwright_kind"])
+            ends = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"]
+            template = folder / "chat_template.jinja"
+            return cls(
+                Backend.from_file(str(file)),
+                config["genwright_kind"],
+                chat_template=template.read_text(encoding="utf-8") if template.exists() else None,
+                end_tokens=tuple(ends) if isinstance(ends, list) else (ends,),
+            )
         except Exception as error:  # the library raises bare Exception
             raise RequestError(f"{file}: not a tokenizer that Genwright wrote ({error}); prepare again.") from error
 
@@ -119,8 +147,11 @@ class TextStream:
         return self._decoder.decode(b"", final=True)
 
 
-def train_bpe(texts: Iterable[str], vocabulary: int) -> Tokenizer:
-    """Learn a byte-level BPE vocabulary of at most `vocabulary` tokens; the same for the same texts, whatever the threads."""
+def train_bpe(texts: Iterable[str], vocabulary: int, special: Sequence[str] = ()) -> Tokenizer:
+    """Learn a byte-level BPE vocabulary of at most `vocabulary` tokens; the same for the same texts, whatever the threads.
+
+    `special` names tokens beside the end of a text that stand for no text.
+    """
     backend = Backend(models.BPE())
     words = pre_tokenizers.Split(Regex(_WORDS), behavior="isolated")
     backend.pre_tokenizer = pre_tokenizers.Sequence(
@@ -129,7 +160,7 @@ def train_bpe(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     backend.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        special_tokens=[AddedToken(END, normalized=False, special=True)],
+        special_tokens=_special(special),
         initial_alphabet=sorted(_alphabet().values()),
         show_progress=False,
     )
@@ -137,7 +168,7 @@ def train_bpe(texts: Iterable[str], vocabulary: int) -> Tokenizer:
     return Tokenizer(backend, "bpe")
 
 
-def build_characters(texts: Iterable[str]) -> Tokenizer:
+def build_characters(texts: Iterable[str], special: Sequence[str] = ()) -> Tokenizer:
     """One token for each character of the texts (the most frequent ones, where there are more than a vocabulary holds).
 
     The merges put a character's bytes together from the left. UTF-8 tells a first byte from a following one, so none of them
@@ -147,7 +178,7 @@ def build_characters(texts: Iterable[str]) -> Tokenizer:
     for text in texts:
         counts.update(text)
     alphabet = _alphabet()
-    vocabulary = {END: END_ID}
+    vocabulary = {name: index for index, name in enumerate((END, *special))}
     for character in sorted(alphabet.values()):
         vocabulary[character] = len(vocabulary)
     merges: list[tuple[str, str]] = []
@@ -166,8 +197,12 @@ def build_characters(texts: Iterable[str]) -> Tokenizer:
     backend = Backend(models.BPE(vocab=vocabulary, merges=merges))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
-    backend.add_special_tokens([AddedToken(END, normalized=False, special=True)])
+    backend.add_special_tokens(_special(special))
     return Tokenizer(backend, "characters")
+
+
+def _special(names: Sequence[str]) -> list[AddedToken]:
+    return [AddedToken(name, normalized=False, special=True) for name in (END, *names)]
 
 
 def pieces(text: str) -> Iterator[str]:

@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from genwright.console import progress
 from genwright.engine.engine import Engine
 from genwright.families.transformer import Transformer
 from genwright.media.tokenizer import Tokenizer
@@ -21,7 +19,8 @@ from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
-from genwright.tasks.write_samples import Passages, continue_all, prompts_and_continuations
+from genwright.tasks.text_nats import document_nats
+from genwright.tasks.text_samples import Passages, continue_all, prompts_and_continuations
 
 if TYPE_CHECKING:
     from genwright.model import Model
@@ -34,7 +33,6 @@ SAMPLE_TOKENS = 200
 _HELD_OUT_TOKENS = 400_000
 _BASELINE_TOKENS = 20_000_000
 _BLOCK_TOKENS = 1000
-_TOKENS_AT_ONCE = 4096
 _SEPARATOR = "\U0010ffff"
 """Stands between the training texts, so that no run reaches from one into the next."""
 
@@ -87,7 +85,8 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     name, held_out = splits.held_out()
     family = model.family
     assert isinstance(family, Transformer)
-    stream = evenly(held_out, _HELD_OUT_TOKENS)
+    documents = evenly(held_out, _HELD_OUT_TOKENS)
+    stream = np.concatenate([np.empty(0, facts.dtype), *documents])
     training = splits["train"].flat("tokens")
     if len(stream) < 2:
         return _nothing_held_out(splits)
@@ -96,7 +95,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     led_in = np.concatenate([[facts.end_token], stream]).astype(np.int64)
     nats = {
         "baseline": -baseline.log_probabilities(led_in)[1:],
-        "model": stream_nats(family, led_in, model.device),
+        "model": np.concatenate(document_nats(family, documents, facts.end_token, model.device)),
     }
     passages = prompts_and_continuations(stream, settings.samples, PROMPT_TOKENS, SAMPLE_TOKENS)
     controls = family.Controls.model_validate({"max_tokens": passages.length})
@@ -144,40 +143,10 @@ def _nothing_held_out(splits: Splits) -> ScoreSheet:
     )
 
 
-@torch.inference_mode()
-def stream_nats(family: Transformer, led_in: np.ndarray, device: torch.device) -> np.ndarray:
-    """Nats of each token of a stream but the first, which leads in.
-
-    Windows overlap by half and each token is taken from the window that gives it more context, so every token but the first
-    ones has at least half a context before it.
-    """
-    context = family.network.config.max_position_embeddings
-    stride = max(context // 2, 1)
-    count, batch = len(led_in) - 1, max(_TOKENS_AT_ONCE // context, 1)
-    starts = list(range(0, max(count - context + stride, 1), stride))
-    out = np.empty(count)
-    with progress("held-out text", len(starts)) as line:
-        for first in range(0, len(starts), batch):
-            chosen = starts[first : first + batch]
-            rows = np.zeros((len(chosen), context + 1), dtype=np.int64)
-            for row, start in enumerate(chosen):
-                piece = led_in[start : start + context + 1]
-                rows[row, : len(piece)] = piece
-            nats_BT = family.nats(torch.from_numpy(rows).to(device)).cpu().numpy()
-            for row, start in enumerate(chosen):
-                new = 0 if start == 0 else context - stride
-                stop = min(context, count - start)
-                out[start + new : start + stop] = nats_BT[row, new:stop]
-            line.update(first)
-    return out
-
-
-def evenly(store: ExampleStore, limit: int) -> np.ndarray:
-    """The tokens of a split, or of every n-th example where there are more than `limit`."""
-    every = -(-int(store.lengths("tokens").sum()) // limit)
-    if every <= 1:
-        return store.flat("tokens")
-    return np.concatenate([store[i]["tokens"] for i in range(0, len(store), every)])[: 2 * limit]
+def evenly(store: ExampleStore, limit: int) -> list[np.ndarray]:
+    """The documents of a split, or every n-th of them where they have more than `limit` tokens."""
+    every = max(-(-int(store.lengths("tokens").sum()) // limit), 1)
+    return [np.array(store[i]["tokens"]) for i in range(0, len(store), every)]
 
 
 def _bits_per_byte(nats: np.ndarray, stream: np.ndarray, facts: Tokenizer, seed: int) -> Score:

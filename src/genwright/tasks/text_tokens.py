@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from genwright.media.tokenizer import Tokenizer, build_characters, pieces, train_bpe
-from genwright.tasks.write_options import Prepare
+from genwright.tasks.text_options import Prepare
 
 _LEARN_FROM_BYTES = 64 << 20
 """A vocabulary is learned from at most about this much text, taken evenly from all of it."""
@@ -16,14 +16,14 @@ _VOCABULARIES = ((300_000, None), (2_000_000, 512), (20_000_000, 2048), (100_000
 _LARGEST_VOCABULARY = 32_768
 
 
-def fit_tokenizer(texts: Iterable[str], settings: Prepare) -> Tokenizer:
-    """A tokenizer as the recipe asks for, or as suits the amount of text."""
+def fit_tokenizer(texts: Iterable[str], settings: Prepare, special: Sequence[str] = ()) -> Tokenizer:
+    """A tokenizer as the recipe asks for, or as suits the amount of text; `special` names tokens that stand for no text."""
     kept, size_bytes = _sample(texts)
     vocabulary = settings.vocabulary or vocabulary_for(size_bytes)
     kind = settings.tokenizer
     if kind == "auto":
         kind = "bpe" if vocabulary else "characters"
-    return build_characters(kept) if kind == "characters" else train_bpe(kept, vocabulary or 512)
+    return build_characters(kept, special) if kind == "characters" else train_bpe(kept, vocabulary or 512, special)
 
 
 def vocabulary_for(size_bytes: int) -> int | None:

@@ -1,0 +1,123 @@
+"""What the text tasks (write, chat, complete) have in common: a tokenizer as facts, packed documents, one decoder, streamed answers.
+
+An example is a document as "tokens", with an end-of-text token where it ends, and optionally "weight" (uint8, as long): 1 where the
+token counts in the loss.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from genwright.engine.engine import Engine
+from genwright.families.transformer import Transformer
+from genwright.ledger import Drop, Item
+from genwright.media import text as medium
+from genwright.media.base import Media, Medium
+from genwright.media.tokenizer import Tokenizer
+from genwright.networks.decoder import Decoder, DecoderConfig
+from genwright.shards import ExampleStore
+from genwright.tasks import text_sizes
+from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits, controls_of
+from genwright.tasks.packing import Packed
+from genwright.tasks.text_answers import CAPACITY, stream_texts
+from genwright.tasks.text_samples import request_rng
+from genwright.tasks.text_tokens import fit_tokenizer
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+
+class TextTask(BaseTask):
+    """A task whose examples are sequences of tokens. A subclass has `encode`, `preview`, `score`, and what it needs of the rest."""
+
+    medium: ClassVar[Medium] = "text"
+    growth: ClassVar[int] = 0
+    """How many tokens longer `augment` may make an example."""
+
+    prepare: Any
+    model: Any
+    """The task's `Model` with the family's settings."""
+
+    def special_tokens(self) -> tuple[str, ...]:
+        """Tokens the task needs beside the end of a text; no text ever becomes one of them."""
+        return ()
+
+    def texts(self, item: Item) -> Iterable[str]:
+        """The text of an item that the vocabulary is learned from."""
+        text = item_text(item)
+        return [] if isinstance(text, Drop) else [text]
+
+    def fit(self, sample: Iterable[Item]) -> Tokenizer:
+        return fit_tokenizer(
+            (text for item in sample for text in self.texts(item)), self.prepare, self.special_tokens()
+        )
+
+    def load_facts(self, folder: Path) -> Tokenizer:
+        return Tokenizer.load(folder)
+
+    def batches(
+        self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
+    ) -> Batches:
+        context = config.network["max_position_embeddings"]
+        changes = type(self).augment is not BaseTask.augment
+        return Packed(
+            store,
+            context,
+            facts.end_token,
+            seed,
+            training,
+            augment=self.augment if changes else None,
+            growth=self.growth,
+        )
+
+    def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
+        tokens = int(splits["train"].lengths("tokens").sum())
+        return text_sizes.candidates(self.model, facts.size, tokens)
+
+    def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
+        network = DecoderConfig(**config.network)
+        return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token))]
+
+    def prompt(self, model: Model, request: Any) -> list[int]:
+        """The tokens that a request's answer goes on from."""
+        return model.facts.encode(request.prompt).tolist()
+
+    def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
+        """The answer alone, without the prompt, in pieces of whole characters; n outputs grow side by side."""
+        prompt = self.prompt(model, request)
+        controls = controls_of(request, model.family.Controls)
+        return stream_texts(
+            model.session(CAPACITY),
+            engine,
+            model.facts,
+            request.n,
+            request.seed,
+            lambda session, index: session.start(prompt, request_rng(request.seed, index), controls),
+        )
+
+
+def item_text(item: Item) -> str | Drop:
+    """The characters that an item stands for."""
+    text = whole_text(item)
+    return text if isinstance(text, Drop) else text[item.start : item.stop]
+
+
+def whole_text(item: Item) -> str | Drop:
+    """The text of an item's table field or file, parent's text included where the item is a block of it."""
+    if "text" in item.fields:
+        return item.fields["text"]
+    if item.file is None:
+        return Drop("missing_text", "a table row without a text field")
+    stat = Path(item.file).stat()
+    return _decoded(item.file, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=2)
+def _decoded(file: str, mtime_ns: int, size: int) -> str | Drop:
+    # The blocks of one file follow one another, so keeping the last file spares decoding it for each.
+    return medium.decode(Path(file).read_bytes())

@@ -1,0 +1,53 @@
+"""Answers of a text task as they come: tokens of the engine to text, several outputs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from genwright.engine.engine import Engine
+from genwright.families.base import Session, State
+from genwright.media.base import Media
+from genwright.media.tokenizer import Tokenizer
+
+CAPACITY = 16
+"""Slots of the session that answers requests; one number, so that all requests share one session."""
+
+
+def stream_texts(
+    session: Session, engine: Engine, facts: Tokenizer, n: int, seed: int, start: Callable[[Session, int], State]
+) -> Iterator[Media]:
+    """`n` answers that grow side by side, in pieces of whole characters; `start` begins the one of an index."""
+    waiting = iter(range(n))
+    running: dict[int, _Output] = {}
+    try:
+        while True:
+            while len(running) < CAPACITY and (index := next(waiting, None)) is not None:
+                tokens = engine.submit(session, lambda s, index=index: start(s, index))
+                running[index] = _Output(tokens, facts)
+            if not running:
+                return
+            for index, output in list(running.items()):
+                text, final = output.advance()
+                if final:
+                    del running[index]
+                if text or final:
+                    yield Media("text", text, index, final, {"seed": seed} if final else {})
+    finally:
+        for output in running.values():
+            output.close()
+
+
+class _Output:
+    """One answer on its way: tokens from the engine to text."""
+
+    def __init__(self, tokens: Iterator[int], facts: Tokenizer):
+        self._tokens, self._stream = tokens, facts.stream()
+
+    def advance(self) -> tuple[str, bool]:
+        """The next piece of text (often empty inside a character), and whether it was the last."""
+        for token in self._tokens:
+            return self._stream.feed(token), False
+        return self._stream.close(), True
+
+    def close(self) -> None:
+        getattr(self._tokens, "close", lambda: None)()

@@ -208,3 +208,25 @@ def test_templates_reach_no_attribute(template: str) -> None:
 def test_templates_that_are_wrong(template: str) -> None:
     with pytest.raises((ValueError, MissingError)):
         fill(template, {"name": "a"})
+
+
+def test_a_second_table_says_more_of_a_row(folder: Path) -> None:
+    write_table(folder / "poems.json", [{"id": 1, "name": "one"}, {"id": 2, "name": "two"}])
+    (folder / "tones").mkdir()
+    write_table(folder / "tones" / "a.json", [{"id": "1", "tones": ["LLO", "OOL"]}])
+    write_table(folder / "tones" / "b.json", [{"id": 3, "tones": ["L"]}, {"id": 2}])
+    lookup = {"table": "tones/*.json", "on": "id", "fields": {"tones": "{tones}"}}
+    items = joined(folder, table="poems.json", text="{name}", lookup=lookup)
+    kept = [item for item in items if item.kept]
+    assert [item.fields for item in kept] == [{"text": "one", "tones": "LLO\nOOL"}, {"text": "two"}]
+    assert not [item for item in items if item.path.startswith("tones/")]
+
+
+def test_a_second_table_that_shares_no_column(folder: Path) -> None:
+    write_table(folder / "poems.json", [{"id": 1, "name": "one"}])
+    write_table(folder / "tones.json", [{"number": 1, "tones": "L"}])
+    lookup = {"table": "tones.json", "on": "id", "fields": {"tones": "{tones}"}}
+    with pytest.raises(RequestError, match=r"no row of tones.json has a column `id`; check `join.lookup.on`"):
+        joined(folder, table="poems.json", text="{name}", lookup=lookup)
+    with pytest.raises(RequestError, match=r"`join.lookup.table` names tone.json.*did you mean `tones.json`"):
+        joined(folder, table="poems.json", text="{name}", lookup={**lookup, "table": "tone.json"})

@@ -13,6 +13,15 @@ from pydantic import BaseModel, ConfigDict, Field
 from genwright.ledger import Item
 
 
+class LookUp(BaseModel):
+    """A second table, from which each row takes more: the row with the same value in the column `on`."""
+
+    model_config = ConfigDict(extra="forbid")
+    table: str = Field(description="Path of the second table in the source; may be a pattern.")
+    on: str = Field(description="The column that both tables have: `id`.")
+    fields: dict[str, str] = Field(description="What is taken: `{strains: '{strains}'}`.")
+
+
 class Join(BaseModel):
     """A table and how its rows become items: by a file each (`path`), by a text of their own (`text`), or both.
 
@@ -29,6 +38,10 @@ class Join(BaseModel):
     text: str | None = Field(None, description="The row's text or caption: `{name}`.")
     label: str | None = Field(None, description="The row's class: `{category}`.")
     fields: dict[str, str] = Field({}, description="More that is kept of a row: `{author: '{author}'}`.")
+    lookup: LookUp | None = Field(
+        None,
+        description="A second table with more of each row: `{table: tones.json, on: id, fields: {tones: '{tones}'}}`.",
+    )
 
     def templates(self) -> dict[str, str]:
         """Every field of an item and its template."""

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+from genwright.console import track
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item, item_id
 from genwright.sources.base import Join
@@ -19,10 +21,16 @@ from genwright.sources.tree import Entry
 
 
 def table_test(join: Join) -> Callable[[str], bool]:
-    """Whether a path is (one of) the join's tables: the very path, or one that its pattern matches."""
-    wanted = patterns([f"/{join.table.lstrip('/')}"])
+    """Whether a path is (one of) the join's tables, the looked-up one among them."""
+    tests = [_path_test(join.table), *([_path_test(join.lookup.table)] if join.lookup else [])]
+    return lambda path: any(test(path) for test in tests)
+
+
+def _path_test(table: str) -> Callable[[str], bool]:
+    """Whether a path is the very one, or one that its pattern matches."""
+    wanted = patterns([f"/{table.lstrip('/')}"])
     assert wanted is not None
-    return lambda path: not path.endswith("/") and (path == join.table or wanted.match_file(path))
+    return lambda path: not path.endswith("/") and (path == table or wanted.match_file(path))
 
 
 class Joiner:
@@ -31,7 +39,9 @@ class Joiner:
     def __init__(self, source: str, join: Join, entries: list[Entry]):
         self.source, self.join = source, join
         self.entries = {entry.path: entry for entry in entries}
-        self.tables = self._tables(entries)
+        self.tables = self._tables(entries, join.table, "table")
+        self.more = self._tables(entries, join.lookup.table, "lookup.table") if join.lookup else []
+        self._looked_up: dict[str, dict[str, str]] = {}
         self._asked = 0
         self._answered: set[str] = set()
         """Columns that some row had something in."""
@@ -41,6 +51,7 @@ class Joiner:
     def offer(self) -> Iterator[Item]:
         named: set[str] = set()
         row_number = 0
+        self._read_lookup()
         for table in self.tables:
             if table.file is None or table.drop is not None:
                 yield self._item(table.path, None, table.drop or Drop("unreadable"))
@@ -53,7 +64,7 @@ class Joiner:
                 yield item
         if self._asked:
             self._check_columns()
-        tables = {table.path for table in self.tables}
+        tables = {table.path for table in [*self.tables, *self.more]}
         for path, entry in self.entries.items():
             if path not in named and path not in tables:
                 reason = entry.drop or Drop("notice" if is_legal_text(entry.name) else "unreferenced")
@@ -84,7 +95,32 @@ class Joiner:
             except MissingError as missing:
                 if name == "text" or self.join.path is None:
                     drop = drop or Drop("missing_text", f"nothing in `{missing}`")
+        if self.join.lookup is not None:
+            fields |= self._looked_up.get(str(row.get(self.join.lookup.on)), {})
         return fields, drop
+
+    def _read_lookup(self) -> None:
+        """What the second table says, by the value that its rows share with the first."""
+        lookup = self.join.lookup
+        if lookup is None:
+            return
+        found = False
+        for table in track(self.more, f"look up {lookup.table}", len(self.more)):
+            if table.file is None or table.drop is not None:
+                continue
+            for row in read_rows(Path(table.file), table.path):
+                if isinstance(row, Drop) or lookup.on not in row:
+                    continue
+                found = True
+                taken = {}
+                for name, template in lookup.fields.items():
+                    with suppress(MissingError):
+                        taken[name] = self._fill(template, row)
+                self._looked_up[str(row[lookup.on])] = taken
+        if not found:
+            raise RequestError(
+                f"{self.source}: no row of {lookup.table} has a column `{lookup.on}`; check `join.lookup.on`."
+            )
 
     def _file(self, row: dict[str, Any]) -> tuple[str | None, Entry | None, Drop | None]:
         try:
@@ -127,12 +163,12 @@ class Joiner:
                 hint = f"did you mean `{near[0]}`?" if near else f"its columns are {', '.join(list(self._seen)[:20])}."
                 raise RequestError(f"{self.source}: no row of {self.join.table} has a column `{name}`; {hint}")
 
-    def _tables(self, entries: list[Entry]) -> list[Entry]:
-        is_table = table_test(self.join)
+    def _tables(self, entries: list[Entry], wanted: str, key: str) -> list[Entry]:
+        is_table = _path_test(wanted)
         found = [entry for entry in entries if is_table(entry.path)]
         if found:
             return found
         tables = [entry.path for entry in entries if entry.path.lower().endswith(SUFFIXES)]
-        near = get_close_matches(self.join.table, tables, n=1)
+        near = get_close_matches(wanted, tables, n=1)
         hint = f"did you mean `{near[0]}`?" if near else f"tables in it: {', '.join(tables[:5]) or 'none'}."
-        raise RequestError(f"{self.source}: `join.table` names {self.join.table}, which is not in it; {hint}")
+        raise RequestError(f"{self.source}: `join.{key}` names {wanted}, which is not in it; {hint}")

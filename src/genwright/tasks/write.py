@@ -1,14 +1,16 @@
 """The task `write`: text that goes on in the manner of the texts it was trained on.
 
-An example is a text (or a contiguous block of one) as tokens, with an end-of-text token where the text ends.
+An example is a text (or a contiguous block of one) as tokens, with an end-of-text token where the text ends, and behind a header where
+the recipe names conditions (see write_conditions.py).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -18,9 +20,9 @@ from genwright.media.tokenizer import Tokenizer
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks import write_options
+from genwright.tasks import write_conditions, write_options
 from genwright.tasks.base import Splits, TrainJudge
-from genwright.tasks.text import TextTask, whole_text
+from genwright.tasks.text import TextTask, item_text, whole_text
 from genwright.tasks.text_samples import continue_all
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ _BLOCKS = 100
 _BLOCK_CHARACTERS = 2000
 _PREVIEW_PROMPTS = 3
 _PREVIEW_TOKENS = 160
+_FIRST_LINE = re.compile(r"[^\W_]+")
 
 
 class Write(TextTask):
@@ -38,36 +41,97 @@ class Write(TextTask):
 
     prepare: write_options.Prepare
 
+    def group_key(self, item: Item) -> str:
+        """The item's content, or what the recipe says must stay together."""
+        if not self.prepare.group:
+            return super().group_key(item)
+        values = {**item.fields, "first_line": first_line(item) if "first_line" in self.prepare.group else ""}
+        key = [values.get(name, "") for name in self.prepare.group]
+        return "\t".join(key) if any(key) else super().group_key(item)
+
+    def encoding_settings(self) -> dict[str, Any]:
+        return self.prepare.model_dump(mode="json", exclude={"workers", "group"})
+
     def divide(self, item: Item) -> list[tuple[int, int]]:
         text = whole_text(item)
         return [] if isinstance(text, Drop) else blocks(text)
 
+    def special_tokens(self) -> tuple[str, ...]:
+        return write_conditions.marks(self.prepare.condition)
+
+    def texts(self, item: Item) -> Iterable[str]:
+        return [*super().texts(item), *write_conditions.fields_of(item, self.prepare.condition).values()]
+
+    def fit(self, sample: Iterable[Item]) -> Tokenizer:
+        items = list(sample)
+        write_conditions.check_names(items, self.prepare.condition)
+        return super().fit(items)
+
     def encode(self, item: Item, facts: Tokenizer) -> Iterator[Example | Drop]:
-        """A text's tokens; the end-of-text token stands only where the whole text ends, not between its blocks."""
+        """A text's tokens; the end-of-text token stands only where the whole text ends, not between its blocks.
+
+        With conditions a long text is cut into blocks, each behind the header, so that no part of it goes without.
+        """
         whole = whole_text(item)
         if isinstance(whole, Drop):
             yield whole
             return
         text = whole[item.start : item.stop]
+        ends = item.stop is None or item.stop >= len(whole)
         if not text.strip():
             yield Drop("empty", "nothing but white space")
         elif len(text) < self.prepare.min_characters:
             yield Drop("too_small", f"{len(text)} characters, the recipe asks for {self.prepare.min_characters}")
+        elif not self.prepare.condition:
+            yield {"tokens": _tokens(facts, text, ends)}
         else:
-            ends = item.stop is None or item.stop >= len(whole)
-            tokens = facts.encode(text)
-            yield {"tokens": np.append(tokens, facts.end_token).astype(facts.dtype) if ends else tokens}
+            fields = write_conditions.fields_of(item, self.prepare.condition)
+            for start, stop in blocks(text, count=None) or [(0, len(text))]:
+                tokens = _tokens(facts, text[start:stop], ends and stop == len(text))
+                yield write_conditions.with_header(facts, tokens, fields, self.prepare.condition)
+
+    def augment(self, example: Example, rng: np.random.Generator) -> Example:
+        return write_conditions.leave_out(example, rng) if self.prepare.condition else example
+
+    def prompt(self, model: Model, request: Any) -> list[int]:
+        fields = write_conditions.requested(request.condition, self.prepare.condition)
+        return self.opening(model, fields, request.prompt)
+
+    def opening(self, model: Model, fields: dict[str, str], text: str) -> list[int]:
+        """The tokens before what the model is to write: header and the text so far, whose start is let go where it is too long."""
+        facts: Tokenizer = model.facts
+        tokens = facts.encode(text).tolist()
+        if not self.prepare.condition:
+            return tokens
+        head = [facts.end_token, *write_conditions.header(facts, fields, self.prepare.condition)[0].tolist()]
+        room = model.config.network["max_position_embeddings"] * 3 // 4 - len(head)
+        return head + tokens[max(len(tokens) - max(room, 0), 0) :]
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Continuations of the same few held-out lines each time; the mark >>> stands between the line and what the model made."""
         store = splits["validation"] if len(splits["validation"]) else splits["train"]
+        if self.prepare.condition:
+            return self._preview_conditions(model, engine, splits, store, file_stem)
         prompts = preview_prompts(store, model.facts)
         controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
         answers = continue_all(model, engine, [model.facts.encode(prompt) for prompt in prompts], controls, seed=0)
         passages = [f"{prompt}>>>{model.facts.decode(answer)}" for prompt, answer in zip(prompts, answers, strict=True)]
-        file = file_stem.with_name(f"{file_stem.name}.txt")
-        file.write_text("\n\n----\n\n".join(passage.strip() for passage in passages) + "\n", encoding="utf-8")
-        return file
+        return _write_passages(passages, file_stem)
+
+    def _preview_conditions(
+        self, model: Model, engine: Engine, splits: Splits, store: ExampleStore, file_stem: Path
+    ) -> Path:
+        """Texts for the fields of the same few held-out items each time."""
+        ids = [store.ids[number * len(store) // _PREVIEW_PROMPTS] for number in range(_PREVIEW_PROMPTS)]
+        asked = [write_conditions.fields_of(splits.items[i], self.prepare.condition) for i in ids if i in splits.items]
+        controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
+        prompts = [np.array(self.opening(model, fields, "")) for fields in asked]
+        answers = continue_all(model, engine, prompts, controls, seed=0)
+        passages = [
+            f"{shown_fields(fields)}>>>\n{model.facts.decode(answer)}"
+            for fields, answer in zip(asked, answers, strict=True)
+        ]
+        return _write_passages(passages, file_stem)
 
     def score(
         self, model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
@@ -77,9 +141,32 @@ class Write(TextTask):
         return score(model, splits, settings, folder)
 
 
-def blocks(text: str) -> list[tuple[int, int]]:
-    """Contiguous spans of about a hundredth of a text, and at least 2,000 characters, that end at paragraphs or lines."""
-    size = max(_BLOCK_CHARACTERS, -(-len(text) // _BLOCKS))
+def _tokens(facts: Tokenizer, text: str, ends: bool) -> np.ndarray:
+    tokens = facts.encode(text)
+    return np.append(tokens, facts.end_token).astype(facts.dtype) if ends else tokens
+
+
+def _write_passages(passages: list[str], file_stem: Path) -> Path:
+    file = file_stem.with_name(f"{file_stem.name}.txt")
+    file.write_text("\n\n----\n\n".join(passage.strip() for passage in passages) + "\n", encoding="utf-8")
+    return file
+
+
+def shown_fields(fields: dict[str, str]) -> str:
+    """Conditions as people are shown them."""
+    return " ".join(f"{name}={value}" for name, value in fields.items()) or "(no condition)"
+
+
+def first_line(item: Item) -> str:
+    """A text up to its first mark of punctuation or space."""
+    text = item_text(item)
+    match = None if isinstance(text, Drop) else _FIRST_LINE.search(text)
+    return match[0] if match else ""
+
+
+def blocks(text: str, count: int | None = _BLOCKS) -> list[tuple[int, int]]:
+    """Contiguous spans of about a hundredth (`count`) of a text, and at least 2,000 characters, that end at paragraphs or lines."""
+    size = max(_BLOCK_CHARACTERS, -(-len(text) // count) if count else 0)
     edges = [0]
     while len(text) - edges[-1] > 1.5 * size:
         edges.append(_edge(text, edges[-1] + size, size // 4))

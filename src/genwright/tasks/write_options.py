@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+import re
+from typing import Any
+
+from pydantic import Field, field_validator
 
 from genwright.tasks import text_options
-from genwright.tasks.text_options import Model, Request
+from genwright.tasks.text_options import Model
 
 __all__ = ["EXAMPLE", "FAMILIES", "MEDIUM", "Model", "Prepare", "Request"]
 
@@ -17,3 +20,35 @@ EXAMPLE = '"ROMEO:" --max-tokens 300'
 
 class Prepare(text_options.Prepare):
     min_characters: int = Field(1, ge=1, description="Shorter texts are dropped as too_small.")
+    condition: list[str] = Field(
+        [],
+        description="Fields that a text can be asked for by: those of a joined table (`[author, title]`), or `folder`, the name of "
+        "the folder that a file lies in.",
+    )
+    group: list[str] = Field(
+        [],
+        description="Texts that are equal in these fields stay on one side of the split; `first_line` is the text up to its first "
+        "mark of punctuation. Default: only texts that are the same.",
+    )
+
+    @field_validator("condition")
+    @classmethod
+    def _can_be_marks(cls, value: list[str]) -> list[str]:
+        for name in value:
+            if not re.fullmatch(r"[^\W\d][\w-]*", name) or name in ("text", "endoftext"):
+                raise ValueError(f"{name!r} can be no condition; use the name of a field, in letters, digits, _ and -")
+        if len(set(value)) < len(value):
+            raise ValueError("names a field twice")
+        return value
+
+
+class Request(text_options.Request):
+    condition: list[str] = Field(
+        [],
+        description="A field of the text to write: NAME=VALUE, like author=Shakespeare; may be given more than once.",
+    )
+
+    @field_validator("condition", mode="before")
+    @classmethod
+    def _a_mapping_will_do(cls, value: Any) -> Any:
+        return [f"{name}={text}" for name, text in value.items()] if isinstance(value, dict) else value

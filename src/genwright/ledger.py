@@ -19,6 +19,9 @@ from urllib.parse import quote, unquote_to_bytes
 if TYPE_CHECKING:
     from genwright.run import Run
 
+WHOLE_ROW = "row"
+"""Name of the field that holds a whole table row as JSON, where the row itself is the content (a conversation)."""
+
 LEDGER = "ledger.parquet"
 """Name of a stage's part of the ledger, in the stage's folder."""
 

@@ -43,6 +43,11 @@ class Join(BaseModel):
         description="A second table with more of each row: `{table: tones.json, on: id, fields: {tones: '{tones}'}}`.",
     )
 
+    @property
+    def whole(self) -> bool:
+        """Whether a row is an item as it stands, nested as it may be: neither a file nor a text of it is named."""
+        return self.path is None and self.text is None
+
     def templates(self) -> dict[str, str]:
         """Every field of an item and its template."""
         named = {"text": self.text, "label": self.label}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import Any
 
 from genwright.console import track
 from genwright.errors import RequestError
-from genwright.ledger import Drop, Item, item_id
+from genwright.ledger import WHOLE_ROW, Drop, Item, item_id
 from genwright.sources.base import Join
 from genwright.sources.licence import is_legal_text
 from genwright.sources.patterns import patterns
@@ -56,7 +57,7 @@ class Joiner:
             if table.file is None or table.drop is not None:
                 yield self._item(table.path, None, table.drop or Drop("unreadable"))
                 continue
-            for row in read_rows(Path(table.file), table.path, self.join.rows):
+            for row in read_rows(Path(table.file), table.path, self.join.rows, nested=self.join.whole):
                 item = self._row(table, row_number, row)
                 if item.path in self.entries and self.join.path is not None:
                     named.add(item.path)
@@ -79,8 +80,10 @@ class Joiner:
         fields, drop = self._fields(row)
         if self.join.path is None:
             item = self._item(table.path, number, drop)
+            if self.join.whole:
+                fields[WHOLE_ROW] = json.dumps(row, ensure_ascii=False, default=str)
             item.fields = fields
-            item.bytes = len(fields.get("text", "").encode("utf-8", "surrogatepass"))
+            item.bytes = len(fields.get("text", fields.get(WHOLE_ROW, "")).encode("utf-8", "surrogatepass"))
             return item
         path, entry, wrong = self._file(row)
         item = self._item(path or table.path, number, wrong or (entry.drop if entry else None) or drop, entry)

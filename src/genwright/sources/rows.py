@@ -18,8 +18,10 @@ SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 Row = dict[str, Any]
 
 
-def read_rows(file: Path, name: str, rows: str | None = None) -> Iterator[Row | Drop]:
+def read_rows(file: Path, name: str, rows: str | None = None, *, nested: bool = False) -> Iterator[Row | Drop]:
     """The rows of a table. A line that can't be read is a Drop in its place.
+
+    Lists inside a JSON list are rows too, one by one; with `nested` such a list is one row, {"value": [...]}.
 
     `name` is the table's path as the user knows it; its end says which format it has. Raises RequestError when the table as a
     whole can't be read.
@@ -31,7 +33,7 @@ def read_rows(file: Path, name: str, rows: str | None = None) -> Iterator[Row | 
         elif suffix in (".jsonl", ".ndjson"):
             yield from _json_lines(_text(file, name))
         elif suffix == ".json":
-            yield from _json_rows(json.loads(_text(file, name)), rows, name)
+            yield from _json_rows(json.loads(_text(file, name)), rows, name, nested)
         elif suffix in (".csv", ".tsv"):
             yield from _csv(_text(file, name), "\t" if suffix == ".tsv" else None)
         else:
@@ -73,7 +75,7 @@ def _json_lines(text: str) -> Iterator[Row | Drop]:
         yield row if isinstance(row, dict) else {"value": row}
 
 
-def _json_rows(content: Any, rows: str | None, name: str) -> Iterator[Row]:
+def _json_rows(content: Any, rows: str | None, name: str, nested: bool) -> Iterator[Row]:
     for key in rows.split(".") if rows else []:
         if not isinstance(content, dict) or key not in content:
             raise RequestError(f"{name}: there is no `{rows}` in it; check `rows` of the join.")
@@ -93,7 +95,7 @@ def _json_rows(content: Any, rows: str | None, name: str) -> Iterator[Row]:
         value = next(stack[-1], stack)
         if value is stack:
             stack.pop()
-        elif isinstance(value, list):
+        elif isinstance(value, list) and not nested:
             stack.append(iter(value))
         else:
             yield value if isinstance(value, dict) else {"value": value}

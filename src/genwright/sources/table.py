@@ -28,11 +28,9 @@ class TableSpec(SourceSpec):
     rows: str | None = Field(None, description="Where the list of rows stands in a JSON file: `data.entries`.")
 
     @model_validator(mode="after")
-    def _says_what_a_row_is(self) -> TableSpec:
+    def _has_no_join(self) -> TableSpec:
         if self.join is not None:
             raise ValueError("a table has its own keys `path` and `text`; `join` is for folders, archives and packages")
-        if self.path is None and self.text is None:
-            raise ValueError('say what a row is: `text: "{column}"` for its own text, `path: "{column}"` for a file')
         return self
 
     def relative_to(self, folder: Path) -> TableSpec:

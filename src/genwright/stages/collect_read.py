@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from genwright.console import progress
-from genwright.ledger import Drop, Item
+from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.media import image, text
 from genwright.media.kind import HEAD_BYTES, kind
 from genwright.run import write_atomic
@@ -115,7 +115,8 @@ class Reader:
                     yield item, self._of_row(item) if item.file is None else files[item.file]
 
     def _of_row(self, item: Item) -> Measured:
-        return measure(item.fields.get("text", "").encode("utf-8", "surrogatepass"), "text")
+        content = item.fields.get("text", item.fields.get(WHOLE_ROW, ""))
+        return measure(content.encode("utf-8", "surrogatepass"), "text")
 
     def _of_file(self, file: str) -> Measured:
         try:

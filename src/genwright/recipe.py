@@ -227,6 +227,7 @@ def _check_source(source: dict[str, Any], index: int, folder: Path | None) -> di
         hint = f"did you mean `{near}`?" if near else f"name one of {', '.join(SOURCES)}."
         raise RequestError(f"recipe: `data.sources.{index}` has {len(kinds)} known kinds of source; {hint}")
     try:
+            _check_rows(recipe.data.sources[index], index, task)
         spec = SOURCES[kinds[0]].load().Spec.model_validate(source)
     except ValidationError as error:
         first = error.errors()[0]
@@ -253,6 +254,16 @@ def _set(content: dict[str, Any], override: str) -> None:
             if isinstance(place, list) and key.isdigit() and int(key) < len(place)
             else place.setdefault(key, {})
             if isinstance(place, dict)
+def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
+    """Most tasks need to be told which column of a table is the text or names the file; some take rows as they stand."""
+    table = source if "table" in source else source.get("join")
+    if table and not ("path" in table or "text" in table or getattr(TASKS[task].load_options(), "WHOLE_ROWS", False)):
+        raise RequestError(
+            f"recipe: `data.sources.{index}`: say what a row of {table['table']} is: "
+            '`text: "{column}"` for its own text, `path: "{column}"` for a file.'
+        )
+
+
             else None
         )
         if not isinstance(place, dict | list):

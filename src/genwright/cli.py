@@ -32,7 +32,7 @@ Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: one a core.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only what is in the cache; ask no registry.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what these stages made before, and start over.")]
-Refit = Annotated[bool, typer.Option("--refit", help="Measure tokenizer and statistics anew.")]
+Refit = Annotated[bool, typer.Option("--refit", help="Measure tokenizer and statistics anew; if they are others now, the training starts over.")]
 More = Annotated[str | None, typer.Option("--more", metavar="BUDGET", help="Train on for this much longer, like 30m.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]

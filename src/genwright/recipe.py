@@ -108,6 +108,11 @@ class TrainSettings(Section):
         ge=0,
         description="Stop when the held-out loss has not improved for this many measurements; 0 never stops early.",
     )
+    new_data_share: Literal["auto"] | float = Field(
+        "auto",
+        description="When data came after a training finished: the share of new examples in what is drawn, above 0 and below 1. `auto` "
+        "draws them more often than their share of the data, so that they are seen as often as the old ones by the end, up to half.",
+    )
     track: Literal["none", "tensorboard", "mlflow", "wandb", "trackio"] = Field(
         "none", description="Send the metrics to an experiment tracker too (optional extra of the same name)."
     )
@@ -116,6 +121,13 @@ class TrainSettings(Section):
     @classmethod
     def _budget(cls, value: str) -> str:
         Budget.parse(value)
+        return value
+
+    @field_validator("new_data_share")
+    @classmethod
+    def _a_share(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and not 0 < value < 1:
+            raise ValueError("must be `auto`, or a number above 0 and below 1")
         return value
 
     @field_validator("compile", mode="before")
@@ -215,6 +227,7 @@ def parse(text: str, name: str = "recipe", overrides: list[str] | None = None, f
         recipe = recipe_class(task, family).model_validate(content)
         for index, source in enumerate(recipe.data.sources):
             recipe.data.sources[index] = _check_source(source, index, folder)
+            _check_rows(recipe.data.sources[index], index, task)
     except ValidationError as error:
         raise RequestError(_sentence(name, node, error, recipe_class(task, family))) from error
     return recipe
@@ -227,7 +240,6 @@ def _check_source(source: dict[str, Any], index: int, folder: Path | None) -> di
         hint = f"did you mean `{near}`?" if near else f"name one of {', '.join(SOURCES)}."
         raise RequestError(f"recipe: `data.sources.{index}` has {len(kinds)} known kinds of source; {hint}")
     try:
-            _check_rows(recipe.data.sources[index], index, task)
         spec = SOURCES[kinds[0]].load().Spec.model_validate(source)
     except ValidationError as error:
         first = error.errors()[0]
@@ -242,6 +254,16 @@ def _check_source(source: dict[str, Any], index: int, folder: Path | None) -> di
     )
 
 
+def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
+    """Most tasks need to be told which column of a table is the text or names the file; some take rows as they stand."""
+    table = source if "table" in source else source.get("join")
+    if table and not ("path" in table or "text" in table or getattr(TASKS[task].load_options(), "WHOLE_ROWS", False)):
+        raise RequestError(
+            f"recipe: `data.sources.{index}`: say what a row of {table['table']} is: "
+            '`text: "{column}"` for its own text, `path: "{column}"` for a file.'
+        )
+
+
 def _set(content: dict[str, Any], override: str) -> None:
     path, equals, value = override.partition("=")
     if not equals or not path:
@@ -254,16 +276,6 @@ def _set(content: dict[str, Any], override: str) -> None:
             if isinstance(place, list) and key.isdigit() and int(key) < len(place)
             else place.setdefault(key, {})
             if isinstance(place, dict)
-def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
-    """Most tasks need to be told which column of a table is the text or names the file; some take rows as they stand."""
-    table = source if "table" in source else source.get("join")
-    if table and not ("path" in table or "text" in table or getattr(TASKS[task].load_options(), "WHOLE_ROWS", False)):
-        raise RequestError(
-            f"recipe: `data.sources.{index}`: say what a row of {table['table']} is: "
-            '`text: "{column}"` for its own text, `path: "{column}"` for a file.'
-        )
-
-
             else None
         )
         if not isinstance(place, dict | list):

@@ -118,12 +118,13 @@ def test_a_changed_section_is_refused_with_its_keys(run: Run) -> None:
     trained(run, train_keep_checkpoints=3)  # changes no step, so it may change
 
 
-def test_new_data_is_learnt_for_another_budget(run: Run) -> None:
+def test_without_new_examples_the_weights_stay(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     trained(run)
     record = run.record("prepare")
     assert record is not None
     run.complete("prepare", inputs="new", outputs="new", seconds=0, summary=record.summary)
-    assert trained(run)["steps"] == 16
+    assert trained(run)["steps"] == 8
+    assert "no training example is new" in capsys.readouterr().err
 
 
 def test_other_facts_need_a_fresh_start(run: Run) -> None:

@@ -2,11 +2,16 @@
 
 train/recipe.json holds the `model` and `train` sections that the training is of, the state of the data, and the budgets that
 were added since, in order. Each part's plan says how many of them it has taken in, so a kill in between costs nothing.
+
+When a finished training finds new examples, another budget is added, in which they are mixed with the old ones
+(training/mixture.py). Where examples only went, the weights stay as they are.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +23,7 @@ from genwright.recipe import Budget, Recipe
 from genwright.run import write_atomic
 from genwright.training.forecast import budget_text
 
-FREE_TO_CHANGE = {"budget", "checkpoint_every", "keep_checkpoints", "track"}
+FREE_TO_CHANGE = {"budget", "checkpoint_every", "keep_checkpoints", "track", "new_data_share"}
 """Keys of `train` that no step depends on."""
 
 
@@ -32,13 +37,18 @@ class Account(BaseModel):
     budget: str
     """What the training began with."""
     added: list[Budget] = []
+    former: str = ""
+    """The data that was known when the training last finished, where there is newer; "" until then."""
     finished: bool = False
 
 
-def open_account(recipe: Recipe, folder: Path, *, facts: str, data: str, more: str | None) -> Account:
+def open_account(
+    recipe: Recipe, folder: Path, *, facts: str, data: str, more: str | None, count_new: Callable[[str], int | None]
+) -> Account:
     """The account as this command finds or changes it; written before it is returned.
 
-    `facts` and `data` are hashes of what prepare made. Raises RequestError when the recipe asks for another model than the one that
+    `facts` and `data` are hashes of what prepare made; `count_new` tells how many training examples are new since an earlier
+    `data`, or None where that is not known. Raises RequestError when the recipe asks for another model than the one that
     is being trained, or for less than it has had.
     """
     sections = recipe.model_dump(mode="json", include={"model", "train"})
@@ -52,15 +62,34 @@ def open_account(recipe: Recipe, folder: Path, *, facts: str, data: str, more: s
     account = Account.model_validate_json(file.read_text(encoding="utf-8"))
     _refuse_changes(account, sections, facts, folder)
     if account.data != data and account.finished:
-        say(
-            f"train: the data changed since, so training goes on for another {recipe.train.budget} from the last weights."
-        )
-        account.added.append(Budget.parse(recipe.train.budget))
+        _take_in(account, recipe.train.budget, count_new(account.data))
     added = _difference(Budget.parse(account.train["budget"]), Budget.parse(recipe.train.budget))
     account.added += [budget for budget in (added, wanted) if budget is not None]
     changed = account.model_copy(update={"train": sections["train"], "data": data, "finished": False})
     _write(changed, file)
     return changed
+
+
+def forget_if_refitted(folder: Path, facts: str) -> None:
+    """Remove a training that was made with other facts than those that --refit measured: it can only start over."""
+    file = folder / "recipe.json"
+    if file.exists() and Account.model_validate_json(file.read_text(encoding="utf-8")).facts != facts:
+        say("train: the tokenizer or statistics were measured anew and are others, so the training starts over.")
+        shutil.rmtree(folder)
+
+
+def _take_in(account: Account, budget: str, new: int | None) -> None:
+    """Give a finished training that finds other data what it needs to learn from it."""
+    if new == 0:
+        say(
+            "train: no training example is new, so the weights stay as they are; what was removed from the data they have "
+            "learnt from, and --fresh begins again without it."
+        )
+        return
+    what = "the data changed" if new is None else f"{new:,} training examples are new"
+    say(f"train: {what}, so training goes on for another {budget} from the last weights.")
+    account.former = account.data if new is not None else ""
+    account.added.append(Budget.parse(budget))
 
 
 def close_account(account: Account, folder: Path) -> None:
@@ -94,7 +123,8 @@ def _refuse_changes(account: Account, sections: dict[str, Any], facts: str, fold
         )
     if account.facts != facts:
         raise RequestError(
-            f"{folder.parent}: the facts of prepare (tokenizer, statistics) changed since this training began; begin it again with --fresh."
+            f"{folder.parent}: the facts of prepare (tokenizer, statistics) changed since this training began; begin it again with "
+            "--refit or --fresh."
         )
 
 

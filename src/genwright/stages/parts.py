@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from genwright.console import track
@@ -16,10 +18,12 @@ from genwright.model import Model
 from genwright.recipe import Recipe
 from genwright.run import Run
 from genwright.shards import MANIFEST, ExampleStore, write_part
+from genwright.stages import new_data
 from genwright.stages.prepare import load_facts, load_splits
 from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits
 from genwright.training import forecast
 from genwright.training.base import Preview, Settings, Validate, derive_seed
+from genwright.training.mixture import Mixed, Mixture
 from genwright.training.validation import held_out_loss
 
 
@@ -32,6 +36,8 @@ class Workshop:
     splits: Splits
     seed: int
     device: torch.device
+    known: np.ndarray | None = None
+    """Keys of the items that were known when the training last finished (see stages/new_data.py), where there is newer data."""
 
     @classmethod
     def open(cls, recipe: Recipe, run: Run, task: BaseTask, device: torch.device) -> Workshop:
@@ -82,29 +88,42 @@ class Job:
         return self.workshop.build(self.part, self.trained, self.config.title)
 
     def derive(self, folder: Path) -> None:
-        """Turn the task's examples into the part's own, with the parts before it; kept in `folder`."""
+        """Turn the task's examples into the part's own, with the parts before it; kept in `folder`, by the data's hash."""
         if self.part.derive is None:
             return
-        stores = {}
+        stores, derived = {}, folder / "derived" / self.workshop.splits.hash
         for split, store in self.workshop.splits.stores.items():
-            place = folder / "derived" / split
+            place = derived / split
             if not (place / MANIFEST).exists():
                 shown = track(range(len(store)), f"derive {self.name} {split}", len(store))
                 write_part(place, ((store.ids[i], self.part.derive(self.trained, store[i])) for i in shown))
             stores[split] = ExampleStore([place])
+        for other in derived.parent.iterdir():
+            if other != derived:
+                shutil.rmtree(other, ignore_errors=True)
         self.splits = Splits(stores, self.workshop.splits.items, self.workshop.splits.hash)
 
-    def training(self) -> Batches:
-        return self._batches("train", training=True)
+    def training(self, mixture: Mixture | None = None) -> Batches:
+        """What the part learns from; with a mixture, of old and new data as that says."""
+        if mixture is None:
+            return self.batches(self.splits["train"], training=True)
+        old, new = self.old_and_new()
+        return Mixed(self.batches(old, training=True), self.batches(new, training=True), mixture)
+
+    def old_and_new(self) -> tuple[ExampleStore, ExampleStore]:
+        """The training examples that were known when the training last finished, and those that came since."""
+        assert self.workshop.known is not None
+        return new_data.divided(self.splits["train"], self.splits.items, self.workshop.known)
 
     def held_out_examples(self) -> int:
-        return self._batches("validation", training=False).pass_examples if len(self.splits["validation"]) else 0
+        store = self.splits["validation"]
+        return self.batches(store, training=False).pass_examples if len(store) else 0
 
     def validate(self, family: Family, settings: Settings, examples: int) -> Validate | None:
         """Measures the loss on the first `examples` held-out ones, or None when there are none."""
         if not examples:
             return None
-        batches = self._batches("validation", training=False)
+        batches = self.batches(self.splits["validation"], training=False)
         return lambda: held_out_loss(family, batches, examples, settings, self.device)
 
     def preview(self, family: Family) -> Preview | None:
@@ -116,9 +135,10 @@ class Job:
         model = Model(shop.task, self.config, shop.facts, {**self.trained, self.name: family}, self.device)
         return shop.task.preview(model, Engine(), shop.splits, stem)
 
-    def _batches(self, split: str, training: bool) -> Batches:
+    def batches(self, store: ExampleStore, training: bool) -> Batches:
+        """The part's own stream of some of its examples."""
         shop = self.workshop
-        return shop.task.batches(self.splits[split], shop.facts, self.config, shop.seed, self.name, training=training)
+        return shop.task.batches(store, shop.facts, self.config, shop.seed, self.name, training=training)
 
 
 def folder_of(run: Run, part: str) -> Path:

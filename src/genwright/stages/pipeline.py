@@ -44,7 +44,9 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
         calls: dict[str, Callable[[], Any]] = {
             "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
             "prepare": lambda: prepare.run(recipe, run, task=task, refit=options.refit),
-            "train": lambda: train.run(recipe, run, task=task, device=device, fresh=options.fresh, more=options.more),
+            "train": lambda: train.run(
+                recipe, run, task=task, device=device, fresh=options.fresh, more=options.more, refit=options.refit
+            ),
             "evaluate": lambda: evaluate.run(recipe, run, task=task, device=device),
             "export": lambda: export.run(recipe, run, task=task, device=device),
             "report": lambda: report.run(recipe, run),

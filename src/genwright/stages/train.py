@@ -6,18 +6,24 @@
       <part>/plan.json      steps and schedule, fixed before the part's first step
       <part>/outcome.json   what came of it, once the part has had its budget
       <part>/metrics.jsonl  checkpoints/  best/  previews/
+      <part>/before/<data>/ the best weights as they were before the newest data came
+      known-<data>.npy      what was known when the training last finished (new_data.py)
 
 A training that was stopped goes on from its newest checkpoint. A larger `train.budget`, or `--more 30m`, continues a finished
-one: its schedule is laid out anew over the new total. Where the prepared data changed since, it learns from the new
-data for another budget. Other changes of `model` and `train` are refused unless --fresh.
+one: its schedule is laid out anew over the new total. Where examples are new since, it learns for another budget, in which
+they are drawn more often than their share and old ones beside them (training/mixture.py). Other changes of `model` and `train`
+are refused unless --fresh.
 """
 
 from __future__ import annotations
 
+import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from genwright import device as devices
@@ -28,7 +34,8 @@ from genwright.families.base import Family
 from genwright.model import Model, build_task
 from genwright.recipe import Recipe
 from genwright.run import Run, write_atomic
-from genwright.stages.budgets import FREE_TO_CHANGE, Account, close_account, open_account
+from genwright.stages import new_data
+from genwright.stages.budgets import FREE_TO_CHANGE, Account, close_account, forget_if_refitted, open_account
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.parts import Job, Workshop, folder_of
 from genwright.stages.planning import Chosen, choose, plan, plan_job
@@ -36,9 +43,10 @@ from genwright.tasks.base import BaseTask
 from genwright.training import checkpoint, forecast, tracking
 from genwright.training.base import Outcome
 from genwright.training.forecast import PartPlan
+from genwright.training.mixture import Mixture, fair_share, share_for
 from genwright.training.trainer import Trainer
 
-__all__ = ["load_trained", "plan", "run"]
+__all__ = ["load_before", "load_trained", "plan", "run"]
 
 
 def run(
@@ -49,16 +57,26 @@ def run(
     device: torch.device,
     fresh: bool = False,
     more: str | None = None,
+    refit: bool = False,
 ) -> dict[str, Any]:
-    """Train all parts, or go on with them. Raises RequestError when the recipe no longer fits what stands in the run."""
+    """Train all parts, or go on with them; with `refit`, from the start where the facts are others than before.
+
+    Raises RequestError when the recipe no longer fits what stands in the run.
+    """
     started = clock = time.monotonic()
     inputs = stage_inputs("train", recipe, run, task)
     folder = run.stage("train")
     prepared = run.record("prepare")
     assert prepared is not None
-    account = open_account(recipe, folder, facts=prepared.summary["facts"], data=prepared.outputs, more=more)
-    run.reopen("train")
+    facts, data = prepared.summary["facts"], prepared.outputs
+    if refit:
+        forget_if_refitted(folder, facts)
     workshop = Workshop.open(recipe, run, task, device)
+    account = open_account(
+        recipe, folder, facts=facts, data=data, more=more, count_new=lambda former: _count_new(workshop, folder, former)
+    )
+    workshop.known = new_data.load(folder, account.former)
+    run.reopen("train")
     chosen = _chosen(workshop, recipe, folder)
     plans: dict[str, PartPlan] = {}
     outcomes: dict[str, Outcome] = {}
@@ -67,8 +85,9 @@ def run(
         job.derive(place)
         plans[job.name] = _planned(job, recipe, account, place, clock)
         outcomes[job.name] = _train(job, recipe, run, account, plans[job.name], place)
-        job.trained[job.name] = _load_part(job, place)
+        job.trained[job.name] = _load_part(job, _best(place))
         clock = time.monotonic()
+    new_data.save(folder, data, workshop.splits, account.former)
     close_account(account, folder)
     summary = _summary(chosen, plans, outcomes)
     run.complete(
@@ -93,15 +112,43 @@ def load_trained(run: Run, device: torch.device) -> Model:
     if record is None:
         raise RequestError(f"{run.folder}: its training is not finished; run `genwright train` on its recipe.")
     recipe = recipes.load(run.folder / "recipe.yaml")
+    model = _load(recipe, run, device, lambda place: _best(place))
+    model.about = {"recipe": recipe.hash(), "trained": record.summary, "train_outputs": record.outputs}
+    return model
+
+
+def load_before(run: Run, device: torch.device) -> tuple[Model, np.ndarray, PartPlan] | None:
+    """The model as it was before the newest data came, the keys of the data that it knew, and the plan since then of the part that
+    generates. None where no new data has come yet."""
+    folder = run.stage("train")
+    account = Account.model_validate_json((folder / "recipe.json").read_text(encoding="utf-8"))
+    known = new_data.load(folder, account.former)
+    if known is None:
+        return None
+    recipe = recipes.load(run.folder / "recipe.yaml")
+    model = _load(recipe, run, device, lambda place: place / "before" / account.former)
+    last = list(model.parts)[-1]
+    plan_file = folder_of(run, last) / "plan.json"
+    return model, known, PartPlan.model_validate_json(plan_file.read_text(encoding="utf-8"))
+
+
+def _load(recipe: Recipe, run: Run, device: torch.device, weights_of: Callable[[Path], Path]) -> Model:
+    """A model with the weights that stand where `weights_of` says for each part's folder."""
     task = build_task(recipe)
     workshop = Workshop.open(recipe, run, task, device)
     chosen = Chosen.model_validate_json((run.stage("train") / "plan.json").read_text(encoding="utf-8"))
     trained: dict[str, Family] = {}
     for job in workshop.jobs(chosen.config):
         trained = job.trained
-        trained[job.name] = _load_part(job, folder_of(run, job.name))
-    about = {"recipe": recipe.hash(), "trained": record.summary, "train_outputs": record.outputs}
-    return Model(task, chosen.config, workshop.facts, trained, device, about)
+        trained[job.name] = _load_part(job, weights_of(folder_of(run, job.name)))
+    return Model(task, chosen.config, workshop.facts, trained, device)
+
+
+def _count_new(workshop: Workshop, folder: Path, former: str) -> int | None:
+    known = new_data.load(folder, former)
+    if known is None:
+        return None
+    return int(new_data.is_new(workshop.splits["train"], workshop.splits.items, known).sum())
 
 
 def _chosen(workshop: Workshop, recipe: Recipe, folder: Path) -> Chosen:
@@ -128,10 +175,41 @@ def _planned(job: Job, recipe: Recipe, account: Account, place: Path, started: f
         more = budget.model_copy(update={"amount": budget.amount * job.share})
         part = forecast.extended(part, finished.steps if finished else part.settings.steps, more)
         finished = None
+    if account.former and (part.mixture is None or part.mixture.data != account.data):
+        part = _with_new_data(job, recipe, account, part, place)
     kept = {"keep_checkpoints": recipe.train.keep_checkpoints}
     part = part.model_copy(update={"settings": part.settings.model_copy(update=kept)})
     write_atomic(file, part.model_dump_json(indent=1) + "\n")
     return part
+
+
+def _with_new_data(job: Job, recipe: Recipe, account: Account, part: PartPlan, place: Path) -> PartPlan:
+    """Lay down how old and new data are mixed from the newest checkpoint on, and keep the weights as they are."""
+    kept = place / "before" / account.former
+    if not kept.exists():
+        temporary = kept.with_name(f".{kept.name}")
+        shutil.rmtree(place / "before", ignore_errors=True)
+        shutil.copytree(_best(place), temporary)
+        temporary.rename(kept)
+    old, new = job.old_and_new()
+    all_of_it, mixture = job.training().pass_examples, None
+    if len(old) and len(new):
+        passes = [job.batches(store, training=True).pass_examples for store in (old, new)]
+        found = checkpoint.newest(place / "checkpoints")
+        state: dict[str, Any] = found[2] if found else {"step": 0, "position": {"train": 0}}
+        fair = fair_share(*passes)
+        wanted = recipe.train.new_data_share
+        share = share_for(fair, state["step"], part.settings.steps - state["step"]) if wanted == "auto" else wanted
+        mixture = Mixture(
+            data=account.data,
+            former=account.former,
+            start=state["position"]["train"],
+            share=share,
+            fair=fair,
+            new=passes[1],
+        )
+        say(f"train {job.name}: {len(new):,} examples are new and {len(old):,} are old: {mixture.text()}.")
+    return forecast.with_mixture(part, mixture, job.held_out_examples(), all_of_it)
 
 
 def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan, place: Path) -> Outcome:
@@ -147,7 +225,7 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     with tracking.tracker(recipe.train.track, place, run.name, job.name, values) as listeners:
         outcome = Trainer(
             family,
-            job.training(),
+            job.training(part.mixture),
             settings,
             job.device,
             place,
@@ -184,8 +262,8 @@ def _best(place: Path) -> Path:
     return place / "best" / checkpoint.name_of(outcome.best_step)
 
 
-def _load_part(job: Job, place: Path) -> Family:
-    family, best = job.build(), _best(place)
+def _load_part(job: Job, best: Path) -> Family:
+    family = job.build()
     try:
         weights, state = checkpoint.read(best)
         checkpoint.load_weights(family.modules, weights, strict=False)

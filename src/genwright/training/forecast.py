@@ -18,6 +18,7 @@ from genwright.console import duration
 from genwright.errors import RequestError
 from genwright.recipe import Budget, TrainSettings
 from genwright.training.base import Settings
+from genwright.training.mixture import Mixture
 from genwright.training.rehearsal import Measured
 
 _VALIDATED_SHARE = 0.15
@@ -42,6 +43,8 @@ class PartPlan(BaseModel):
     """The whole training of the part: steps, validation, previews, checkpoints."""
     added: int = 0
     """How many of the budgets that were added to the recipe's are in it."""
+    mixture: Mixture | None = None
+    """How old and new data are drawn from, once there is new data."""
 
     @property
     def examples(self) -> int:
@@ -217,6 +220,13 @@ def extended(part: PartPlan, done: int, more: Budget) -> PartPlan:
     seconds = part.seconds * done / part.settings.steps + added * seconds_a_step
     changed = {"settings": settings, "seconds": seconds, "added": part.added + 1}
     return part.model_copy(update={**changed, "budget": f"{part.budget} + {budget_text(more)}"})
+
+
+def with_mixture(part: PartPlan, mixture: Mixture | None, held_out_examples: int, pass_examples: int) -> PartPlan:
+    """The plan for going on with other data than it was made for."""
+    held_out = _validated(part.settings, held_out_examples)
+    changed = {"mixture": mixture, "validation_examples": held_out, "pass_examples": pass_examples}
+    return part.model_copy(update=changed)
 
 
 def check_room(parts: Iterable[PartPlan], folder: Path) -> None:

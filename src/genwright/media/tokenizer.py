@@ -1,4 +1,4 @@
-"""Text to token ids and back, without loss: byte-level BPE, or characters.
+"""Text to token ids and back, without loss: byte-level BPE, or characters; or the tokenizer that came with somebody's weights.
 
 Both are byte-level tokenizers of the `tokenizers` library: every byte is a token, so whatever text comes in comes out again,
 letter by letter, and both load in `transformers` as they are. They differ in their merges: those of BPE were learned from the
@@ -13,6 +13,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -33,11 +34,33 @@ _WORDS = (
 
 _MOST_CHARACTERS = 60_000
 _PIECE_CHARACTERS = 1 << 20
-_LINE_END = re.compile(r"\n(?=\S)")
+_LINE_END = re.compile(r"(?<=\S)\n(?=\S)")
+_SPACE = "\u2581"
+"""What stands for a space in a sentencepiece vocabulary."""
+_BYTE = re.compile(r"<0x([0-9A-F]{2})>")
+
+
+@dataclass(frozen=True)
+class Foreign:
+    """What a tokenizer that came with weights has beside its vocabulary."""
+
+    end_token: int
+    """Ends a document, and leads the first one in."""
+    begin_tokens: tuple[int, ...]
+    """Stand before every text, where the model was trained so; else ()."""
+    size: int
+    """Rows of the model's embedding, which may be more than the tokens that have a name."""
+    settings: dict[str, Any]
+    """Its tokenizer_config.json, kept as it is."""
+    generation: dict[str, Any]
+    """Its generation_config.json."""
+    origin: dict[str, Any]
+    """Where it comes from: weights.Origin as JSON."""
 
 
 class Tokenizer:
-    """Facts of a text task. `kind` is "bpe" or "characters"; token 0 ends a text.
+    """Facts of a text task. `kind` is "bpe" or "characters", whose token 0 ends a text; or of a tokenizer that came with weights
+    (`foreign`), "byte_level" or "sentencepiece".
 
     `special` are the ids of the tokens that no text ever becomes, by name: the end of a text and what a task asked for. `end_tokens`
     end an answer. `chat_template` is a Jinja template, as Hugging Face keeps it beside a tokenizer.
@@ -50,26 +73,33 @@ class Tokenizer:
         *,
         chat_template: str | None = None,
         end_tokens: tuple[int, ...] = (END_ID,),
+        foreign: Foreign | None = None,
     ):
         # What looks like a special token inside a text is text.
         backend.encode_special_tokens = True
-        self.backend, self.kind = backend, kind
+        backend.no_truncation()
+        backend.no_padding()
+        self.backend, self.kind, self.foreign = backend, kind, foreign
         self.chat_template, self.end_tokens = chat_template, end_tokens
         self.special = {
             token.content: index for index, token in backend.get_added_tokens_decoder().items() if token.special
         }
-        self.end_token = END_ID
-        self.size = backend.get_vocab_size()
+        self.end_token = foreign.end_token if foreign else END_ID
+        self.begin_tokens = foreign.begin_tokens if foreign else ()
+        self.size = foreign.size if foreign else backend.get_vocab_size()
         self.dtype = np.dtype(np.uint16 if self.size <= 1 << 16 else np.uint32)
 
     def encode(self, text: str) -> np.ndarray:
-        # In pieces, because the library keeps about a hundred bytes for each token until it is done.
-        ids = [self.backend.encode(piece, add_special_tokens=False).ids for piece in pieces(text)]
+        # In pieces, because the library keeps about a hundred bytes for each token until it is done. Sentencepiece would put a
+        # space before each of them.
+        parts = [text] if self.kind == "sentencepiece" else pieces(text)
+        ids = [self.backend.encode(piece, add_special_tokens=False).ids for piece in parts]
         return np.concatenate([np.array(part, dtype=self.dtype) for part in ids] or [np.empty(0, self.dtype)])
 
     def decode(self, tokens: Iterable[int]) -> str:
-        """The text of some tokens; end-of-text tokens say nothing, half characters become U+FFFD."""
-        return self.to_bytes(tokens).decode("utf-8", "replace")
+        """The text of some tokens; special tokens say nothing, half characters become U+FFFD."""
+        text = self.to_bytes(tokens).decode("utf-8", "replace")
+        return text[1:] if self.adds_space and text.startswith(" ") else text
 
     def to_bytes(self, tokens: Iterable[int]) -> bytes:
         table = self.token_bytes
@@ -77,14 +107,23 @@ class Tokenizer:
 
     @cached_property
     def token_bytes(self) -> list[bytes]:
-        """The bytes that each token stands for; none for special ones."""
-        special = set(self.special.values())
-        to_byte = {character: byte for byte, character in _alphabet().items()}
-        names = {index: name for name, index in self.backend.get_vocab().items()}
-        return [
-            b"" if index in special else bytes(to_byte[character] for character in names[index])
-            for index in range(self.size)
-        ]
+        """The bytes that each token stands for; none for special ones, and for those without a name."""
+        added = self.backend.get_added_tokens_decoder()
+        table = [b""] * self.size
+        bytes_of = _sentencepiece_bytes if self.kind == "sentencepiece" else _byte_level_bytes
+        for name, index in self.backend.get_vocab().items():
+            if index in added:
+                table[index] = b"" if added[index].special else name.encode()
+            else:
+                table[index] = bytes_of(name)
+        return table
+
+    @cached_property
+    def adds_space(self) -> bool:
+        """Whether encoding puts a space before a text, which decoding takes away: sentencepiece's way."""
+        if self.kind != "sentencepiece":
+            return False
+        return self.backend.encode("a", add_special_tokens=False).tokens[0].startswith(_SPACE)
 
     @cached_property
     def byte_lengths(self) -> np.ndarray:
@@ -97,6 +136,19 @@ class Tokenizer:
     def save(self, folder: Path) -> None:
         """Write what `AutoTokenizer.from_pretrained(folder)` reads."""
         self.backend.save(str(folder / "tokenizer.json"))
+        if self.chat_template is not None:
+            (folder / "chat_template.jinja").write_text(self.chat_template, encoding="utf-8")
+        ends: dict[str, Any] = dict.fromkeys(("bos_token_id", "pad_token_id"), self.end_token)
+        ends["eos_token_id"] = next(iter(self.end_tokens)) if len(self.end_tokens) == 1 else list(self.end_tokens)
+        if self.foreign is not None:
+            kept = {key: value for key, value in asdict(self.foreign).items() if key not in ("settings", "generation")}
+            settings = self.foreign.settings | {"genwright_kind": self.kind, "genwright_foreign": kept}
+            _write(folder / "tokenizer_config.json", settings)
+            _write(
+                folder / "generation_config.json",
+                ends | self.foreign.generation | {"eos_token_id": ends["eos_token_id"]},
+            )
+            return
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": END,
@@ -108,10 +160,6 @@ class Tokenizer:
             "genwright_kind": self.kind,
         }
         _write(folder / "tokenizer_config.json", config)
-        if self.chat_template is not None:
-            (folder / "chat_template.jinja").write_text(self.chat_template, encoding="utf-8")
-        ends: dict[str, Any] = dict.fromkeys(("bos_token_id", "pad_token_id"), self.end_token)
-        ends["eos_token_id"] = next(iter(self.end_tokens)) if len(self.end_tokens) == 1 else list(self.end_tokens)
         _write(folder / "generation_config.json", ends)
 
     @classmethod
@@ -120,13 +168,15 @@ class Tokenizer:
         file = folder / "tokenizer.json"
         try:
             config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
-            ends = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"]
+            generation = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))
+            ends = generation["eos_token_id"]
             template = folder / "chat_template.jinja"
             return cls(
                 Backend.from_file(str(file)),
                 config["genwright_kind"],
                 chat_template=template.read_text(encoding="utf-8") if template.exists() else None,
                 end_tokens=tuple(ends) if isinstance(ends, list) else (ends,),
+                foreign=_foreign(config, generation),
             )
         except Exception as error:  # the library raises bare Exception
             raise RequestError(f"{file}: not a tokenizer that Genwright wrote ({error}); prepare again.") from error
@@ -225,6 +275,28 @@ def _alphabet() -> dict[int, str]:
     printable = [*range(ord("!"), ord("~") + 1), *range(ord("¡"), ord("¬") + 1), *range(ord("®"), ord("ÿ") + 1)]
     others = [byte for byte in range(256) if byte not in printable]
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + i) for i, byte in enumerate(others)}
+
+
+_BYTE_OF = {character: byte for byte, character in _alphabet().items()}
+
+
+def _byte_level_bytes(name: str) -> bytes:
+    # Some foreign vocabularies hold a few names that are no bytes; those stand for themselves.
+    return b"".join(bytes((_BYTE_OF[c],)) if c in _BYTE_OF else c.encode() for c in name)
+
+
+def _sentencepiece_bytes(name: str) -> bytes:
+    byte = _BYTE.fullmatch(name)
+    return bytes([int(byte[1], 16)]) if byte else name.replace(_SPACE, " ").encode()
+
+
+def _foreign(config: dict[str, Any], generation: dict[str, Any]) -> Foreign | None:
+    kept = config.pop("genwright_foreign", None)
+    if kept is None:
+        return None
+    settings = {key: value for key, value in config.items() if key != "genwright_kind"}
+    begin = tuple(kept.pop("begin_tokens"))
+    return Foreign(**kept, begin_tokens=begin, settings=settings, generation=generation)
 
 
 def _write(file: Path, content: object) -> None:

@@ -215,7 +215,7 @@ def test_a_second_table_says_more_of_a_row(folder: Path) -> None:
     (folder / "tones").mkdir()
     write_table(folder / "tones" / "a.json", [{"id": "1", "tones": ["LLO", "OOL"]}])
     write_table(folder / "tones" / "b.json", [{"id": 3, "tones": ["L"]}, {"id": 2}])
-    lookup = {"table": "tones/*.json", "on": "id", "fields": {"tones": "{tones}"}}
+    lookup = {"table": "tones/*.json", "by": "id", "fields": {"tones": "{tones}"}}
     items = joined(folder, table="poems.json", text="{name}", lookup=lookup)
     kept = [item for item in items if item.kept]
     assert [item.fields for item in kept] == [{"text": "one", "tones": "LLO\nOOL"}, {"text": "two"}]
@@ -225,8 +225,8 @@ def test_a_second_table_says_more_of_a_row(folder: Path) -> None:
 def test_a_second_table_that_shares_no_column(folder: Path) -> None:
     write_table(folder / "poems.json", [{"id": 1, "name": "one"}])
     write_table(folder / "tones.json", [{"number": 1, "tones": "L"}])
-    lookup = {"table": "tones.json", "on": "id", "fields": {"tones": "{tones}"}}
-    with pytest.raises(RequestError, match=r"no row of tones.json has a column `id`; check `join.lookup.on`"):
+    lookup = {"table": "tones.json", "by": "id", "fields": {"tones": "{tones}"}}
+    with pytest.raises(RequestError, match=r"no row of tones.json has a column `id`; check `join.lookup.by`"):
         joined(folder, table="poems.json", text="{name}", lookup=lookup)
     with pytest.raises(RequestError, match=r"`join.lookup.table` names tone.json.*did you mean `tones.json`"):
         joined(folder, table="poems.json", text="{name}", lookup={**lookup, "table": "tone.json"})

@@ -14,11 +14,11 @@ from genwright.ledger import Item
 
 
 class LookUp(BaseModel):
-    """A second table, from which each row takes more: the row with the same value in the column `on`."""
+    """A second table, from which each row takes more: the row with the same value in the column `by`."""
 
     model_config = ConfigDict(extra="forbid")
     table: str = Field(description="Path of the second table in the source; may be a pattern.")
-    on: str = Field(description="The column that both tables have: `id`.")
+    by: str = Field(description="The column that both tables have: `id`.")
     fields: dict[str, str] = Field(description="What is taken: `{strains: '{strains}'}`.")
 
 
@@ -40,7 +40,7 @@ class Join(BaseModel):
     fields: dict[str, str] = Field({}, description="More that is kept of a row: `{author: '{author}'}`.")
     lookup: LookUp | None = Field(
         None,
-        description="A second table with more of each row: `{table: tones.json, on: id, fields: {tones: '{tones}'}}`.",
+        description="A second table with more of each row: `{table: tones.json, by: id, fields: {tones: '{tones}'}}`.",
     )
 
     @property

@@ -99,7 +99,7 @@ class Joiner:
                 if name == "text" or self.join.path is None:
                     drop = drop or Drop("missing_text", f"nothing in `{missing}`")
         if self.join.lookup is not None:
-            fields |= self._looked_up.get(str(row.get(self.join.lookup.on)), {})
+            fields |= self._looked_up.get(str(row.get(self.join.lookup.by)), {})
         return fields, drop
 
     def _read_lookup(self) -> None:
@@ -112,17 +112,17 @@ class Joiner:
             if table.file is None or table.drop is not None:
                 continue
             for row in read_rows(Path(table.file), table.path):
-                if isinstance(row, Drop) or lookup.on not in row:
+                if isinstance(row, Drop) or lookup.by not in row:
                     continue
                 found = True
                 taken = {}
                 for name, template in lookup.fields.items():
                     with suppress(MissingError):
                         taken[name] = self._fill(template, row)
-                self._looked_up[str(row[lookup.on])] = taken
+                self._looked_up[str(row[lookup.by])] = taken
         if not found:
             raise RequestError(
-                f"{self.source}: no row of {lookup.table} has a column `{lookup.on}`; check `join.lookup.on`."
+                f"{self.source}: no row of {lookup.table} has a column `{lookup.by}`; check `join.lookup.by`."
             )
 
     def _file(self, row: dict[str, Any]) -> tuple[str | None, Entry | None, Drop | None]:

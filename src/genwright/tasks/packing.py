@@ -62,6 +62,9 @@ class Packed:
 
     Held-out: no offset and no change; the order strides over the rows, so that the first few, which are measured where a budget is
     short, come from all of them.
+
+    A document is led in by the end of a text, as after another one; without `led_in` by its own first token, which then is not
+    predicted (a conversation always begins in the same way).
     """
 
     def __init__(
@@ -74,9 +77,10 @@ class Packed:
         *,
         augment: Augment | None = None,
         growth: int = 0,
+        led_in: bool = True,
     ):
         self.documents, self.context, self.end_token = documents, context, end_token
-        self.seed, self.training, self.augment, self.growth = seed, training, augment, growth
+        self.seed, self.training, self.augment, self.growth, self.led_in = seed, training, augment, growth, led_in
         self.plain = False
         self._lengths = np.asarray(documents.lengths("tokens"), dtype=np.int64)
         self._ends = np.asarray(documents.last("tokens")) == end_token
@@ -125,6 +129,9 @@ class Packed:
         whole = self.documents[piece.document]
         example = {name: values[piece.start : piece.stop] for name, values in whole.items()}
         lead = int(whole["tokens"][piece.start - 1]) if piece.start else self.end_token
+        if not piece.start and not self.led_in:
+            lead = int(example["tokens"][0])
+            example = {name: values[1:] for name, values in example.items()}
         if self.augment is not None and self.training:
             example = self.augment(example, np.random.default_rng([self.seed, 7, slot, number]))
         return example, lead

@@ -38,6 +38,8 @@ class TextTask(BaseTask):
     medium: ClassVar[Medium] = "text"
     growth: ClassVar[int] = 0
     """How many tokens longer `augment` may make an example."""
+    led_in: ClassVar[bool] = True
+    """Whether a document is led in by the end of a text, as after another one; else by its own first token."""
 
     prepare: Any
     model: Any
@@ -73,6 +75,7 @@ class TextTask(BaseTask):
             training,
             augment=self.augment if changes else None,
             growth=self.growth,
+            led_in=self.led_in,
         )
 
     def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:

@@ -3,7 +3,7 @@
 The objective is the negative log-likelihood of each token given those before it, averaged over tokens (nats per token).
 The sampler is in text_session.py.
 
-B batch, T tokens, V vocabulary
+B batch, T tokens, M all of a batch's tokens, D width, V vocabulary
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
+from genwright.families.cross_entropy import chunked_nats, is_large, weighted_nats
 from genwright.families.text_session import TextSession
 from genwright.families.transformer_options import Controls
 from genwright.networks.decoder import Decoder, matmul_flops
@@ -55,14 +56,30 @@ class Transformer:
     def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
         """`batch`: "tokens" int64[B, T+1], and optionally "mask" float[B, T], the weight of each predicted token, and "segments"
         int32[B, T], which document each token that is read belongs to."""
-        return weighted_mean(self.nats(batch["tokens"], batch.get("segments")), batch.get("mask"))
+        tokens, segments, mask = batch["tokens"], batch.get("segments"), batch.get("mask")
+        if not self._large(tokens):
+            return weighted_mean(self.nats(tokens, segments), mask)
+        hidden_MD = self.network.hidden(tokens[:, :-1], segment_BT=segments).flatten(0, 1)
+        weight_M = torch.ones(len(hidden_MD), device=tokens.device) if mask is None else mask.flatten()
+        total = weighted_nats(hidden_MD, self.network.output_matrix, tokens[:, 1:].flatten(), weight_M)
+        weight = weight_M.sum(dtype=torch.float32)
+        value = total / weight.clamp_min(1e-12)
+        return Loss(value, weight, {"loss": value.detach()})
 
     def nats(self, tokens: Tensor, segment_BT: Tensor | None = None) -> Tensor:
         """Negative log-likelihood of each token given those before it: int64[B, T+1] to float32[B, T]."""
         token_BT, target_BT = tokens[:, :-1], tokens[:, 1:]
+        if self._large(tokens):
+            hidden_MD = self.network.hidden(token_BT, segment_BT=segment_BT).flatten(0, 1)
+            return chunked_nats(hidden_MD, self.network.output_matrix, target_BT.flatten()).view_as(target_BT)
         logits_BTV = self.modules["model"](token_BT, segment_BT=segment_BT)
         nats_BT = F.cross_entropy(logits_BTV.flatten(0, 1).float(), target_BT.flatten(), reduction="none")
         return nats_BT.view_as(target_BT)
+
+    def _large(self, tokens: Tensor) -> bool:
+        """Whether the logits of all tokens are too many to stand at once."""
+        network, (rows, length) = self.modules["model"], tokens.shape
+        return isinstance(network, Decoder) and is_large(rows * (length - 1), network.config.vocab_size, tokens.device)
 
     def validate(self, batch: Batch, rng: torch.Generator) -> Loss:
         return self.loss("model", batch, rng)

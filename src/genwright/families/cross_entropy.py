@@ -1,0 +1,107 @@
+"""Cross-entropy over a large vocabulary without all of its logits at once.
+
+For a vocabulary of 49,000, the logits of 4,096 tokens are 800 MB, and the plain way holds three copies of them. Here rows go by
+in chunks: a chunk's logits are made, turned into nats and, since a token's weight is known beforehand, into the gradient of the
+weighted sum right away. What is kept for the backward pass is as large as the hidden states and the output matrix. It costs
+no product more than the plain way. (The idea is that of Liger-Kernel, arXiv:2410.10989, section 3.)
+
+M rows (tokens), D width, V vocabulary
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+_CHUNK_BYTES = {"cpu": 1 << 24}
+_CHUNK_BYTES_ELSEWHERE = 1 << 28
+"""Logits that stand at once. On a CPU they should stay near its caches; a GPU wants large products."""
+_LEAST_ROWS = 64
+"""Fewer rows a product would leave the processor waiting for the output matrix."""
+
+
+def chunk_rows(vocabulary: int, device: torch.device) -> int:
+    """How many rows of logits stand at once."""
+    return max(_LEAST_ROWS, _CHUNK_BYTES.get(device.type, _CHUNK_BYTES_ELSEWHERE) // (4 * vocabulary))
+
+
+def is_large(rows: int, vocabulary: int, device: torch.device) -> bool:
+    """Whether so many logits are worth cutting: they would fill two chunks or more."""
+    return rows >= 2 * chunk_rows(vocabulary, device)
+
+
+def weighted_nats(hidden_MD: Tensor, matrix_VD: Tensor, target_M: Tensor, weight_M: Tensor) -> Tensor:
+    """The sum over rows of weight times negative log-likelihood of the target, a scalar; the weights get no gradient.
+
+    Rows of weight 0 are not computed. Inside autocast the products run in its precision, everything else in fp32.
+    """
+    if not torch.is_grad_enabled():
+        return (chunked_nats(hidden_MD, matrix_VD, target_M) * weight_M).sum()
+    counted = weight_M.nonzero().squeeze(1)
+    if len(counted) < len(weight_M):
+        hidden_MD, target_M, weight_M = hidden_MD[counted], target_M[counted], weight_M[counted]
+    kind = hidden_MD.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_MD.dtype
+    return _WeightedNats.apply(hidden_MD, matrix_VD, target_M, weight_M.float(), dtype)  # pyright: ignore[reportReturnType]
+
+
+def chunked_nats(hidden_MD: Tensor, matrix_VD: Tensor, target_M: Tensor) -> Tensor:
+    """The negative log-likelihood of each row's target, float32[M]. Where gradients are wanted, a chunk's logits are made
+    again in the backward pass."""
+    rows = chunk_rows(len(matrix_VD), hidden_MD.device)
+    pieces = zip(hidden_MD.split(rows), target_M.split(rows), strict=True)
+    if torch.is_grad_enabled():
+        return torch.cat([checkpoint(_nats, h, matrix_VD, target, use_reentrant=False) for h, target in pieces])
+    return torch.cat([_nats(h, matrix_VD, target) for h, target in pieces])
+
+
+def _nats(hidden_RD: Tensor, matrix_VD: Tensor, target_R: Tensor) -> Tensor:
+    return F.cross_entropy(F.linear(hidden_RD, matrix_VD).float(), target_R, reduction="none")
+
+
+class _WeightedNats(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, hidden_MD: Tensor, matrix_VD: Tensor, target_M: Tensor, weight_M: Tensor, dtype: torch.dtype
+    ) -> Tensor:
+        kind = hidden_MD.device.type
+        hidden_grad_MD = torch.empty_like(hidden_MD) if ctx.needs_input_grad[0] else None
+        matrix_grad_VD = torch.zeros_like(matrix_VD) if ctx.needs_input_grad[1] else None
+        rows, total = chunk_rows(len(matrix_VD), hidden_MD.device), torch.zeros((), device=hidden_MD.device)
+        with torch.autocast(kind, enabled=False):
+            matrix = matrix_VD.to(dtype)
+            for first in range(0, len(hidden_MD), rows):
+                chunk = slice(first, first + rows)
+                hidden_RD, target_R1, weight_R1 = (
+                    hidden_MD[chunk].to(dtype),
+                    target_M[chunk, None],
+                    weight_M[chunk, None],
+                )
+                log_p_RV = F.log_softmax((hidden_RD @ matrix.T).float(), dim=-1)
+                total -= (log_p_RV.gather(1, target_R1) * weight_R1).sum()
+                # d nats / d logits is softmax minus one at the target.
+                gradient_RV = log_p_RV.exp_().mul_(weight_R1).scatter_add_(1, target_R1, -weight_R1).to(dtype)
+                if hidden_grad_MD is not None:
+                    hidden_grad_MD[chunk] = gradient_RV @ matrix
+                if matrix_grad_VD is not None:
+                    matrix_grad_VD += gradient_RV.T @ hidden_RD
+        ctx.save_for_backward(hidden_grad_MD, matrix_grad_VD)
+        return total
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *outputs: Tensor
+    ) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        hidden_grad_MD, matrix_grad_VD = ctx.saved_tensors
+        return (
+            None if hidden_grad_MD is None else hidden_grad_MD * outputs[0],
+            None if matrix_grad_VD is None else matrix_grad_VD * outputs[0],
+            None,
+            None,
+            None,
+        )

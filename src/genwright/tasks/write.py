@@ -128,7 +128,7 @@ class Write(TextTask):
         prompts = [np.array(self.opening(model, fields, "")) for fields in asked]
         answers = continue_all(model, engine, prompts, controls, seed=0)
         passages = [
-            f"{shown_fields(fields)}>>>\n{model.facts.decode(answer)}"
+            f"{write_conditions.shown_fields(fields)}>>>\n{model.facts.decode(answer)}"
             for fields, answer in zip(asked, answers, strict=True)
         ]
         return _write_passages(passages, file_stem)
@@ -150,11 +150,6 @@ def _write_passages(passages: list[str], file_stem: Path) -> Path:
     file = file_stem.with_name(f"{file_stem.name}.txt")
     file.write_text("\n\n----\n\n".join(passage.strip() for passage in passages) + "\n", encoding="utf-8")
     return file
-
-
-def shown_fields(fields: dict[str, str]) -> str:
-    """Conditions as people are shown them."""
-    return " ".join(f"{name}={value}" for name, value in fields.items()) or "(no condition)"
 
 
 def first_line(item: Item) -> str:

@@ -107,6 +107,11 @@ def requested(given: Iterable[str], names: Sequence[str]) -> dict[str, str]:
     return fields
 
 
+def shown_fields(fields: dict[str, str]) -> str:
+    """Conditions as people are shown them."""
+    return " ".join(f"{name}={value}" for name, value in fields.items()) or "(no condition)"
+
+
 def _known(item: Item) -> dict[str, str]:
     folder = posixpath.basename(posixpath.dirname(item.path))
     # A row lies in a table, not in a folder that says something about it.

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from genwright.engine.engine import Engine
 from genwright.families.transformer import Transformer
 from genwright.media.tokenizer import Tokenizer
 from genwright.metrics import copying, extra
@@ -18,19 +16,16 @@ from genwright.metrics.ngrams import KneserNey
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
+from genwright.tasks import write_poems
 from genwright.tasks.base import Splits
 from genwright.tasks.text_nats import document_nats
-from genwright.tasks.text_samples import Passages, continue_all, prompts_and_continuations
+from genwright.tasks.write_held_out import HeldOut, Samples, sample
 
 if TYPE_CHECKING:
     from genwright.model import Model
 
 ORDER = 5
 WINDOW = 50
-PROMPT_TOKENS = 32
-SAMPLE_TOKENS = 200
-
-_HELD_OUT_TOKENS = 400_000
 _BASELINE_TOKENS = 20_000_000
 _BLOCK_TOKENS = 1000
 _SEPARATOR = "\U0010ffff"
@@ -72,53 +67,40 @@ METRICS = [
     ),
 ]
 
-
-@dataclass
-class _Samples:
-    baseline: list[str]
-    model: list[str]
-    real: list[str]
+UNCONDITIONED = Metric(
+    name="bits_per_byte_alone",
+    title="bits per byte, unasked",
+    better="none",
+    unit="bits",
+    description="The same texts without their conditions: how much more they cost shows how much the model makes of the conditions.",
+)
 
 
 def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path) -> ScoreSheet:
     facts: Tokenizer = model.facts
-    name, held_out = splits.held_out()
+    name, store = splits.held_out()
     family = model.family
     assert isinstance(family, Transformer)
-    documents = evenly(held_out, _HELD_OUT_TOKENS)
-    stream = np.concatenate([np.empty(0, facts.dtype), *documents])
+    held_out = HeldOut.take(store, facts.dtype)
     training = splits["train"].flat("tokens")
-    if len(stream) < 2:
+    if held_out.counts.sum() < 2:
         return _nothing_held_out(splits)
     baseline = KneserNey(training[:_BASELINE_TOKENS], facts.size, min(ORDER, len(training)))
-    # The first token is predicted from the end of a text by both.
-    led_in = np.concatenate([[facts.end_token], stream]).astype(np.int64)
-    nats = {
-        "baseline": -baseline.log_probabilities(led_in)[1:],
-        "model": np.concatenate(document_nats(family, documents, facts.end_token, model.device)),
-    }
-    passages = prompts_and_continuations(stream, settings.samples, PROMPT_TOKENS, SAMPLE_TOKENS)
-    controls = family.Controls.model_validate({"max_tokens": passages.length})
-    samples = _Samples(
-        [facts.decode(row) for row in baseline.generate(passages.prompts, passages.length, settings.seed)],
-        [facts.decode(row) for row in continue_all(model, Engine(), passages.prompts, controls, settings.seed)],
-        [facts.decode(row) for row in passages.real],
-    )
-    learnt = [facts.decode(text) for text in _texts(training, facts.end_token)]
+    bits = _bits(model, held_out, baseline, settings.seed)
+    samples = sample(model, held_out, splits, baseline, settings.samples, settings.seed)
+    learnt = _training_texts(splits["train"], facts)
     source = _SEPARATOR.join(learnt)
-    rows, copies = _rows(samples, {k: _bits_per_byte(v, stream, facts, settings.seed) for k, v in nats.items()}, source)
+    rows, copies = _rows(samples, bits, source)
+    context = family.network.config.max_position_embeddings
     protocol: dict[str, Any] = {
         "split": name,
         "split_hash": splits.hash,
-        "held_out_tokens": len(stream),
-        "held_out_bytes": int(facts.byte_lengths[stream].sum()),
+        "held_out_tokens": int(held_out.counts.sum()),
+        "held_out_bytes": int(facts.byte_lengths[held_out.stream[held_out.counts > 0]].sum()),
         "tokenizer": f"{facts.kind}, {facts.size} tokens",
-        "context": family.network.config.max_position_embeddings,
-        "window_stride": max(family.network.config.max_position_embeddings // 2, 1),
-        "samples": len(passages.prompts),
-        "prompt_tokens": passages.prompt_length,
-        "sample_tokens": passages.length,
-        **controls.model_dump(exclude={"max_tokens"}),
+        "context": context,
+        "window_stride": max(context // 2, 1),
+        **samples.about,
         "baseline": f"{ORDER}-gram over the same tokens, interpolated modified Kneser-Ney, drawn from at temperature 1",
         "baseline_tokens": min(len(training), _BASELINE_TOKENS),
         "training_characters_searched": len(source),
@@ -126,11 +108,53 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         "interval": "95 %; bits per byte: bootstrap over blocks of 1,000 tokens; copied windows: bootstrap over samples; "
         "distinct-n: delete-a-group jackknife over samples",
     }
-    exhibits = _exhibits(folder, passages, samples, copies["model"], source, facts)
-    headline = _headline(rows, copies)
-    sheet = ScoreSheet(metrics=list(METRICS), rows=rows, protocol=protocol, exhibits=exhibits, headline=headline)
-    extra.extend(sheet, "text", vars(samples), learnt)
+    exhibits = _exhibits(folder, samples, copies["model"], source)
+    conditional = [UNCONDITIONED] if bits.get(UNCONDITIONED.name) else []
+    metrics_shown = [*METRICS[:1], *conditional, *METRICS[1:]]
+    sheet = ScoreSheet(
+        metrics=metrics_shown, rows=rows, protocol=protocol, exhibits=exhibits, headline=_headline(rows, copies)
+    )
+    write_poems.extend(sheet, samples, splits, learnt, settings.seed)
+    extra.extend(sheet, "text", samples.rows, learnt)
     return sheet
+
+
+def _bits(model: Model, held_out: HeldOut, baseline: KneserNey, seed: int) -> dict[str, dict[str, Score]]:
+    """Bits per byte by metric and row. Headers are read, but what they cost does not count."""
+    facts: Tokenizer = model.facts
+
+    def bits(nats: np.ndarray, texts: HeldOut) -> Score:
+        edges = np.arange(0, len(nats), _BLOCK_TOKENS)
+        byte_counts = facts.byte_lengths[texts.stream] * texts.counts
+        return metrics.bits_per_byte(
+            np.add.reduceat(nats * texts.counts, edges), np.add.reduceat(byte_counts, edges), seed=seed
+        )
+
+    def of_model(texts: HeldOut, title: str) -> Score:
+        assert isinstance(model.family, Transformer)
+        return bits(
+            np.concatenate(document_nats(model.family, texts.tokens, facts.end_token, model.device, title)), texts
+        )
+
+    # The first token is predicted from the end of a text by both.
+    led_in = np.concatenate([[facts.end_token], held_out.stream]).astype(np.int64)
+    found = {
+        "bits_per_byte": {
+            "baseline": bits(-baseline.log_probabilities(led_in)[1:], held_out),
+            "model": of_model(held_out, "held-out text"),
+        }
+    }
+    if "field" in held_out.documents[0]:
+        found[UNCONDITIONED.name] = {"model": of_model(held_out.alone(), "held-out text without conditions")}
+    return found
+
+
+def _training_texts(store: ExampleStore, facts: Tokenizer) -> list[str]:
+    """What was learnt from, without headers."""
+    tokens, weight = store.flat("tokens"), store.flat("weight")
+    if len(weight):
+        tokens = tokens[weight > 0]
+    return [facts.decode(text) for text in np.split(tokens, np.flatnonzero(tokens == facts.end_token) + 1)]
 
 
 def _nothing_held_out(splits: Splits) -> ScoreSheet:
@@ -143,33 +167,18 @@ def _nothing_held_out(splits: Splits) -> ScoreSheet:
     )
 
 
-def evenly(store: ExampleStore, limit: int) -> list[np.ndarray]:
-    """The documents of a split, or every n-th of them where they have more than `limit` tokens."""
-    every = max(-(-int(store.lengths("tokens").sum()) // limit), 1)
-    return [np.array(store[i]["tokens"]) for i in range(0, len(store), every)]
-
-
-def _bits_per_byte(nats: np.ndarray, stream: np.ndarray, facts: Tokenizer, seed: int) -> Score:
-    edges = np.arange(0, len(stream), _BLOCK_TOKENS)
-    return metrics.bits_per_byte(
-        np.add.reduceat(nats, edges), np.add.reduceat(facts.byte_lengths[stream], edges), seed=seed
-    )
-
-
-def _texts(tokens: np.ndarray, end_token: int) -> list[np.ndarray]:
-    return np.split(tokens, np.flatnonzero(tokens == end_token) + 1)
-
-
-def _rows(samples: _Samples, bits: dict[str, Score], source: str) -> tuple[list[Row], dict[str, copying.Copy]]:
+def _rows(
+    samples: Samples, bits: dict[str, dict[str, Score]], source: str
+) -> tuple[list[Row], dict[str, copying.Copy]]:
     kinds = ("baseline", "model", "real")
-    texts = {kind: getattr(samples, kind) for kind in kinds}
+    texts = samples.rows
     titles = {"baseline": f"{ORDER}-gram with backoff", "model": "this model", "real": "real held-out text"}
     equal = dict(zip(kinds, metrics.equal_words(list(texts.values())), strict=True))
     rows, copies = [], {}
     for kind in kinds:
         copies[kind] = copying.longest_copy(texts[kind], source)
         characters = sum(map(len, texts[kind]))
-        scores = {"bits_per_byte": bits[kind]} if kind in bits else {}
+        scores = {name: by_row[kind] for name, by_row in bits.items() if kind in by_row}
         scores |= {f"distinct_{n}": metrics.distinct_n(equal[kind], n) for n in (1, 2, 3)}
         scores["longest_copy"] = Score(value=copies[kind].length, n=characters)
         scores["copied_windows"] = metrics.share(*copying.copied_windows(texts[kind], source, WINDOW))
@@ -177,29 +186,30 @@ def _rows(samples: _Samples, bits: dict[str, Score], source: str) -> tuple[list[
     return rows, copies
 
 
-def _exhibits(
-    folder: Path, passages: Passages, samples: _Samples, copy: copying.Copy, source: str, facts: Tokenizer
-) -> list[Exhibit]:
-    prompts = [facts.decode(prompt) for prompt in passages.prompts]
+def _exhibits(folder: Path, samples: Samples, copy: copying.Copy, source: str) -> list[Exhibit]:
+    conditions = "prompt_tokens" not in samples.about
+    mark = ">>>\n" if conditions else ">>>"
 
     def write(name: str, parts: Sequence[str]) -> str:
         (folder / f"{name}.txt").write_text("\n\n----\n\n".join(parts) + "\n", encoding="utf-8")
         return f"{name}.txt"
 
-    shown = range(min(4, len(prompts)))
+    shown = range(min(12 if conditions else 4, len(samples.prompts)))
     exhibits = [
         Exhibit(
             name="samples",
             title="What the model writes",
-            caption="The first samples of the evaluation, unpicked: a held-out prompt up to the mark >>>, then the model.",
-            file=write("samples", [f"{prompts[i]}>>>{samples.model[i]}" for i in shown]),
+            caption="The first samples of the evaluation, unpicked: "
+            + ("the conditions of held-out texts" if conditions else "a held-out prompt")
+            + " up to the mark >>>, then the model.",
+            file=write("samples", [f"{samples.prompts[i]}{mark}{samples.model[i]}" for i in shown]),
             shows_training_items=False,
         ),
         Exhibit(
             name="baseline",
             title="What the 5-gram writes",
             caption="The same prompts continued by the baseline.",
-            file=write("baseline", [f"{prompts[i]}>>>{samples.baseline[i]}" for i in shown]),
+            file=write("baseline", [f"{samples.prompts[i]}{mark}{samples.baseline[i]}" for i in shown]),
             shows_training_items=False,
         ),
     ]

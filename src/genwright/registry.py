@@ -82,7 +82,13 @@ def _room(folder: str, name: str, attribute: str) -> Entry:
 
 
 TASKS = Registry(
-    "task", "genwright.tasks", {"write": _room("tasks", "write", "Write"), "draw": _room("tasks", "draw", "Draw")}
+    "task",
+    "genwright.tasks",
+    {
+        "write": _room("tasks", "write", "Write"),
+        "chat": _room("tasks", "chat", "Chat"),
+        "draw": _room("tasks", "draw", "Draw"),
+    },
 )
 FAMILIES = Registry(
     "family",

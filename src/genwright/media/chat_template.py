@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import jinja2
@@ -40,6 +40,15 @@ CHATML = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
 )
 """The template of models that are trained from nothing: ChatML, which most runtimes know by name."""
+
+PLAIN = (
+    "{% for message in messages %}"
+    "{{ message['role'] | capitalize + ':\n' + message['content'] }}"
+    "{% if message['role'] == 'assistant' %}{{ eos_token }}{% endif %}{{ '\n' }}"
+    "{% endfor %}"
+    "{% if add_generation_prompt %}{{ 'Assistant:\n' }}{% endif %}"
+)
+"""The template for weights that came without one and whose tokenizer lacks the tokens of ChatML."""
 
 Message = Mapping[str, Any]
 
@@ -80,10 +89,11 @@ class ChatTemplate:
     def of(cls, facts: Tokenizer, where: str = "the chat template") -> ChatTemplate:
         """The template of a tokenizer; ChatML where it has none but has ChatML's tokens."""
         names = {index: name for name, index in facts.special.items()}
-        ends = [names[index] for index in facts.end_tokens if index in names]
+        ends = tuple(names[index] for index in facts.end_tokens if index in names)
         end = names.get(facts.end_token, "")
-        named = {"bos_token": end, "eos_token": end, "pad_token": end} | getattr(facts, "named_tokens", {})
-        return cls(facts.chat_template or CHATML, facts.special, named, ends, where)
+        named = {"bos_token": end, "eos_token": end, "pad_token": end} | _named(facts)
+        source = facts.chat_template or (CHATML if {START, STOP} <= set(facts.special) else PLAIN)
+        return _built(source, tuple(facts.special), tuple(named.items()), ends, where)
 
     def check(self) -> None:
         """Raise RequestError when the template can't do what it is for: write a question and mark the answer to it."""
@@ -100,6 +110,10 @@ class ChatTemplate:
         for (start, stop), reply in zip(spans, ("Good day", "Very well"), strict=True):
             if reply not in text[start:stop]:
                 raise RequestError(f"{self.where}: the reply {reply!r} is not in what it renders; correct it.")
+            if self.ends and not text[start:stop].endswith(self.ends):
+                raise RequestError(
+                    f"{self.where}: nothing ends a reply, so that the model could never stop; write {self.ends[0]} behind it."
+                )
 
     def render(self, messages: Sequence[Message], add_generation_prompt: bool = False) -> str:
         """The text of a conversation, as `transformers` renders it. Raises RefusedError."""
@@ -204,6 +218,21 @@ class ChatTemplate:
     @cached_property
     def _splitter(self) -> re.Pattern[str]:
         return re.compile("(" + "|".join(re.escape(name) for name in self.special if name) + ")")
+
+
+@lru_cache(maxsize=8)
+def _built(
+    source: str, special: tuple[str, ...], named: tuple[tuple[str, str], ...], ends: tuple[str, ...], where: str
+) -> ChatTemplate:
+    return ChatTemplate(source, special, dict(named), ends, where)
+
+
+def _named(facts: Tokenizer) -> dict[str, str]:
+    """The tokens that a tokenizer's settings name (`bos_token`), as text."""
+    settings = facts.foreign.settings if facts.foreign else {}
+    named = {key: value for key, value in settings.items() if key.endswith("_token")}
+    texts = {key: value.get("content") if isinstance(value, dict) else value for key, value in named.items()}
+    return {key: text for key, text in texts.items() if isinstance(text, str)}
 
 
 def _unshield(text: str, names: Mapping[str, str]) -> str:

@@ -13,9 +13,8 @@ Other shapes are described by a `Mapping`. A conversation that can't be read bec
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
 from typing import Any
 
 from genwright.ledger import Drop
@@ -319,13 +318,3 @@ def _parsed(text: str) -> Any:
 
 def _parsed_list(value: Any) -> Any:
     return _parsed(value) if isinstance(value, str) and value.lstrip().startswith('[{"') else value
-
-
-def exchanges(messages: Sequence[Message]) -> Iterator[tuple[int, int]]:
-    """Where a conversation may be cut: spans (start, stop) that begin with a user's turn and end before the next one."""
-    starts = [
-        i for i, m in enumerate(messages) if m["role"] == "user" and (i == 0 or messages[i - 1]["role"] != "user")
-    ]
-    first = next((i for i, m in enumerate(messages) if m["role"] != "system"), len(messages))
-    edges = sorted({first, *(i for i in starts if i > first), len(messages)})
-    return pairwise(edges)

@@ -1,0 +1,242 @@
+"""The task `chat`: an assistant that answers, learned from conversations.
+
+An example is a conversation, or as many whole exchanges of a long one as the context holds, written by a chat template. Only what
+the assistant says counts in the loss: its words and the token that ends its turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import posixpath
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from genwright.engine.engine import Engine
+from genwright.errors import RequestError
+from genwright.ledger import WHOLE_ROW, Drop, Item
+from genwright.media.chat_template import CHATML, START, STOP, ChatTemplate, RefusedError
+from genwright.media.tokenizer import Tokenizer
+from genwright.recipe import EvaluateSettings
+from genwright.scores import ScoreSheet
+from genwright.shards import Example
+from genwright.tasks import chat_options, text_sizes
+from genwright.tasks.base import ModelConfig, Splits, TrainJudge
+from genwright.tasks.chat_formats import Dialogue, Mapping, Message, dialogues, read_values
+from genwright.tasks.chat_turns import fit, windows
+from genwright.tasks.text import TextTask, whole_text
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+_BLOCKS = 100
+_LINES = (".jsonl", ".ndjson")
+
+
+class Chat(TextTask):
+    name: ClassVar[str] = "chat"
+    Request = chat_options.Request
+
+    led_in: ClassVar[bool] = False
+
+    prepare: chat_options.Prepare
+
+    @property
+    def context(self) -> int:
+        return self.model.context or chat_options.CONTEXT
+
+    def check(self) -> None:
+        if self.prepare.template is not None:
+            ChatTemplate(self._own_template() or "", (START, STOP), ends=(STOP,), where=self._template_name()).check()
+
+    def encoding_settings(self) -> dict[str, Any]:
+        """With the context, because conversations are cut to it, and with what the template's file says."""
+        return {**super().encoding_settings(), "context": self.context, "template": self._own_template()}
+
+    def group_key(self, item: Item) -> str:
+        """What the user and the system say: the same question stays on one side, whatever the answers are."""
+        asked = [
+            " ".join(message["content"].lower().split())
+            for dialogue in self._dialogues(item)
+            for message in dialogue.messages
+            if message["role"] != "assistant"
+        ]
+        return hashlib.sha256("\0".join(asked).encode()).hexdigest() if asked else super().group_key(item)
+
+    def divide(self, item: Item) -> list[tuple[int, int]]:
+        """A file of JSON Lines is cut between lines; any other one stays whole."""
+        if WHOLE_ROW in item.fields or _suffix(item) not in _LINES:
+            return []
+        text = whole_text(item)
+        return [] if isinstance(text, Drop) else _line_blocks(text)
+
+    def special_tokens(self) -> tuple[str, ...]:
+        return (START, STOP)
+
+    def texts(self, item: Item) -> Iterable[str]:
+        """Messages behind their role, as the template writes them, so that the vocabulary knows the roles."""
+        for dialogue in self._dialogues(item):
+            for message in [*dialogue.messages, *dialogue.chosen, *dialogue.rejected]:
+                yield f"{message['role']}\n{message['content']}"
+
+    def fit(self, sample: Iterable[Item]) -> Tokenizer:
+        facts = super().fit(sample)
+        template = self._own_template()
+        if facts.foreign is None:
+            facts.end_tokens = (facts.special[STOP], facts.end_token)
+            facts.chat_template = template or CHATML
+        elif template is not None:
+            facts.chat_template = template
+        if facts.chat_template is None:
+            facts.chat_template = ChatTemplate.of(facts).source
+        ChatTemplate.of(facts, self._template_name()).check()
+        return facts
+
+    def encode(self, item: Item, facts: Tokenizer) -> Iterator[Example | Drop]:
+        """Windows of a conversation: "tokens", and "weight", which is 1 where a token is the assistant's."""
+        template = ChatTemplate.of(facts, self._template_name())
+        drops: list[Drop] = []
+        found = False
+        for value in self._values(item):
+            read = dialogues(value, _mapping(self.prepare.conversation), self.prepare.preference)
+            if isinstance(read, Drop):
+                drops.append(read)
+                continue
+            try:
+                for dialogue in read:
+                    for example in self._examples(dialogue, template, facts):
+                        found = True
+                        yield example
+            except RefusedError as error:
+                drops.append(Drop("undecodable", f"the chat template refuses it: {error}"))
+        if not found and drops:
+            yield drops[0]
+        elif not found and not item.start:
+            yield Drop("too_large", f"no reply within the first {self.context:,} tokens; raise `model.context`")
+
+    def _examples(self, dialogue: Dialogue, template: ChatTemplate, facts: Tokenizer) -> Iterator[Example]:
+        if self.prepare.preference:
+            from genwright.tasks.chat_preference import encode_pair
+
+            yield from encode_pair(dialogue, template, facts, self.context)
+            return
+        for tokens, weight in windows(dialogue.messages, template, facts, self.context):
+            yield {"tokens": tokens, "weight": weight}
+
+    def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
+        tokens = int(splits["train"].lengths("tokens").sum())
+        return text_sizes.candidates(self.model.model_copy(update={"context": self.context}), facts.size, tokens)
+
+    def prompt(self, model: Model, request: Any) -> list[int]:
+        """The conversation so far, without its oldest exchanges where they leave too little room for an answer.
+
+        Raises RequestError where there is nothing to answer, or the template can't write it.
+        """
+        return self.opening(model, asked_messages(request), request.max_tokens)[0]
+
+    def opening(self, model: Model, messages: Sequence[Message], max_tokens: int) -> tuple[list[int], int]:
+        """The tokens that an answer to some messages goes on from, and how many messages had to be left out."""
+        context = model.config.network["max_position_embeddings"]
+        room = context - min(max_tokens, context // 2)
+        try:
+            tokens, _, dropped = fit(messages, ChatTemplate.of(model.facts), model.facts, room)
+        except RefusedError as error:
+            raise RequestError(
+                f"the chat template can't write this conversation ({error}); change the messages."
+            ) from error
+        return tokens.tolist(), dropped
+
+    def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
+        """Answers to the same few held-out conversations each time; the mark >>> stands before what the model made."""
+        from genwright.tasks.chat_samples import answer_all, evenly_turns, shown
+
+        store = splits["validation"] if len(splits["validation"]) else splits["train"]
+        turns = evenly_turns(store, model.facts, 3)
+        answers = answer_all(model, engine, turns, max_tokens=80, seed=0)
+        file = file_stem.with_name(f"{file_stem.name}.txt")
+        passages = [shown(turn, model.facts, answer) for turn, answer in zip(turns, answers, strict=True)]
+        file.write_text("\n\n----\n\n".join(passages) + "\n", encoding="utf-8")
+        return file
+
+    def score(
+        self, model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
+    ) -> ScoreSheet:
+        from genwright.tasks.chat_scores import score
+
+        return score(model, splits, settings, folder)
+
+    def _values(self, item: Item) -> list[Any]:
+        """What an item holds: one conversation a table row, any number a file. A row that a split of characters cut stays whole,
+        with its first part."""
+        if WHOLE_ROW in item.fields or "text" in item.fields:
+            return [] if item.start else [json.loads(item.fields.get(WHOLE_ROW) or item.fields["text"])]
+        text = whole_text(item)
+        if isinstance(text, Drop):
+            return [text]
+        return read_values(text[item.start : item.stop], _suffix(item))
+
+    def _dialogues(self, item: Item) -> Iterator[Dialogue]:
+        try:
+            values = self._values(item)
+        except ValueError:
+            return
+        for value in values:
+            read = dialogues(value, _mapping(self.prepare.conversation), self.prepare.preference)
+            if not isinstance(read, Drop):
+                yield from read
+
+    def _own_template(self) -> str | None:
+        if self.prepare.template is None:
+            return None
+        try:
+            return Path(self.prepare.template).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise RequestError(
+                f"{self.prepare.template}: the chat template can't be read ({error}); check `prepare.template` in the recipe."
+            ) from error
+
+    def _template_name(self) -> str:
+        return self.prepare.template or "the chat template"
+
+
+def asked_messages(request: Any) -> list[Message]:
+    """The conversation that a request asks to go on with. Raises RequestError where there is nothing to answer."""
+    messages: list[Message] = [{"role": "system", "content": request.system}] if request.system else []
+    messages += [message.model_dump() for message in request.messages or []]
+    if request.prompt:
+        messages.append({"role": "user", "content": request.prompt})
+    if not messages or messages[-1]["role"] in ("assistant", "system"):
+        raise RequestError("there is nothing to answer; give a message, or `messages` that end with the user's.")
+    return messages
+
+
+@lru_cache(maxsize=4)
+def _mapped(settings: str) -> Mapping:
+    content = json.loads(settings)
+    return Mapping(**{**content, "user": tuple(content["user"]), "assistant": tuple(content["assistant"])})
+
+
+def _mapping(conversation: chat_options.Conversation | None) -> Mapping | None:
+    return None if conversation is None else _mapped(conversation.model_dump_json())
+
+
+def _suffix(item: Item) -> str:
+    return posixpath.splitext(item.path.partition("#")[0])[1].lower()
+
+
+def _line_blocks(text: str) -> list[tuple[int, int]]:
+    """About a hundred spans of whole lines."""
+    size = -(-len(text) // _BLOCKS)
+    edges = [0]
+    while len(text) - edges[-1] > size:
+        end = text.find("\n", edges[-1] + size - 1)
+        if end < 0 or end + 1 >= len(text):
+            break
+        edges.append(end + 1)
+    edges.append(len(text))
+    return [(a, b) for a, b in pairwise(edges) if text[a:b].strip()] if len(edges) > 2 else []

@@ -27,7 +27,7 @@ PREFILL_CHUNK = 512
 """Tokens of a prompt that one step reads, so that a long prompt does not keep the others waiting."""
 
 Constraint = Callable[[Sequence[int]], Tensor]
-"""From the tokens generated so far to a bool mask of the vocabulary: which may come next."""
+"""From the tokens generated so far to the vocabulary: bool, which may come next, or float, what is added to their logits."""
 
 
 @dataclass
@@ -131,8 +131,11 @@ class TextSession:
         """Choose each state's next token, hand it out, and see whether the text ends or must slide."""
         for row, state in enumerate(states):
             if state.constraint is not None:
-                allowed_V = state.constraint(state.generated).to(logits_BV.device)
-                logits_BV[row] = logits_BV[row].masked_fill(~allowed_V, -torch.inf)
+                said_V = state.constraint(state.generated).to(logits_BV.device)
+                if said_V.dtype == torch.bool:
+                    logits_BV[row] = logits_BV[row].masked_fill(~said_V, -torch.inf)
+                else:
+                    logits_BV[row] += said_V
         tokens = choose_tokens(logits_BV, [s.choice for s in states], [s.rng for s in states])
         for state, token in zip(states, tokens, strict=True):
             state.batch_key = "decode"

@@ -93,6 +93,8 @@ def test_new_files_are_learnt_for_another_budget_mixed_with_old_ones(
     before = studio.weights()
     add_poems(studio.data, 60, 72)
     assert studio.prepare()["encoded"] == 12
+    recipe = studio.recipe()
+    plan = train.plan(recipe, studio.run, task=build_task(recipe), device=CPU)
     summary = studio.train()
     assert summary["steps"] == 24
     mixture = studio.plan.mixture
@@ -100,7 +102,8 @@ def test_new_files_are_learnt_for_another_budget_mixed_with_old_ones(
     # As many steps with the new data as without it: twice their share, and each seen as often as an old one.
     assert mixture.share == pytest.approx(2 * mixture.fair) and 0.1 < mixture.fair < 0.25
     said = capsys.readouterr().err
-    assert "examples are new" in said and "2 times as often as its share" in said
+    assert "examples are new" in plan.new_data and "2 times as often as its share" in plan.new_data
+    assert plan.new_data in said
     held = train.load_before(studio.run, CPU)
     assert held is not None
     for name, value in checkpoint.weights_of(held[0].family.modules).items():
@@ -165,6 +168,7 @@ def test_a_training_on_new_data_that_is_killed_goes_on_bit_for_bit(
 
 
 def test_data_may_come_again_and_again(studio: Studio) -> None:
+    former: dict[str, torch.Tensor] = {}
     for number, stop in enumerate((72, 84), start=2):
         add_poems(studio.data, stop - 12, stop)
         studio.prepare()

@@ -14,6 +14,7 @@ from genwright.console import say
 from genwright.recipe import Budget, Recipe, TrainSettings
 from genwright.run import Run
 from genwright.stages import sizes
+from genwright.stages.mixing import foretold
 from genwright.stages.parts import Job, Workshop
 from genwright.tasks.base import BaseTask, ModelConfig
 from genwright.training import compilation, forecast
@@ -70,13 +71,15 @@ def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> P
     workshop = Workshop.open(recipe, run, task, device)
     chosen = choose(workshop, recipe)
     plans: dict[str, PartPlan] = {}
+    later = ""
     with tempfile.TemporaryDirectory(prefix=".plan-", dir=run.folder) as scratch:
         for job in workshop.jobs(chosen.config):
             job.derive(Path(scratch) / job.name)
             plans[job.name] = plan_job(job, recipe.train, Path(scratch), started)
+            later = foretold(job, recipe, run, plans[job.name].settings.steps)
             job.trained[job.name] = job.build()
             started = time.monotonic()
-    return summed_up(workshop, chosen, plans)
+    return summed_up(workshop, chosen, plans).model_copy(update={"new_data": later})
 
 
 def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan]) -> Plan:

@@ -37,13 +37,13 @@ from genwright.run import Run, write_atomic
 from genwright.stages import new_data
 from genwright.stages.budgets import FREE_TO_CHANGE, Account, close_account, forget_if_refitted, open_account
 from genwright.stages.inputs import digest, stage_inputs
+from genwright.stages.mixing import mixture_for, told
 from genwright.stages.parts import Job, Workshop, folder_of
 from genwright.stages.planning import Chosen, choose, plan, plan_job
 from genwright.tasks.base import BaseTask
 from genwright.training import checkpoint, forecast, tracking
 from genwright.training.base import Outcome
 from genwright.training.forecast import PartPlan
-from genwright.training.mixture import Mixture, fair_share, share_for
 from genwright.training.trainer import Trainer
 
 __all__ = ["load_before", "load_trained", "plan", "run"]
@@ -191,25 +191,13 @@ def _with_new_data(job: Job, recipe: Recipe, account: Account, part: PartPlan, p
         shutil.rmtree(place / "before", ignore_errors=True)
         shutil.copytree(_best(place), temporary)
         temporary.rename(kept)
-    old, new = job.old_and_new()
-    all_of_it, mixture = job.training().pass_examples, None
-    if len(old) and len(new):
-        passes = [job.batches(store, training=True).pass_examples for store in (old, new)]
-        found = checkpoint.newest(place / "checkpoints")
-        state: dict[str, Any] = found[2] if found else {"step": 0, "position": {"train": 0}}
-        fair = fair_share(*passes)
-        wanted = recipe.train.new_data_share
-        share = share_for(fair, state["step"], part.settings.steps - state["step"]) if wanted == "auto" else wanted
-        mixture = Mixture(
-            data=account.data,
-            former=account.former,
-            start=state["position"]["train"],
-            share=share,
-            fair=fair,
-            new=passes[1],
-        )
-        say(f"train {job.name}: {len(new):,} examples are new and {len(old):,} are old: {mixture.text()}.")
-    return forecast.with_mixture(part, mixture, job.held_out_examples(), all_of_it)
+    found = checkpoint.newest(place / "checkpoints")
+    state: dict[str, Any] = found[2] if found else {"step": 0, "position": {"train": 0}}
+    done, start = state["step"], state["position"]["train"]
+    mixture = mixture_for(job, recipe, account, start, done, part.settings.steps - done)
+    if mixture is not None:
+        say(f"train {job.name}: {told(mixture, *map(len, job.old_and_new()))}.")
+    return forecast.with_mixture(part, mixture, job.held_out_examples(), job.training().pass_examples)
 
 
 def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan, place: Path) -> Outcome:

@@ -84,6 +84,8 @@ class Plan(BaseModel):
     flops: float
     parts: dict[str, PartPlan]
     config: dict[str, Any]
+    new_data: str = ""
+    """How data that came after a training finished would be mixed with the old."""
 
     def __rich__(self) -> Any:
         from rich.table import Table
@@ -110,6 +112,8 @@ class Plan(BaseModel):
         yield "steps", f"{self.steps:,} ({self.examples:,} examples, {passes} passes over the data)"
         yield "time to the end", duration(self.seconds)
         yield "the data", self.verdict
+        if self.new_data:
+            yield "new data", self.new_data
 
 
 def plan_part(

@@ -20,11 +20,14 @@ from genwright.media import text as medium
 from genwright.media.base import Media, Medium
 from genwright.media.tokenizer import Tokenizer
 from genwright.networks.decoder import Decoder, DecoderConfig
+from genwright.scores import Metric, Score
 from genwright.shards import ExampleStore
 from genwright.tasks import text_sizes
 from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits, controls_of
+from genwright.tasks.guided import Constraint, constraint
 from genwright.tasks.packing import Packed
 from genwright.tasks.text_answers import CAPACITY, stream_texts
+from genwright.tasks.text_held_out import BITS_PER_BYTE, held_out_bits
 from genwright.tasks.text_samples import request_rng
 from genwright.tasks.text_tokens import fit_tokenizer
 
@@ -86,6 +89,10 @@ class TextTask(BaseTask):
         network = DecoderConfig(**config.network)
         return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token))]
 
+    def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
+        score = held_out_bits(model, store, seed)
+        return [(BITS_PER_BYTE, score)] if score else []
+
     def prompt(self, model: Model, request: Any) -> list[int]:
         """The tokens that a request's answer goes on from."""
         return model.facts.encode(request.prompt).tolist()
@@ -94,13 +101,20 @@ class TextTask(BaseTask):
         """The answer alone, without the prompt, in pieces of whole characters; n outputs grow side by side."""
         prompt = self.prompt(model, request)
         controls = controls_of(request, model.family.Controls)
+        vocabulary = model.config.network["vocab_size"]
+
+        def guide() -> Constraint | None:
+            return constraint(request, model.facts, vocabulary)
+
+        guide()  # what can't be followed is refused before the first answer begins
         return stream_texts(
             model.session(CAPACITY),
             engine,
             model.facts,
             request.n,
             request.seed,
-            lambda session, index: session.start(prompt, request_rng(request.seed, index), controls),
+            lambda session, index: session.start(prompt, request_rng(request.seed, index), controls, guide()),
+            request.stop,
         )
 
 

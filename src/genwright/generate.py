@@ -10,9 +10,17 @@ import click
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
-from genwright.output import deliver, read_prompt
+from genwright.output import deliver, read_prompt, read_text
+from genwright.registry import TASKS
 from genwright.request_options import check, options_of
 from genwright.run import model_folder
+
+_LONGEST_PROMPT = 1_000_000
+"""Characters of a prompt that are looked at: its end, far more than any model sees at once."""
+
+_CONTINUE = (
+    "Go on from the end of a text file; with --out FILE the whole is written, old and new (FILE may be the same)."
+)
 
 
 def generate_command(arguments: list[str]) -> None:
@@ -20,10 +28,12 @@ def generate_command(arguments: list[str]) -> None:
     words = [a for a in arguments if not a.startswith("-")]
     # An option's value may stand before the run: the run is the first word that is a folder.
     folder = next((a for a in words if Path(a).is_dir()), words[0] if words else None)
-    schema = None
+    schema, continues = None, True
     if folder is not None:
-        schema = recipes.request_class(*_task_and_family(Path(folder)))
-    command = _command(schema)
+        task, family = _task_and_family(Path(folder))
+        schema = recipes.request_class(task, family)
+        continues = getattr(TASKS[task].load_options(), "CONTINUES", False)
+    command = _command(schema, continues)
     command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
 
 
@@ -36,7 +46,7 @@ def _task_and_family(folder: Path) -> tuple[str, str]:
         raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
 
 
-def _command(schema: Any) -> click.Command:
+def _command(schema: Any, continues: bool) -> click.Command:
     fixed: list[click.Parameter] = [
         click.Argument(["run"], type=click.Path(path_type=Path)),
         click.Argument(["prompt"], required=False),
@@ -47,6 +57,9 @@ def _command(schema: Any) -> click.Command:
         click.Option(["--json", "as_json"], is_flag=True, help="Print JSON Lines, one an output."),
         click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
     ]
+    if continues:
+        file = click.Path(path_type=Path)
+        fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
     asked = options_of(schema) if schema else []
 
     def call(
@@ -58,10 +71,13 @@ def _command(schema: Any) -> click.Command:
         threads: int | None,
         as_json: bool,
         debug: bool,
+        go_on: Path | None = None,
         **options: Any,
     ) -> None:
-        text = read_prompt(prompt, prompt_file)
-        request = check(schema, {"prompt": text, **options})
+        if go_on is not None and (prompt is not None or prompt_file is not None):
+            raise RequestError("--continue takes its prompt from the file; give no other prompt beside it.")
+        text = read_prompt(prompt, prompt_file) if go_on is None else read_text(go_on, "--continue")
+        request = check(schema, {"prompt": text[-_LONGEST_PROMPT:].replace("\r\n", "\n"), **options})
         if threads:
             import torch
 
@@ -70,7 +86,7 @@ def _command(schema: Any) -> click.Command:
 
         generator = Generator(run, device)
         answer = generator.model.task.answer(generator.model, request, generator.engine)
-        deliver(answer, text, getattr(request, "n", 1), out, as_json)
+        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on)
 
     help_text = "Make text or pictures with a trained run." + (
         "" if schema else " Name a run to see the options of its task."

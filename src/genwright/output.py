@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -15,14 +16,19 @@ from genwright.media.base import Media
 DEFAULT_FOLDER = Path("generated")
 
 
-def deliver(media: Iterable[Media], prompt: str, n: int, out: Path | None, as_json: bool) -> None:
-    """Hand out what a task answers, as it comes. Raises RequestError when `out` cannot take it."""
+def deliver(
+    media: Iterable[Media], prompt: str, n: int, out: Path | None, as_json: bool, continued: Path | None = None
+) -> None:
+    """Hand out what a task answers, as it comes. Raises RequestError when `out` cannot take it.
+
+    `continued`: the file that the prompt is the content of. It is not shown again, but stands before what is made in the files.
+    """
     first = next(iterator := iter(media), None)
     if first is None:
         return
     everything = _chain(first, iterator)
     if first.kind == "text":
-        _deliver_text(everything, prompt, n, out, as_json)
+        _deliver_text(everything, prompt, n, out, as_json, continued)
     else:
         _deliver_files(everything, prompt, n, out or DEFAULT_FOLDER, as_json)
 
@@ -32,12 +38,15 @@ def _chain(first: Media, rest: Iterator[Media]) -> Iterator[Media]:
     yield from rest
 
 
-def _deliver_text(media: Iterable[Media], prompt: str, n: int, out: Path | None, as_json: bool) -> None:
+def _deliver_text(
+    media: Iterable[Media], prompt: str, n: int, out: Path | None, as_json: bool, continued: Path | None
+) -> None:
+    shown = prompt if continued is None else ""
     whole: dict[int, str] = {}
     about: dict[int, dict[str, Any]] = {}
     streaming = out is None and not as_json and n == 1
     if streaming:
-        print(prompt, end="", flush=True)
+        print(shown, end="", flush=True)
     for piece in media:
         whole[piece.index] = whole.get(piece.index, "") + piece.data
         if streaming:
@@ -48,21 +57,24 @@ def _deliver_text(media: Iterable[Media], prompt: str, n: int, out: Path | None,
         print()
         return
     for index in sorted(whole):
-        text = prompt + whole[index]
         if as_json:
-            print(
-                json.dumps(
-                    {"index": index, "kind": "text", "prompt": prompt, "text": whole[index], **about.get(index, {})},
-                    ensure_ascii=False,
-                )
-            )
+            origin = {"prompt": prompt} if continued is None else {"continues": str(continued)}
+            line = {"index": index, "kind": "text", **origin, "text": whole[index], **about.get(index, {})}
+            print(json.dumps(line, ensure_ascii=False))
         elif out is None:
-            print(f"--- {index + 1} of {n} ---\n{text}\n")
+            print(f"--- {index + 1} of {n} ---\n{shown}{whole[index]}\n")
         if out is not None:
-            file = _place(out, prompt, index, n, ".txt")
-            file.write_text(text, encoding="utf-8")
+            file = _place(out, prompt if continued is None else continued.stem, index, n, ".txt", continued)
+            _write_text(file, prompt + whole[index])
             if not as_json:
                 print(file)
+
+
+def _write_text(file: Path, text: str) -> None:
+    """Whole or not at all: the file may be the one that is continued."""
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_bytes(text.encode("utf-8"))
+    temporary.replace(file)
 
 
 def _deliver_files(media: Iterable[Media], prompt: str, n: int, out: Path, as_json: bool) -> None:
@@ -82,11 +94,11 @@ def _deliver_files(media: Iterable[Media], prompt: str, n: int, out: Path, as_js
             print(file, flush=True)
 
 
-def _place(out: Path, prompt: str, index: int, n: int, suffix: str) -> Path:
-    """A file of its own for each output; a folder is made when `out` is not plainly a file."""
+def _place(out: Path, prompt: str, index: int, n: int, suffix: str, like: Path | None = None) -> Path:
+    """A file of its own for each output; a folder is made when `out` is not plainly a file. It may end as `like` does."""
     try:
-        if out.suffix and not out.is_dir():
-            if out.suffix.lower() != suffix:
+        if (out.suffix and not out.is_dir()) or out.is_file():
+            if out.suffix.lower() not in (suffix, like.suffix.lower() if like else suffix):
                 raise RequestError(f"--out {out}: what is made is a {suffix} file; name it so, or name a folder.")
             out.parent.mkdir(parents=True, exist_ok=True)
             return out if n == 1 else out.with_stem(f"{out.stem}-{index:04d}")
@@ -102,12 +114,15 @@ def _place(out: Path, prompt: str, index: int, n: int, suffix: str) -> Path:
 def read_prompt(prompt: str | None, file: Path | None) -> str:
     """The prompt from the argument, a file, or standard input (where the argument is "-")."""
     if file is not None:
-        try:
-            return file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(
-                f"--prompt-file {file}: can't be read as UTF-8 text ({error}); name a text file."
-            ) from error
+        return read_text(file, "--prompt-file").replace("\r\n", "\n")
     if prompt == "-":
         return sys.stdin.read().rstrip("\n")
     return prompt or ""
+
+
+def read_text(file: Path, option: str) -> str:
+    """A text file that an option names, its line ends as they are. Raises RequestError."""
+    try:
+        return file.read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RequestError(f"{option} {file}: can't be read as UTF-8 text ({error}); name a text file.") from error

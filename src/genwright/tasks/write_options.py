@@ -10,12 +10,16 @@ from pydantic import Field, field_validator
 from genwright.tasks import text_options
 from genwright.tasks.text_options import Model
 
-__all__ = ["EXAMPLE", "FAMILIES", "MEDIUM", "Model", "Prepare", "Request"]
+__all__ = ["CONTINUES", "EXAMPLE", "FAMILIES", "MEDIUM", "Model", "Prepare", "Request"]
 
 MEDIUM = "text"
 FAMILIES = ("transformer",)
 EXAMPLE = '"ROMEO:" --max-tokens 300'
 """What to type after `genwright generate RUN`, shown at the end of a run."""
+
+
+CONTINUES = True
+"""Whether `genwright generate --continue FILE` makes sense."""
 
 
 class Prepare(text_options.Prepare):

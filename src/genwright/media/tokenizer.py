@@ -218,8 +218,8 @@ def train_bpe(texts: Iterable[str], vocabulary: int, special: Sequence[str] = ()
     return Tokenizer(backend, "bpe")
 
 
-def build_characters(texts: Iterable[str], special: Sequence[str] = ()) -> Tokenizer:
-    """One token for each character of the texts (the most frequent ones, where there are more than a vocabulary holds).
+def build_characters(texts: Iterable[str], special: Sequence[str] = (), most: int | None = None) -> Tokenizer:
+    """One token for each character of the texts: the most frequent ones, where there are more than `most` tokens can be.
 
     The merges put a character's bytes together from the left. UTF-8 tells a first byte from a following one, so none of them
     can reach into the next character, and no splitting is needed before.
@@ -233,7 +233,7 @@ def build_characters(texts: Iterable[str], special: Sequence[str] = ()) -> Token
         vocabulary[character] = len(vocabulary)
     merges: list[tuple[str, str]] = []
     for character in sorted(counts, key=lambda c: (-counts[c], c)):
-        if len(vocabulary) >= _MOST_CHARACTERS:
+        if len(vocabulary) >= (most or _MOST_CHARACTERS):
             break
         if character.isascii() or "\ud800" <= character <= "\udfff":
             continue

@@ -15,7 +15,10 @@ class Prepare(Section):
         description="Byte-level BPE, or one token a character; `auto` chooses by the size and script of the text.",
     )
     vocabulary: int | None = Field(
-        None, ge=257, le=65_535, description="Size of the BPE vocabulary; default: by the size of the text."
+        None,
+        ge=257,
+        le=65_535,
+        description="Size of the vocabulary; default: by the size of the text. Rarer characters are spelled by their bytes.",
     )
     workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
 

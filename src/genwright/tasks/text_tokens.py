@@ -23,7 +23,9 @@ def fit_tokenizer(texts: Iterable[str], settings: Prepare, special: Sequence[str
     kind = settings.tokenizer
     if kind == "auto":
         kind = "bpe" if vocabulary else "characters"
-    return build_characters(kept, special) if kind == "characters" else train_bpe(kept, vocabulary or 512, special)
+    if kind == "characters":
+        return build_characters(kept, special, settings.vocabulary)
+    return train_bpe(kept, vocabulary or 512, special)
 
 
 def vocabulary_for(size_bytes: int) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import shutil
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import torch
 import yaml
 
 from genwright import recipe as recipes
+from genwright.changes import FILE, Changes
 from genwright.errors import RequestError
 from genwright.model import build_task
 from genwright.run import Run, read_json, read_json_lines, write_atomic
-from genwright.stages import collect, new_data, prepare, train
+from genwright.scores import ScoreSheet
+from genwright.stages import collect, evaluate, new_data, prepare, report, train
 from genwright.training import checkpoint
 from genwright.training.base import CLOCK_COLUMNS
 from genwright.training.forecast import PartPlan
@@ -196,3 +199,38 @@ def test_refit_measures_anew_and_starts_the_training_over(studio: Studio, capsys
     assert studio.train(refit=True)["steps"] == 12
     assert "starts over" in capsys.readouterr().err
     assert studio.train(refit=True)["steps"] == 12  # the same facts: nothing starts over
+
+
+def test_the_report_shows_the_model_before_and_after(studio: Studio) -> None:
+    recipe = studio.recipe()
+    task = build_task(recipe)
+    recipe.evaluate.samples = 2
+    studio.prepare()
+    evaluate.run(recipe, studio.run, task=task, device=CPU)
+    folder = studio.run.stage("evaluate")
+    assert not (folder / FILE).exists() and not (folder / "former.json").exists()
+    former = ScoreSheet.read(folder / "scores.json")
+
+    add_poems(studio.data, 60, 110)
+    studio.prepare()
+    studio.train()
+    sheet = evaluate.run(recipe, studio.run, task=task, device=CPU)
+    changes = Changes.model_validate_json((folder / FILE).read_text())
+    assert changes.former == former != sheet
+    assert changes.old["train"] + changes.new["train"] == len(prepare.load_splits(studio.run, task)["train"])
+    assert changes.new["train"] > 20 and changes.new["test"] > 0 and changes.mixture is not None
+    # What the state before costs on the old held-out texts is what was measured at the time: nothing of it is lost.
+    old = changes.of("bits_per_byte", "old")
+    assert old is not None
+    assert old.before.value == pytest.approx(former.row("model").scores["bits_per_byte"].value)
+    assert old.after.value != old.before.value
+    assert "new held-out data" in changes.headline and "forgotten" in changes.headline
+    page = report.run(recipe, studio.run).read_text(encoding="utf-8")
+    assert "What the new data changed" in page and "times as often as its share" in page
+    for pair in changes.pairs:
+        for name in (pair.before, pair.after):
+            made = (folder / name).read_text(encoding="utf-8").split(">>>")[1].split("\n")[0].strip()
+            assert made[:20] in html.unescape(page)
+    public = report.run(recipe, studio.run, public=True).read_text(encoding="utf-8")
+    prompt = (folder / changes.pairs[0].before).read_text(encoding="utf-8").split(">>>")[0]
+    assert prompt in html.unescape(page) and prompt not in html.unescape(public)

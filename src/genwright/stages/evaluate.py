@@ -3,6 +3,7 @@
 evaluate/
   scores.json           the score sheet
   ...                   its exhibits: pictures and texts
+  changes.json          what new data changed, once some has come (evaluate_changes.py)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from genwright.families.base import Family
 from genwright.recipe import Recipe
 from genwright.run import Run, write_atomic
 from genwright.scores import ScoreSheet
+from genwright.stages.evaluate_changes import keep_former_sheet, measure
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare import load_splits
 from genwright.stages.train import load_trained
@@ -35,10 +37,12 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
     folder = run.reopen("evaluate")
     model = load_trained(run, device)
     splits = load_splits(run, task)
+    keep_former_sheet(folder, splits.hash)
     say(f"evaluate: scoring {recipe.evaluate.samples:,} samples ...")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.evaluate.seed)
         sheet = task.score(model, splits, recipe.evaluate, judge_trainer(recipe.evaluate.seed, device), folder)
+        changes = measure(recipe, run, model, splits, folder, device)
     sheet.protocol = {**_protocol(recipe, splits.hash), **sheet.protocol}
     text = sheet.model_dump_json(indent=2) + "\n"
     write_atomic(folder / "scores.json", text)
@@ -48,7 +52,11 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
         outputs=digest(text),
         seconds=time.monotonic() - started,
         device=devices.title(device),
-        summary={"headline": sheet.headline, "model": _model_scores(sheet)},
+        summary={
+            "headline": sheet.headline,
+            "model": _model_scores(sheet),
+            **({"changes": changes.headline} if changes else {}),
+        },
     )
     return sheet
 

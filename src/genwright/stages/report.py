@@ -18,6 +18,7 @@ from genwright.stages import charts
 from genwright.stages.charts import TONES, DotRow, number
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.page import picture, render
+from genwright.stages.report_changes import read_changes
 from genwright.stages.report_data import DataView, public_recipe, read_data, read_notices
 from genwright.stages.report_training import PartView, Passage, passages, read_training
 
@@ -83,6 +84,7 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
         "reason_tones": _reason_tones(data),
         "parts": parts,
         "sheet": sheet,
+        "changes": read_changes(run, sheet, public),
         "panels": _panels(sheet),
         "alone": _alone(sheet),
         "split_rule": _split_rule(recipe.data.split),

@@ -125,6 +125,8 @@ def load_before(run: Run, device: torch.device) -> tuple[Model, np.ndarray, Part
     known = new_data.load(folder, account.former)
     if known is None:
         return None
+    if not all((part.parent / "before" / account.former).is_dir() for part in folder.glob("*/outcome.json")):
+        return None
     recipe = recipes.load(run.folder / "recipe.yaml")
     model = _load(recipe, run, device, lambda place: place / "before" / account.former)
     last = list(model.parts)[-1]

@@ -7,7 +7,7 @@ and its request live beside it, torch-free, in tasks/<name>_options.py (`Prepare
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
@@ -20,7 +20,7 @@ from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
 from genwright.media.base import Media, Medium
 from genwright.recipe import EvaluateSettings
-from genwright.scores import ScoreSheet
+from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
 
 if TYPE_CHECKING:
@@ -151,6 +151,11 @@ class BaseTask(ABC):
         """What must stay on one side of the split. Default: the item's content."""
         return item.sha256 or item.id
 
+    def group_keys(self, items: Sequence[Item], known: Collection[str]) -> list[str]:
+        """`group_key` of each item; a task that compares items with one another does it here. `known` are the groups that were given
+        a split before: an item whose group is among them must keep it."""
+        return [self.group_key(item) for item in items]
+
     def encoding_settings(self) -> dict[str, Any]:
         """The settings that `encode` follows; when one changes, everything is prepared anew."""
         return self.prepare.model_dump(mode="json", exclude={"workers"})
@@ -204,6 +209,11 @@ class BaseTask(ABC):
 
         `model` has all its modules (a GAN's discriminator too). What is random follows `settings.seed`.
         """
+
+    def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]] | None:
+        """Quick scores of held-out examples, by which two states of a model are compared, the chief one first. None: the family's
+        held-out loss is all there is."""
+        return None
 
     @abstractmethod
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:

@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 
+from genwright.networks.attention import choose, document_attention
 from genwright.networks.roles import Role, default_roles
 from genwright.networks.rope import RopeScaling, rope_tables, rotate
 
@@ -91,15 +92,21 @@ class Attention(nn.Module):
             self.k_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
 
     def forward(
-        self, x_BTD: Tensor, rope: tuple[Tensor, Tensor], update: Update | None, mask: Tensor | None = None
+        self,
+        x_BTD: Tensor,
+        rope: tuple[Tensor, Tensor],
+        update: Update | None,
+        mask: Tensor | None = None,
+        ends: Tensor | None = None,
     ) -> Tensor:
         split = self.qkv_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
         q_BTNH, k_BTKH, v_BTKH = split.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
         if self.qk_norm:
-            q_BTNH, k_BTKH = self.q_norm(q_BTNH), self.k_norm(k_BTKH)
-        q_BNTH = rotate(q_BTNH, rope).transpose(1, 2)
-        k_BKTH = rotate(k_BTKH, rope).transpose(1, 2)
-        v_BKTH = v_BTKH.transpose(1, 2)
+            q_BTNH, k_BTKH = _normed(q_BTNH, self.q_norm), _normed(k_BTKH, self.k_norm)
+        q_BTNH, k_BTKH = rotate(q_BTNH, rope), rotate(k_BTKH, rope)
+        if ends is not None:
+            return self.o_proj(document_attention(q_BTNH, k_BTKH, v_BTKH, ends).flatten(2))
+        q_BNTH, k_BKTH, v_BKTH = (x.transpose(1, 2) for x in (q_BTNH, k_BTKH, v_BTKH))
         if update is not None:
             k_BKTH, v_BKTH, mask = update(k_BKTH, v_BKTH)
         out_BNTH = F.scaled_dot_product_attention(
@@ -111,6 +118,11 @@ class Attention(nn.Module):
             enable_gqa=self.heads != self.kv_heads,
         )
         return self.o_proj(out_BNTH.transpose(1, 2).flatten(2))
+
+
+def _normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:
+    # Autocast would leave the weight in fp32 beside a bf16 input, for which torch has no fused norm.
+    return F.rms_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.eps)
 
 
 class FeedForward(nn.Module):
@@ -142,8 +154,9 @@ class Block(nn.Module):
         rope: tuple[Tensor, Tensor],
         update: Update | None = None,
         mask: Tensor | None = None,
+        ends: Tensor | None = None,
     ) -> Tensor:
-        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rope, update, mask)
+        x_BTD = x_BTD + self.self_attn(self.input_layernorm(x_BTD), rope, update, mask, ends)
         return x_BTD + self.mlp(self.post_attention_layernorm(x_BTD))
 
 
@@ -201,26 +214,33 @@ class Decoder(nn.Module):
         """The normed last hidden state, B,T,D: for losses that never make all logits at once, and for last tokens alone.
 
         `position_BT` defaults to 0, 1, ...; with a cache it must be given. Without a cache attention is causal within T, and
-        stays within the tokens of equal `segment_BT` where documents share a row. Rotary positions are relative, so a document
-        needs not start at position 0. Positions must be below `max_position_embeddings`.
+        where documents share a row stays within the tokens of equal `segment_BT`, which stand together. Rotary positions are
+        relative, so a document needs not start at position 0. Positions must be below `max_position_embeddings`.
         """
         if position_BT is None:
             length = token_BT.shape[1]
             rope = self.rope_cos[:length, None], self.rope_sin[:length, None]
         else:
             rope = self.rope_cos[position_BT].unsqueeze(-2), self.rope_sin[position_BT].unsqueeze(-2)
-        mask = None if segment_BT is None else within_segments(segment_BT)
         window = self.config.sliding_window
-        if window is not None and window < self.config.max_position_embeddings:
-            if cache is not None:
-                assert position_BT is not None
-                cache = _WindowedCache(cache, window, position_BT)
-            elif window < token_BT.shape[1]:
-                mask = within_window(token_BT.shape[1], window, mask, token_BT.device)
+        if window is not None and cache is not None and window < self.config.max_position_embeddings:
+            assert position_BT is not None
+            cache = _WindowedCache(cache, window, position_BT)
+        if window is not None and window >= token_BT.shape[1]:
+            window = None
+        mask, ends = choose(segment_BT, self._dtype(), window)
+        if window is not None and cache is None:
+            mask = within_window(token_BT.shape[1], window, mask, token_BT.device)
         x_BTD = self.embed_tokens(token_BT)
         for index, layer in enumerate(self.layers):
-            x_BTD = layer(x_BTD, rope, None if cache is None else partial(cache.update, index), mask)
+            x_BTD = layer(x_BTD, rope, None if cache is None else partial(cache.update, index), mask, ends)
         return self.norm(x_BTD)
+
+    def _dtype(self) -> torch.dtype:
+        """What products run in."""
+        weight = self.embed_tokens.weight
+        kind = weight.device.type
+        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
 
     def logits(self, hidden_BTD: Tensor) -> Tensor:
         return F.linear(hidden_BTD, self.output_matrix)
@@ -267,12 +287,6 @@ def within_window(length: int, window: int, mask: Tensor | None, device: torch.d
     """A causal mask in which a token sees itself and the `window` - 1 tokens before it, and what `mask` allows too."""
     near_TT = torch.ones(length, length, dtype=torch.bool, device=device).tril().triu(1 - window)
     return near_TT if mask is None else mask & near_TT
-
-
-def within_segments(segment_BT: Tensor) -> Tensor:
-    """Who may attend to whom, B,1,T,T: causal, and only inside one document."""
-    same_BTT = segment_BT[:, :, None] == segment_BT[:, None, :]
-    return same_BTT.tril()[:, None]
 
 
 def qkv_rows(config: DecoderConfig) -> tuple[int, int, int]:

@@ -26,9 +26,9 @@ FEW_GROUPS = 20
 def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> list[Item]:
     """Give every kept item its group and split; items that are divided get child rows behind them. Returns all rows."""
     kept = [item for item in items if item.kept]
-    for item in kept:
-        item.group = task.group_key(item)
     before = _Record.read(record, f"{rule} {sorted(task.split_shares.items())}")
+    for item, group in zip(kept, task.group_keys(kept, before.splits), strict=True):
+        item.group = group
     if rule.startswith("tail"):
         if task.medium != "text":
             raise RequestError(f"`data.split: {rule}` holds out the end of a text; for `{task.name}` use `hash`.")

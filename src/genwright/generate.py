@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
-from genwright.output import deliver, read_prompt, read_text
+from genwright.output import Around, deliver, read_prompt, read_text
 from genwright.registry import TASKS
 from genwright.request_options import check, options_of
 from genwright.run import model_folder
@@ -28,16 +29,17 @@ def generate_command(arguments: list[str]) -> None:
     words = [a for a in arguments if not a.startswith("-")]
     # An option's value may stand before the run: the run is the first word that is a folder.
     folder = next((a for a in words if Path(a).is_dir()), words[0] if words else None)
-    schema, continues = None, True
+    schema, continues, around = None, True, None
     if folder is not None:
-        task, family = _task_and_family(Path(folder))
+        task, family = task_and_family(Path(folder))
         schema = recipes.request_class(task, family)
-        continues = getattr(TASKS[task].load_options(), "CONTINUES", False)
-    command = _command(schema, continues)
+        options = TASKS[task].load_options()
+        continues, around = getattr(options, "CONTINUES", False), getattr(options, "around", None)
+    command = _command(schema, continues, around)
     command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
 
 
-def _task_and_family(folder: Path) -> tuple[str, str]:
+def task_and_family(folder: Path) -> tuple[str, str]:
     file = model_folder(folder) / "config.json"
     try:
         about = json.loads(file.read_text(encoding="utf-8"))["genwright"]
@@ -46,7 +48,7 @@ def _task_and_family(folder: Path) -> tuple[str, str]:
         raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
 
 
-def _command(schema: Any, continues: bool) -> click.Command:
+def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None] | None) -> click.Command:
     fixed: list[click.Parameter] = [
         click.Argument(["run"], type=click.Path(path_type=Path)),
         click.Argument(["prompt"], required=False),
@@ -86,7 +88,8 @@ def _command(schema: Any, continues: bool) -> click.Command:
 
         generator = Generator(run, device)
         answer = generator.model.task.answer(generator.model, request, generator.engine)
-        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on)
+        hole = around(request) if around else None
+        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=hole)
 
     help_text = "Make text or pictures with a trained run." + (
         "" if schema else " Name a run to see the options of its task."

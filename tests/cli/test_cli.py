@@ -21,6 +21,7 @@ COMMANDS = [
     "ledger",
     "new",
     "generate",
+    "chat",
     "compare",
     "runs",
 ]

@@ -76,3 +76,9 @@ def distinct_n(texts: Sequence[Sequence[str]], n: int, groups: int = 20) -> Scor
 def _distinct(grams: Sequence[Sequence[tuple[str, ...]]]) -> float:
     total = sum(map(len, grams))
     return len({gram for text in grams for gram in text}) / total if total else 0.0
+
+
+def repetition(texts: Sequence[Sequence[str]], n: int = 4, seed: int = 0) -> Score:
+    """Share of n-grams of words that stand earlier in the same text already; `texts` are lists of words. Bootstrap over texts."""
+    grams = [list(zip(*(text[i:] for i in range(n)), strict=False)) for text in texts]
+    return share(np.array([len(g) - len(set(g)) for g in grams]), np.array([len(g) for g in grams]), seed=seed)

@@ -247,6 +247,14 @@ def runs(
 
 
 def _print(result: Any) -> None:
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def chat(context: typer.Context) -> None:
+    """Talk with a trained run: genwright chat RUN [--system "..."]; from a pipe, one message a line. Options: chat --help."""
+    from genwright.chat import chat_command
+
+    chat_command(context.args)
+
+
     if isinstance(result, dict | list):
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:

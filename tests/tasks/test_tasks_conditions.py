@@ -212,7 +212,7 @@ def test_scores_of_conditioned_verse(lab, tmp_path: Path):
     for i in range(20):
         example = splits["test"][i]
         tokens = torch.from_numpy(np.concatenate([[model.facts.end_token], example["tokens"]]).astype(np.int64))[None]
-        nats += float((model.family.nats(tokens)[0] * torch.tensor(np.array(example["weight"]))).sum())
+        nats += float((model.family.nats(tokens)[0].detach() * torch.tensor(np.array(example["weight"]))).sum())
         counted += int(model.facts.byte_lengths[example["tokens"][example["weight"] == 1]].sum())
     assert rows["model"]["bits_per_byte"].value == pytest.approx(nats / counted / math.log(2), rel=1e-5)
     assert rows["model"]["bits_per_byte"].n == counted

@@ -36,12 +36,14 @@ def vocabulary_for(size_bytes: int) -> int | None:
 def _sample(texts: Iterable[str]) -> tuple[list[str], int]:
     """Every n-th text (long ones in pieces), n doubled as often as needed to stay small; and the bytes of all of them."""
     kept: list[tuple[str, int]] = []
-    every, total_bytes = 1, 0
+    every, total_bytes, kept_bytes = 1, 0, 0
     for number, text in enumerate(piece for whole in texts for piece in pieces(whole)):
         size = len(text.encode("utf-8", "replace"))
         total_bytes += size
         if number % every == 0:
             kept.append((text, size))
-        while len(kept) > 1 and sum(s for _, s in kept) > _LEARN_FROM_BYTES:
+            kept_bytes += size
+        while len(kept) > 1 and kept_bytes > _LEARN_FROM_BYTES:
             kept, every = kept[::2], 2 * every
+            kept_bytes = sum(size for _, size in kept)
     return [text for text, _ in kept], total_bytes

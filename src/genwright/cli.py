@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from genwright.errors import GenwrightError
+from genwright.errors import GenwrightError, RequestError
 
 app = typer.Typer(
     name="genwright",
@@ -32,7 +32,12 @@ Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 
 Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: one a core.")]
 Offline = Annotated[bool, typer.Option("--offline", help="Use only what is in the cache; ask no registry.")]
 Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what these stages made before, and start over.")]
-Refit = Annotated[bool, typer.Option("--refit", help="Measure tokenizer and statistics anew; if they are others now, the training starts over.")]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit", help="Measure tokenizer and statistics anew; if they are others now, the training starts over."
+    ),
+]
 More = Annotated[str | None, typer.Option("--more", metavar="BUDGET", help="Train on for this much longer, like 30m.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
@@ -150,18 +155,43 @@ def _result(made: Any, stage: str) -> Any:
 
 @app.command()
 def export(
-    target: Annotated[Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe or a run folder.")],
+    target: Annotated[
+        Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe or a run folder; with --as a model folder too.")
+    ],
+    form: Annotated[
+        str | None, typer.Option("--as", metavar="FORMAT", help="hf, gguf or onnx, for text models; default: model/.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where it goes; default: export/FORMAT/TYPE in the run.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="How weights are stored: f32 (default), f16, q8_0.")
+    ] = None,
     sets: Set = None,
     run_dir: RunDir = None,
     device: Device = None,
+    threads: Threads = None,
+    as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write model/: weights, config, facts and card, loaded back and compared before it is called done."""
-    from genwright.stages.pipeline import Options, recipe_and_run, run_stages
+    """Write the model for other programs, loaded there and compared before it is called done: model/, or --as hf, gguf, onnx."""
+    _use_threads(threads)
+    from genwright.stages.pipeline import Options, recipe_and_run, run_folder, run_stages
 
+    if form is not None:
+        from genwright.exporters.formats import export_as, show
+
+        place, record = export_as(target if target.is_dir() else run_folder(target, run_dir).folder, form, out, kind)
+        _print(record.model_dump(mode="json")) if as_json else show(place, record)
+        return
+    if out is not None or kind is not None:
+        raise RequestError("--out and --type belong to --as; name a format: hf, gguf or onnx.")
     recipe, made = recipe_and_run(target, sets, run_dir)
     run_stages(recipe, made, Options(device=device), ["export"])
-    print(made.stage("export"))
+    if as_json:
+        _print(_result(made, "export"))
+    else:
+        print(made.stage("export"))
 
 
 @app.command()
@@ -217,6 +247,33 @@ def generate(context: typer.Context) -> None:
     generate_command(context.args)
 
 
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def chat(context: typer.Context) -> None:
+    """Talk with a trained run: genwright chat RUN [--system "..."]; from a pipe, one message a line. Options: chat --help."""
+    from genwright.chat import chat_command
+
+    chat_command(context.args)
+
+
+@app.command()
+def explain(
+    folder: RunFolder,
+    nearest: Annotated[
+        str | None, typer.Option("--nearest", metavar="TEXT", help="A generated passage: from which training texts?")
+    ] = None,
+    nearest_file: Annotated[
+        Path | None, typer.Option("--nearest-file", metavar="FILE", help="The same, read from a file.")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, max=100, help="How many training documents.")] = 5,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Which training documents a generated passage is nearest to, and the longest run of characters they share."""
+    from genwright.explain.nearest_view import explain_nearest
+
+    explain_nearest(folder, nearest, nearest_file, n, as_json)
+
+
 @app.command()
 def compare(
     folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Two or more runs of one task.")],
@@ -247,14 +304,6 @@ def runs(
 
 
 def _print(result: Any) -> None:
-@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
-def chat(context: typer.Context) -> None:
-    """Talk with a trained run: genwright chat RUN [--system "..."]; from a pipe, one message a line. Options: chat --help."""
-    from genwright.chat import chat_command
-
-    chat_command(context.args)
-
-
     if isinstance(result, dict | list):
         print(json.dumps(result, indent=2, ensure_ascii=False))
     else:

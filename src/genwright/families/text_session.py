@@ -49,8 +49,12 @@ class TextState(State):
 class TextSession:
     """Slots of a cache, and the requests in them. See the module's docstring for the context's end."""
 
-    def __init__(self, network: Decoder, end_token: int | None, capacity: int):
+    def __init__(
+        self, network: Decoder, end_token: int | None, capacity: int, end_tokens: frozenset[int] = frozenset()
+    ):
         self.network, self.end_token, self.capacity = network, end_token, capacity
+        self.end_tokens = end_tokens | ({end_token} if end_token is not None else set())
+        """Any of them ends an answer: a text's end, and where there are turns a turn's."""
         config, weight = network.config, network.embed_tokens.weight
         self.context = config.max_position_embeddings
         self.keep = max(self.context - max(self.context // 4, 1), 1)
@@ -139,7 +143,7 @@ class TextSession:
         tokens = choose_tokens(logits_BV, [s.choice for s in states], [s.rng for s in states])
         for state, token in zip(states, tokens, strict=True):
             state.batch_key = "decode"
-            if token == self.end_token:
+            if token in self.end_tokens:
                 state.done, state.finish = True, "stop"
                 continue
             state.generated.append(token)

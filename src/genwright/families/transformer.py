@@ -8,6 +8,7 @@ B batch, T tokens, M all of a batch's tokens, D width, V vocabulary
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any, ClassVar
 
 import torch
@@ -19,6 +20,7 @@ from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
 from genwright.families.cross_entropy import chunked_nats, is_large, weighted_nats
 from genwright.families.text_session import TextSession
 from genwright.families.transformer_options import Controls
+from genwright.networks import lora
 from genwright.networks.decoder import Decoder, matmul_flops
 from genwright.networks.hugging_face import from_hf_state, to_hf_config, to_hf_state
 
@@ -34,18 +36,41 @@ OPTIMIZER = OptimizerSpec(
 """Measured on Shakespeare, 2e12 operations a run: for matrices 0.005 and 0.008 do better than 0.015, and that than 0.025; for the
 rest 0.01 and 0.02 are equal."""
 
+FINE_TUNING = OptimizerSpec(learning_rate=2e-5, betas=(0.9, 0.999), warmup=0.05, decay=0.95)
+"""For all of the weights of a pretrained model."""
+
+LORA = OptimizerSpec(learning_rate=2e-4, betas=(0.9, 0.999), warmup=0.05, decay=0.95)
+"""For a low-rank change of them."""
+
 
 class Transformer:
-    """A decoder with its objective and its sampler. `end_token` ends a text and also begins one that has no prompt."""
+    """A decoder with its objective and its sampler. `end_token` ends a text and also begins one that has no prompt; `end_tokens` may
+    name more that end an answer.
+
+    A decoder with low-rank changes (networks/lora.py) samples with the changes merged in. It is exported merged, or the changes
+    alone where `merge` is off; `base` then puts the weights that they change into a decoder.
+    """
 
     name: ClassVar[str] = "transformer"
     Controls: ClassVar[type[BaseModel]] = Controls
     exported: ClassVar[tuple[str, ...]] = ("model",)
 
-    def __init__(self, network: Decoder, end_token: int | None, optimizer: OptimizerSpec = OPTIMIZER):
+    def __init__(
+        self,
+        network: Decoder,
+        end_token: int | None,
+        optimizer: OptimizerSpec = OPTIMIZER,
+        *,
+        end_tokens: Iterable[int] = (),
+        token_ids: dict[str, Any] | None = None,
+        merge: bool = True,
+        base: Callable[[Decoder], None] | None = None,
+    ):
         self.modules = nn.ModuleDict({"model": network})
-        self.end_token = end_token
+        self.end_token, self.end_tokens = end_token, frozenset(end_tokens)
         self.phases = (Phase("model", ("model",), optimizer),)
+        self._token_ids = token_ids
+        self._merge, self._base = merge, base
 
     @property
     def network(self) -> Decoder:
@@ -94,19 +119,42 @@ class Transformer:
         sequences, length = batch["tokens"].shape
         return 3 * matmul_flops(self.network.config, sequences, length - 1)
 
+    @property
+    def exports_change(self) -> bool:
+        """Whether what is exported is a low-rank change alone, in PEFT's layout."""
+        return not self._merge and lora.has_lora(self.network)
+
     def export_tensors(self) -> dict[str, Tensor]:
-        return to_hf_state(self.network.config, self.network.state_dict())
+        if self.exports_change:
+            return lora.to_peft_state(self.network)
+        plain = lora.without_lora(self.network)
+        return to_hf_state(plain.config, plain.state_dict())
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        """Of whole weights or of a change; either way plain layers stand in the network after it."""
+        if lora.is_peft_state(tensors):
+            if self._base is None:
+                raise KeyError("the weights that it changes are not named")
+            self._base(self.network)
+            lora.load_peft_state(self.network, tensors)
+            lora.merge_lora(self.network)
+            return
+        lora.remove_lora(self.network)
         self.network.load_state_dict(from_hf_state(self.network.config, tensors))
 
     def foreign_config(self) -> dict[str, Any]:
-        """A config.json of the network's architecture, which `transformers`, vLLM and llama.cpp's converter read."""
+        """A config.json of the network's architecture, which `transformers`, vLLM and llama.cpp's converter read; {} for a change."""
+        if self.exports_change:
+            return {}
         ends = {"bos_token_id": self.end_token, "eos_token_id": self.end_token, "pad_token_id": self.end_token}
-        return to_hf_config(self.network.config) | (ends if self.end_token is not None else {})
+        return to_hf_config(self.network.config) | (self._token_ids or (ends if self.end_token is not None else {}))
+
+    def foreign_files(self) -> dict[str, dict[str, Any]]:
+        """What stands beside the tensors: the adapter_config.json of a change."""
+        return {"adapter_config.json": lora.peft_config(self.network)} if self.exports_change else {}
 
     def open(self, capacity: int) -> TextSession:
-        return TextSession(self.network, self.end_token, capacity)
+        return TextSession(lora.without_lora(self.network), self.end_token, capacity, self.end_tokens)
 
 
 def weighted_mean(nats_BT: Tensor, mask_BT: Tensor | None) -> Loss:

@@ -45,6 +45,8 @@ class DecoderConfig(BaseModel):
     """On query, key and value; in the architectures that have it there (Llama, Qwen3) on the output too."""
     sliding_window: int | None = None
     """A token attends to itself and the `sliding_window` - 1 tokens before it; None: to all before it."""
+    native_positions: int | None = None
+    """Positions that the weights started from know, where fewer are used here; exports say them."""
     initializer_range: float = 0.02
 
     @model_validator(mode="after")
@@ -175,12 +177,19 @@ class Decoder(nn.Module):
         self.lm_head = (
             None if config.tie_word_embeddings else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         )
-        cos_PH, sin_PH = rope_tables(
-            config.head_dim, config.rope_theta, config.rope_scaling, config.max_position_embeddings
-        )
+        cos_PH, sin_PH = _tables(config)
         self.register_buffer("rope_cos", cos_PH, persistent=False)
         self.register_buffer("rope_sin", sin_PH, persistent=False)
         self.reset_parameters()
+
+    @classmethod
+    def empty(cls, config: DecoderConfig) -> Decoder:
+        """A network whose weights are whatever lies in the memory: for those about to be loaded."""
+        with torch.device("meta"):
+            network = cls(config)
+        network.to_empty(device="cpu")
+        network.rope_cos, network.rope_sin = _tables(config)
+        return network
 
     def reset_parameters(self) -> None:
         """Normal weights of `initializer_range`; those that write into the residual stream smaller by sqrt(2 layers), as GPT-2."""
@@ -287,6 +296,10 @@ def within_window(length: int, window: int, mask: Tensor | None, device: torch.d
     """A causal mask in which a token sees itself and the `window` - 1 tokens before it, and what `mask` allows too."""
     near_TT = torch.ones(length, length, dtype=torch.bool, device=device).tril().triu(1 - window)
     return near_TT if mask is None else mask & near_TT
+
+
+def _tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
+    return rope_tables(config.head_dim, config.rope_theta, config.rope_scaling, config.max_position_embeddings)
 
 
 def qkv_rows(config: DecoderConfig) -> tuple[int, int, int]:

@@ -40,6 +40,7 @@ def to_hf_config(config: DecoderConfig) -> dict[str, Any]:
         "dtype": "float32",
         "torch_dtype": "float32",
     }
+    content["max_position_embeddings"] = content.pop("native_positions") or config.max_position_embeddings
     if config.rope_scaling:
         content["rope_scaling"] = rope
     else:
@@ -60,7 +61,7 @@ def from_hf_config(content: dict[str, Any]) -> DecoderConfig:
         raise ValueError(f"the architecture {kind!r} is not known; known are {', '.join(ARCHITECTURES)}")
     if content.get("mlp_bias") or content.get("hidden_act", "silu") != "silu":
         raise ValueError("biases in feed-forward layers and activations other than silu are not supported")
-    plain = DecoderConfig.model_fields.keys() - {"rope_scaling", "rope_theta", "sliding_window"}
+    plain = DecoderConfig.model_fields.keys() - {"rope_scaling", "rope_theta", "sliding_window", "native_positions"}
     fields = {name: content[name] for name in plain if content.get(name) is not None}
     fields["rope_theta"], fields["rope_scaling"] = _rope(content)
     fields["sliding_window"] = _window(kind, content)

@@ -12,6 +12,7 @@ from torch import Tensor
 from genwright.errors import RequestError
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.hugging_face import ARCHITECTURES, to_hf_state
+from genwright.networks.lora import base_state
 
 if TYPE_CHECKING:
     from genwright.media.tokenizer import Tokenizer
@@ -90,7 +91,7 @@ class Weights:
         Where the network has more tokens than the weights (special ones that a task added), the rows of the new ones become the
         mean of all others: a token that is nothing in particular. Raises RequestError when a weight can't be read.
         """
-        for name, place in to_hf_state(network.config, network.state_dict()).items():
+        for name, place in to_hf_state(network.config, base_state(network)).items():
             value = self.tensors.read(name)
             if place.shape[0] > value.shape[0] and name in ("model.embed_tokens.weight", "lm_head.weight"):
                 place[value.shape[0] :] = value.float().mean(dim=0)

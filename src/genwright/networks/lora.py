@@ -1,0 +1,245 @@
+"""Low-rank adaptation (arXiv:2106.09685) of the decoder's matrices: W + (alpha / rank) B A, of which only A and B are trained.
+
+The decoder keeps query, key and value in one matrix and gate and up in another; each of the matrices inside has a change of its own,
+as PEFT has it, but the products are made for all of them at once. What is frozen gets no gradient, and of the activations only what
+the gradients of A and B need is kept.
+
+M tokens, I inputs, O outputs, R rank, E matrices in a fused one
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from copy import copy
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genwright.networks.decoder import Decoder, qkv_rows
+
+PEFT_NAMES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_PREFIX = "base_model.model.model."
+
+
+class LoraLinear(nn.Linear):
+    """A linear layer, frozen, with a trained low-rank change for each of the `blocks` of rows that its weight consists of.
+
+    `lora_A` has the blocks' A (R,I each) one under another, `lora_B` (O,R) their B.
+    """
+
+    def __init__(self, linear: nn.Linear, blocks: tuple[int, ...], rank: int, alpha: float):
+        nn.Module.__init__(self)
+        self.in_features, self.out_features = linear.in_features, linear.out_features
+        self.weight, self.bias = linear.weight, linear.bias
+        self.blocks, self.rank, self.alpha = blocks, rank, alpha
+        self.lora_A = nn.Parameter(torch.empty(len(blocks) * rank, linear.in_features))
+        self.lora_B = nn.Parameter(torch.zeros(linear.out_features, rank))
+        nn.init.uniform_(self.lora_A, -1 / math.sqrt(linear.in_features), 1 / math.sqrt(linear.in_features))
+
+    @property
+    def scale(self) -> float:
+        return self.alpha / self.rank
+
+    def forward(self, input: Tensor) -> Tensor:
+        if torch.is_autocast_enabled(input.device.type):
+            return self._in_parts(input)
+        out_MO = _Product.apply(
+            input.flatten(0, -2), self.weight, self.bias, self.lora_A, self.lora_B, self.blocks, self.scale
+        )
+        return out_MO.unflatten(0, input.shape[:-1])
+
+    def _in_parts(self, x: Tensor) -> Tensor:
+        """The same from whole operations, which autocast knows."""
+        low = F.linear(x, self.lora_A).split(self.rank, dim=-1)
+        changes = [F.linear(part, b) for part, b in zip(low, self.lora_B.split(self.blocks), strict=True)]
+        return F.linear(x, self.weight, self.bias) + self.scale * torch.cat(changes, dim=-1)
+
+    @torch.no_grad()
+    def merged_weight(self) -> Tensor:
+        """W + (alpha / rank) B A, a new tensor."""
+        merged = self.weight.detach().clone()
+        for rows, a_RI, b_OR in zip(
+            merged.split(self.blocks), self.lora_A.split(self.rank), self.lora_B.split(self.blocks), strict=True
+        ):
+            rows.addmm_(b_OR, a_RI, alpha=self.scale)
+        return merged
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, rank={self.rank}, alpha={self.alpha}"
+
+
+class _Product(torch.autograd.Function):
+    """x W^T + scale * x A^T B^T, block by block. Kept for the gradients: x and x A^T, which is narrow."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        x_MI: Tensor,
+        weight_OI: Tensor,
+        bias_O: Tensor | None,
+        a_EI: Tensor,
+        b_OR: Tensor,
+        blocks: tuple[int, ...],
+        scale: float,
+    ) -> Tensor:
+        out_MO = F.linear(x_MI, weight_OI, bias_O)
+        low_ME = x_MI @ a_EI.t()
+        rank = b_OR.shape[1]
+        for out_M, low_MR, b in zip(
+            out_MO.split(blocks, dim=1), low_ME.split(rank, dim=1), b_OR.split(blocks), strict=True
+        ):
+            out_M.addmm_(low_MR, b.t(), alpha=scale)
+        ctx.save_for_backward(x_MI, weight_OI, a_EI, b_OR, low_ME)
+        ctx.blocks, ctx.scale = blocks, scale
+        return out_MO
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (d_MO,) = gradients
+        x_MI, weight_OI, a_EI, b_OR, low_ME = ctx.saved_tensors
+        rank = b_OR.shape[1]
+        pieces = list(zip(d_MO.split(ctx.blocks, dim=1), b_OR.split(ctx.blocks), strict=True))
+        d_low_ME = torch.cat([d_M @ b for d_M, b in pieces], dim=1).mul_(ctx.scale)
+        d_b_OR = torch.cat(
+            [d_M.t() @ low_MR for (d_M, _), low_MR in zip(pieces, low_ME.split(rank, dim=1), strict=True)]
+        ).mul_(ctx.scale)
+        d_a_EI = d_low_ME.t() @ x_MI
+        d_x_MI = None
+        if ctx.needs_input_grad[0]:
+            d_x_MI = (d_MO @ weight_OI).addmm_(d_low_ME, a_EI)
+        return d_x_MI, None, None, d_a_EI, d_b_OR, None, None
+
+
+def add_lora(network: Decoder, rank: int, alpha: float | None = None) -> Decoder:
+    """Give every linear layer of the blocks a trained change, and freeze everything else. Changes the network in place.
+
+    `alpha` defaults to twice the rank. Before training the change is zero (B is).
+    """
+    network.requires_grad_(False)
+    for module, name, blocks in _linears(network):
+        linear = getattr(module, name)
+        setattr(module, name, LoraLinear(linear, blocks, rank, 2.0 * rank if alpha is None else alpha))
+    return network
+
+
+def has_lora(network: nn.Module) -> bool:
+    return any(isinstance(module, LoraLinear) for module in network.modules())
+
+
+def without_lora(network: Decoder) -> Decoder:
+    """A network of plain layers with the changes merged in; what was not changed is shared with the one given, not copied."""
+    if not has_lora(network):
+        return network
+    plain = _shallow(network)
+    merge_lora(plain)
+    return plain
+
+
+def merge_lora(network: Decoder) -> None:
+    """Leave plain layers with the changes in new weights."""
+    _replace(network, LoraLinear.merged_weight)
+
+
+def remove_lora(network: Decoder) -> None:
+    """Leave plain layers as they were before `add_lora`."""
+    _replace(network, lambda changed: changed.weight)
+
+
+def base_state(network: Decoder) -> dict[str, Tensor]:
+    """The weights that the changes are of: the state without A and B."""
+    return {name: value for name, value in network.state_dict().items() if ".lora_" not in name}
+
+
+def _replace(network: Decoder, weight_of: Callable[[LoraLinear], Tensor]) -> None:
+    for module, name, _ in _linears(network):
+        changed = getattr(module, name)
+        if isinstance(changed, LoraLinear):
+            with torch.device("meta"):
+                linear = nn.Linear(changed.in_features, changed.out_features, bias=False)
+            linear.weight, linear.bias = nn.Parameter(weight_of(changed).detach(), requires_grad=False), changed.bias
+            setattr(module, name, linear)
+
+
+def _shallow(module: nn.Module) -> Any:
+    """A copy of the tree of modules over the same tensors."""
+    twin = copy(module)
+    twin.__dict__["_parameters"] = dict(module._parameters)
+    twin.__dict__["_buffers"] = dict(module._buffers)
+    twin.__dict__["_modules"] = {
+        name: None if child is None else _shallow(child) for name, child in module._modules.items()
+    }
+    # A compiled block would run the one it was copied from.
+    twin.__dict__["_compiled_call_impl"] = None
+    return twin
+
+
+def _linears(network: Decoder) -> list[tuple[nn.Module, str, tuple[int, ...]]]:
+    """The layers that are changed: where they hang, their names, the rows of the matrices in them."""
+    config = network.config
+    found: list[tuple[nn.Module, str, tuple[int, ...]]] = []
+    for layer in network.layers:
+        attention, feed_forward = layer.get_submodule("self_attn"), layer.get_submodule("mlp")
+        found += [
+            (attention, "qkv_proj", qkv_rows(config)),
+            (attention, "o_proj", (config.hidden_size,)),
+            (feed_forward, "gate_up_proj", (config.intermediate_size,) * 2),
+            (feed_forward, "down_proj", (config.hidden_size,)),
+        ]
+    return found
+
+
+_FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
+
+
+def to_peft_state(network: Decoder) -> dict[str, Tensor]:
+    """The trained changes under PEFT's names, for adapter_model.safetensors."""
+    found: dict[str, Tensor] = {}
+    for name, module in network.named_modules():
+        if not isinstance(module, LoraLinear):
+            continue
+        stem, _, last = name.rpartition(".")
+        parts = zip(
+            _FUSED.get(last, (last,)), module.lora_A.split(module.rank), module.lora_B.split(module.blocks), strict=True
+        )
+        for part, a, b in parts:
+            found[f"{_PREFIX}{stem}.{part}.lora_A.weight"] = a.detach()
+            found[f"{_PREFIX}{stem}.{part}.lora_B.weight"] = b.detach()
+    return found
+
+
+@torch.no_grad()
+def load_peft_state(network: Decoder, state: dict[str, Tensor]) -> None:
+    """The reverse of `to_peft_state`, in place. Raises KeyError naming a change that is missing or is of nothing here, and
+    RuntimeError where a shape differs."""
+    places = to_peft_state(network)
+    odd = sorted(places.keys() ^ state.keys())
+    if odd:
+        raise KeyError(f"the adapter and the model differ in {odd[0]}")
+    for name, place in places.items():
+        if place.shape != state[name].shape:
+            raise RuntimeError(f"{name} has shape {tuple(state[name].shape)}, not {tuple(place.shape)}")
+        place.copy_(state[name])
+
+
+def is_peft_state(state: dict[str, Tensor]) -> bool:
+    return any(name.startswith("base_model.") for name in state)
+
+
+def peft_config(network: Decoder, base: str | None = None) -> dict[str, Any]:
+    """adapter_config.json of the changes. `base` is what PEFT loads the changed model from, a hub id or a path."""
+    layer = next(module for module in network.modules() if isinstance(module, LoraLinear))
+    return {
+        "peft_type": "LORA",
+        "task_type": "CAUSAL_LM",
+        "base_model_name_or_path": base,
+        "r": layer.rank,
+        "lora_alpha": layer.alpha,
+        "lora_dropout": 0.0,
+        "bias": "none",
+        "fan_in_fan_out": False,
+        "inference_mode": True,
+        "target_modules": list(PEFT_NAMES),
+    }

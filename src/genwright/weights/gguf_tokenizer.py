@@ -21,7 +21,7 @@ _ORDINARY, _UNKNOWN, _CONTROL, _USER, _UNUSED = 1, 2, 3, 4, 5
 _TAIL = r"\s*[\r\n]+|\s+(?!\S)|\s+"
 _CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 _WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
-_SPLITS = {
+SPLITS = {
     "qwen2": rf"{_CONTRACTIONS}|{_WORD}|\p{{N}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_TAIL}",
     "llama-bpe": rf"{_CONTRACTIONS}|{_WORD}|\p{{N}}{{1,3}}| ?[^\s\p{{L}}\p{{N}}]+[\r\n]*|{_TAIL}",
     "tekken": r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|"
@@ -30,7 +30,7 @@ _SPLITS = {
 }
 """Patterns that a text is split by before merging, under llama.cpp's names for them."""
 _SAME = {"llama3": "llama-bpe", "llama-v3": "llama-bpe", "default": "gpt-2"}
-_WHOLE_WORDS = ("llama-bpe", "tekken")
+WHOLE_WORDS = ("llama-bpe", "tekken")
 """Where a word that is a token is taken as it is, however its merges would go."""
 
 
@@ -62,17 +62,17 @@ def _byte_level(keys: dict[str, Any], tokens: list[str], kinds: list[int], shown
     pre = keys.get("tokenizer.ggml.pre", "default")
     pre = _SAME.get(pre, pre)
     merges = [tuple(pair.split(" ", 1)) for pair in keys.get("tokenizer.ggml.merges", [])]
-    backend = Backend(models.BPE(vocab=_used(tokens, kinds), merges=merges, ignore_merges=pre in _WHOLE_WORDS))
-    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pre not in _SPLITS)
-    if pre in _SPLITS:
-        split = pre_tokenizers.Split(Regex(_SPLITS[pre]), behavior="isolated")
+    backend = Backend(models.BPE(vocab=_used(tokens, kinds), merges=merges, ignore_merges=pre in WHOLE_WORDS))
+    byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=pre not in SPLITS)
+    if pre in SPLITS:
+        split = pre_tokenizers.Split(Regex(SPLITS[pre]), behavior="isolated")
         backend.pre_tokenizer = pre_tokenizers.Sequence([split, byte_level])
     elif pre == "smollm":
         backend.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), byte_level])
     elif pre == "gpt-2":
         backend.pre_tokenizer = byte_level
     else:
-        known = ", ".join(sorted({*_SPLITS, *_SAME, "gpt-2", "smollm"}))
+        known = ", ".join(sorted({*SPLITS, *_SAME, "gpt-2", "smollm"}))
         raise RequestError(f"{shown}: the tokenizer splits text in the way {pre!r}; known are {known}.")
     if pre == "qwen2" and keys.get("general.architecture") in ("qwen2", "qwen3"):
         backend.normalizer = normalizers.NFC()

@@ -148,6 +148,13 @@ def remove_lora(network: Decoder) -> None:
     _replace(network, lambda changed: changed.weight)
 
 
+def base_of(network: Decoder) -> Decoder:
+    """The network as it was before `add_lora`, over the same tensors: the reference of a changed one."""
+    plain = _shallow(network)
+    remove_lora(plain)
+    return plain
+
+
 def base_state(network: Decoder) -> dict[str, Tensor]:
     """The weights that the changes are of: the state without A and B."""
     return {name: value for name, value in network.state_dict().items() if ".lora_" not in name}

@@ -93,6 +93,9 @@ class ShuffledBatches:
             if self.augment:
                 example = self.task.augment(example, np.random.default_rng([self.seed, 7, slot]))
             examples.append(example)
+        return self.stack(examples)
+
+    def stack(self, examples: list[Example]) -> Batch:
         return self.task.collate(examples)
 
     def _index(self, slot: int) -> int:

@@ -24,9 +24,9 @@ from genwright.media.chat_template import CHATML, START, STOP, ChatTemplate, Ref
 from genwright.media.tokenizer import Tokenizer
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
-from genwright.shards import Example
-from genwright.tasks import chat_options, text_sizes
-from genwright.tasks.base import ModelConfig, Splits, TrainJudge
+from genwright.shards import Example, ExampleStore
+from genwright.tasks import chat_options, chat_preference, text_sizes
+from genwright.tasks.base import Batches, ModelConfig, Part, Splits, TrainJudge
 from genwright.tasks.chat_formats import Dialogue, Mapping, Message, dialogues, read_values
 from genwright.tasks.chat_turns import fit, windows
 from genwright.tasks.text import TextTask, whole_text
@@ -51,6 +51,10 @@ class Chat(TextTask):
         return self.model.context or chat_options.CONTEXT
 
     def check(self) -> None:
+        if self.prepare.preference and self.model.from_ is None:
+            raise RequestError(
+                "`prepare.preference` changes weights that can answer already; say where they are with `model.from`."
+            )
         if self.prepare.template is not None:
             ChatTemplate(self._own_template() or "", (START, STOP), ends=(STOP,), where=self._template_name()).check()
 
@@ -121,12 +125,25 @@ class Chat(TextTask):
 
     def _examples(self, dialogue: Dialogue, template: ChatTemplate, facts: Tokenizer) -> Iterator[Example]:
         if self.prepare.preference:
-            from genwright.tasks.chat_preference import encode_pair
-
-            yield from encode_pair(dialogue, template, facts, self.context)
+            yield from chat_preference.encode_pair(dialogue, template, facts, self.context)
             return
         for tokens, weight in windows(dialogue.messages, template, facts, self.context):
             yield {"tokens": tokens, "weight": weight}
+
+    def batches(
+        self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
+    ) -> Batches:
+        if self.prepare.preference:
+            return chat_preference.Pairs(self, store, seed, part, facts.end_token)
+        return super().batches(store, facts, config, seed, part, training)
+
+    def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
+        parts = super().parts(config, facts)
+        return (
+            [chat_preference.preferring(part, self.prepare.beta) for part in parts]
+            if self.prepare.preference
+            else parts
+        )
 
     def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
         tokens = int(splits["train"].lengths("tokens").sum())

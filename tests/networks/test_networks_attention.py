@@ -13,7 +13,7 @@ def segments_of(*rows: list[int]) -> torch.Tensor:
     return torch.stack([torch.repeat_interleave(torch.arange(len(row)), torch.tensor(row)) for row in rows])
 
 
-RAGGED = segments_of([40], [1, 1, 38], [20, 20], [3, 5, 7, 2, 1, 22], [13, 13, 14])
+RAGGED = segments_of([10, 30], [1, 1, 38], [20, 20], [3, 5, 7, 2, 1, 22], [13, 13, 14])
 
 
 def masked(q, k, v, segments):
@@ -63,9 +63,14 @@ def test_each_token_stands_in_one_place_and_little_is_padding():
 def test_rows_of_one_document_take_the_plain_causal_way():
     assert choose(None, torch.float32) == (None, None)
     assert choose(torch.tensor([[0, 0, 0], [4, 4, 4]]), torch.float32) == (None, None)
-    mask, ends = choose(RAGGED, torch.float32, window=5)
-    assert mask is not None
-    assert ends is None
+
+
+def test_a_mask_where_it_costs_least():
+    for segments, window in ((RAGGED, 5), (segments_of([37, 3]), None)):
+        mask, ends = choose(segments, torch.float32, window)
+        assert mask is not None
+        assert torch.equal(mask, within_segments(segments))
+        assert ends is None
 
 
 def decoder() -> Decoder:
@@ -87,7 +92,7 @@ def decoder() -> Decoder:
 def test_a_document_in_a_row_is_as_it_is_alone():
     network, token = decoder(), torch.randint(50, RAGGED.shape)
     shared = network(token, segment_BT=RAGGED)
-    for row, lengths in enumerate(([40], [1, 1, 38], [20, 20], [3, 5, 7, 2, 1, 22], [13, 13, 14])):
+    for row, lengths in enumerate(([10, 30], [1, 1, 38], [20, 20], [3, 5, 7, 2, 1, 22], [13, 13, 14])):
         start = 0
         for length in lengths:
             alone = network(token[row : row + 1, start : start + length])
@@ -109,7 +114,7 @@ def test_autocast_computes_in_its_precision():
 @pytest.mark.filterwarnings("ignore")  # torch.compile itself uses what torch deprecates
 def test_compiled_layers_take_documents_of_any_number():
     network, token = decoder(), torch.randint(50, RAGGED.shape)
-    batches = [RAGGED, segments_of([40], [40], [20, 20], [10, 30], [1] * 40)]
+    batches = [RAGGED, segments_of([9] * 4 + [4], [39, 1], [20, 20], [10, 30], [1] * 40)]
     expected = [network(token, segment_BT=segments) for segments in batches]
     for layer in network.compile_regions():
         layer.compile(fullgraph=True)

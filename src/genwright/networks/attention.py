@@ -17,6 +17,9 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
+_SPARED = 0.6
+"""Documents are laid out by themselves on a CPU where their squares add up to less than this share of the rows'; else moving them
+costs more than it spares."""
 _SIMILAR = 0.7
 """Documents are laid side by side when the shortest has at least this share of the longest's tokens: a third is padding at most."""
 _SHORT = 16
@@ -36,7 +39,12 @@ def choose(
     kind = segment_BT.device.type
     if kind == "cpu" and bool((segment_BT == segment_BT[:, :1]).all()):
         return None, None
-    if window is None and (kind == "cpu" or (kind == "cuda" and dtype in (torch.bfloat16, torch.float16))):
+    if window is None and kind == "cpu":
+        ends_E = document_ends(segment_BT)
+        rows, length = segment_BT.shape
+        if int(ends_E.diff().square().sum()) < _SPARED * rows * length**2:
+            return None, ends_E
+    if window is None and kind == "cuda" and dtype in (torch.bfloat16, torch.float16):
         return None, document_ends(segment_BT)
     return within_segments(segment_BT), None
 

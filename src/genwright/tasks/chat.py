@@ -17,13 +17,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from genwright.families.transformer import Transformer
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.media.chat_template import CHATML, START, STOP, ChatTemplate, RefusedError
 from genwright.media.tokenizer import Tokenizer
 from genwright.recipe import EvaluateSettings
-from genwright.scores import ScoreSheet
+from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
 from genwright.tasks import chat_options, chat_preference, text_sizes
 from genwright.tasks.base import Batches, ModelConfig, Part, Splits, TrainJudge
@@ -49,6 +50,7 @@ class Chat(TextTask):
     @property
     def context(self) -> int:
         return self.model.context or chat_options.CONTEXT
+        super().check()
 
     def check(self) -> None:
         if self.prepare.preference and self.model.from_ is None:
@@ -94,10 +96,10 @@ class Chat(TextTask):
         if facts.foreign is None:
             facts.end_tokens = (facts.special[STOP], facts.end_token)
             facts.chat_template = template or CHATML
-        elif template is not None:
-            facts.chat_template = template
-        if facts.chat_template is None:
-            facts.chat_template = ChatTemplate.of(facts).source
+        else:
+            facts.chat_template = template or facts.chat_template or ChatTemplate.of(facts).source
+            if STOP in facts.special and STOP in facts.chat_template and facts.special[STOP] not in facts.end_tokens:
+                facts.end_tokens = (facts.special[STOP], *facts.end_tokens)
         ChatTemplate.of(facts, self._template_name()).check()
         return facts
 
@@ -145,9 +147,11 @@ class Chat(TextTask):
             else parts
         )
 
-    def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
-        tokens = int(splits["train"].lengths("tokens").sum())
-        return text_sizes.candidates(self.model.model_copy(update={"context": self.context}), facts.size, tokens)
+    def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
+        from genwright.tasks.chat_scores import METRICS, bits_per_byte
+
+        assert isinstance(model.family, Transformer)
+        return [(METRICS[0], bits_per_byte(model, model.family, store, seed))] if len(store) else []
 
     def prompt(self, model: Model, request: Any) -> list[int]:
         """The conversation so far, without its oldest exchanges where they leave too little room for an answer.

@@ -42,6 +42,8 @@ def before_of(model: Model) -> Before | None:
         return None
     family = part.build({})
     part.initial(family)
+    if "reference" in family.modules:
+        del family.modules["reference"]
     family.modules.to(model.device).eval()
     if not isinstance(family, Transformer):
         return None

@@ -15,7 +15,7 @@ from genwright.families.transformer import Transformer
 from genwright.media.chat_template import ChatTemplate
 from genwright.media.tokenizer import Tokenizer
 from genwright.metrics.text import share
-from genwright.scores import Metric, Score
+from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import BaseTask, Part, ShuffledBatches
 from genwright.tasks.chat_formats import Dialogue
@@ -105,6 +105,15 @@ def preferring(part: Part, beta: float) -> Part:
         return Preference.of(family, beta)
 
     return replace(part, build=build, initial=initial)
+
+
+def extend(sheet: ScoreSheet, model: Model, before: Transformer | None, store: ExampleStore, seed: int) -> None:
+    """Add to the score sheet how often the preferred answer is the likelier one, before and after."""
+    sheet.metrics.insert(0, METRIC)
+    for row in sheet.rows:
+        family = {"before": before, "model": model.family}.get(row.name)
+        if isinstance(family, Transformer):
+            row.scores[METRIC.name] = preferred(model, family, store, seed)
 
 
 @torch.inference_mode()

@@ -19,6 +19,7 @@ from genwright.metrics.retrieval import Bm25
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
+from genwright.tasks import chat_preference
 from genwright.tasks.base import Splits
 from genwright.tasks.chat_before import Before, before_of
 from genwright.tasks.chat_samples import Turn, answer_all, asked, evenly_turns, shown, turns_of, words_of
@@ -135,6 +136,8 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         exhibits=_exhibits(folder, replies, facts, before),
         headline=_headline(rows, before),
     )
+    if getattr(model.task.prepare, "preference", False):
+        chat_preference.extend(sheet, model, before.family if before else None, held_out, settings.seed)
     extra.extend(sheet, "text", replies.by_row, learnt)
     return sheet
 

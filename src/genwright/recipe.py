@@ -54,7 +54,7 @@ class DataSettings(Section):
     sources: list[dict[str, Any]] = Field(
         min_length=1,
         description="Where the data comes from; each entry has one of the keys "
-        + ", ".join(["folder", "archive", "table", "pypi", "npm"])
+        + ", ".join(["folder", "archive", "table", "pypi", "npm", "python"])
         + ".",
     )
     split: str = Field(
@@ -95,6 +95,11 @@ class TrainSettings(Section):
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile; `auto` uses it where the budget is long enough to win its cost back."
     )
+    checkpoint_activations: Literal["auto", "on", "off"] = Field(
+        "auto",
+        description="Compute activations again in the backward pass instead of keeping them: less memory, the same result, a step "
+        "a third longer; `auto` does so where memory is short.",
+    )
     checkpoint_every: str = Field(
         "2m", description="Time or steps between checkpoints; the last one is always written."
     )
@@ -130,7 +135,7 @@ class TrainSettings(Section):
             raise ValueError("must be `auto`, or a number above 0 and below 1")
         return value
 
-    @field_validator("compile", mode="before")
+    @field_validator("compile", "checkpoint_activations", mode="before")
     @classmethod
     def _yaml_reads_on_as_true(cls, value: Any) -> Any:
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value

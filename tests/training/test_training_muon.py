@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from genwright.training.muon import POLAR_EXPRESS, Muon, as_matrix, orthogonalise
+from genwright.training.muon import POLAR_EXPRESS, Muon, as_matrix, group_rows, orthogonalise
 
 
 def exact(matrix):
@@ -39,6 +39,33 @@ def test_fewer_steps_carry_large_singular_values_only():
         Muon([(nn.Parameter(x), None)], 0.9, polar_steps=6)
 
 
+@pytest.mark.parametrize("shape", [(16, 60), (24, 24), (60, 16)])
+def test_wide_and_square_and_tall_are_the_plain_iteration(shape):
+    torch.manual_seed(4)
+    x = torch.randn(3, *shape, dtype=torch.float64)
+    plain = x / (torch.linalg.matrix_norm(x, keepdim=True) * 1.01 + 1e-7)
+    for index, (a, b, c) in enumerate(POLAR_EXPRESS):
+        guard = 1.01 if index < 4 else 1.0
+        gram = plain @ plain.mT
+        plain = a / guard * plain + (b / guard**3 * gram + c / guard**5 * gram @ gram) @ plain
+        torch.testing.assert_close(orthogonalise(x, index + 1, scale=1.5), 1.5 * plain, atol=1e-6, rtol=1e-6)
+
+
+def test_groups_of_rows_are_matrices_of_their_own():
+    assert [group_rows(*shape, 2) for shape in ((384, 384), (1024, 384), (384, 1024), (340, 128), (7, 40), (13, 13))] == [
+        192, 128, 192, 68, 7, 13,
+    ]  # fmt: skip
+    assert group_rows(340, 128, 1) == 340
+    torch.manual_seed(5)
+    whole, cut = nn.Parameter(torch.zeros(24, 12)), [nn.Parameter(torch.zeros(6, 12)) for _ in range(4)]
+    whole.grad = torch.randn(24, 12)
+    for piece, gradient in zip(cut, whole.grad.split(6), strict=True):
+        piece.grad = gradient.clone()
+    Muon([(whole, None)], 0.9, groups=2).step(0.1, 0.0, torch.tensor(1.0))
+    Muon([(piece, None) for piece in cut], 0.9).step(0.1, 0.0, torch.tensor(1.0))
+    torch.testing.assert_close(whole.detach(), torch.cat([piece.detach() for piece in cut]))
+
+
 def test_zero_gradient_gives_zero_update():
     assert torch.equal(orthogonalise(torch.zeros(2, 4, 6)), torch.zeros(2, 4, 6))
 
@@ -64,13 +91,11 @@ def test_stacked_equals_single():
     before = [p.detach().clone() for p in parameters]
     gradients = [[torch.randn(shape) for shape in shapes] for _ in range(3)]
     muon = Muon(list(zip(parameters, blocks, strict=True)), 0.9)
-    assert muon.state_dict().keys() == {"8x8", "8x20", "6x36"}
+    assert muon.state_dict().keys() == {"8x8", "8x20", "20x8", "6x36"}
     for step in gradients:
         for parameter, gradient in zip(parameters, step, strict=True):
             parameter.grad = 4 * gradient
-        muon.gather()
         muon.step(0.1, 0.01, torch.tensor(0.25))
-        muon.zero_grad()
     for index, parameter in enumerate(parameters):
         for piece, rows in zip(
             parameter.detach().flatten(1).split(blocks[index] or (shapes[index][0],)),
@@ -90,7 +115,6 @@ def test_channels_last_weights_are_stepped_in_place():
     for parameter in (plain, last):
         parameter.grad = gradient.clone()
         muon = Muon([(parameter, None)], 0.9)
-        muon.gather()
         muon.step(0.1, 0.0, torch.tensor(1.0))
     torch.testing.assert_close(last, plain, atol=1e-5, rtol=1e-4)
     with pytest.raises(ValueError, match="densely"):

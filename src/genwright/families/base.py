@@ -36,6 +36,8 @@ class OptimizerSpec:
     """Muon's; a training of some hundred steps does better with less (0.85 to 0.9)."""
     polar_steps: int = 5
     """Iterations of Muon's orthogonalisation, at most 5."""
+    orthogonal_groups: int = 1
+    """Into how many groups of rows Muon cuts a square matrix (others likewise), each orthogonalised by itself, which is cheaper."""
     clip_norm: float | None = 1.0
     warmup: float = 0.02
     """Share of the steps over which the rate rises from zero."""

@@ -29,12 +29,15 @@ OPTIMIZER = OptimizerSpec(
     matrix_learning_rate=0.006,
     betas=(0.9, 0.95),
     weight_decay=0.0,
+    polar_steps=3,
+    orthogonal_groups=2,
     clip_norm=1.0,
     warmup=0.02,
     decay=0.5,
 )
 """Measured on Shakespeare, 2e12 operations a run: for matrices 0.005 and 0.008 do better than 0.015, and that than 0.025; for the
-rest 0.01 and 0.02 are equal."""
+rest 0.01 and 0.02 are equal. Three polar steps reach the loss of five within 0.0003, two groups of rows that of whole matrices within
+0.0003 (128 and 256 wide; four groups cost 0.01)."""
 
 FINE_TUNING = OptimizerSpec(learning_rate=2e-5, betas=(0.9, 0.999), warmup=0.05, decay=0.95)
 """For all of the weights of a pretrained model."""

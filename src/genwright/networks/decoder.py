@@ -17,6 +17,7 @@ import torch
 import torch.nn.functional as F
 from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from genwright.networks.attention import choose, document_attention
 from genwright.networks.roles import Role, default_roles
@@ -171,6 +172,8 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig):
         super().__init__()
         self.config = config
+        self.checkpoint_activations = False
+        """Keep each layer's input alone and compute the rest again in the backward pass; set by the trainer."""
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
         self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
@@ -241,8 +244,12 @@ class Decoder(nn.Module):
         if window is not None and cache is None:
             mask = within_window(token_BT.shape[1], window, mask, token_BT.device)
         x_BTD = self.embed_tokens(token_BT)
+        again = self.checkpoint_activations and cache is None and torch.is_grad_enabled()
         for index, layer in enumerate(self.layers):
-            x_BTD = layer(x_BTD, rope, None if cache is None else partial(cache.update, index), mask, ends)
+            if again:
+                x_BTD = checkpoint(layer, x_BTD, rope, None, mask, ends, use_reentrant=False)
+            else:
+                x_BTD = layer(x_BTD, rope, None if cache is None else partial(cache.update, index), mask, ends)
         return self.norm(x_BTD)
 
     def _dtype(self) -> torch.dtype:

@@ -49,7 +49,7 @@ def plan_job(job: Job, train: TrainSettings, scratch: Path, started: float) -> P
     budget = Budget.parse(train.budget)
     budget = budget.model_copy(update={"amount": budget.amount * job.share})
     settings = sizes.first_settings(job, train)
-    _check_memory(job, settings)
+    settings = _within_memory(job, settings, train)
     measured = _rehearse(job, settings, train, budget, scratch)
     settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch)
     plan = forecast.plan_part(
@@ -170,15 +170,33 @@ def _compiled_or_not(
     return settings, eager
 
 
-def _check_memory(job: Job, settings: Settings) -> None:
-    """Refuse a batch that can't fit, by two small ones."""
+def _within_memory(job: Job, settings: Settings, train: TrainSettings) -> Settings:
+    """Save memory where it is short and that is allowed. Raises RequestError for a batch that can't fit all the same."""
     if settings.micro_batches()[0] < _SMALL_BATCH:
-        return
+        return settings
+    parameters, an_example = _memory(job, settings)
+    if train.checkpoint_activations == "auto" and not forecast.has_room(
+        parameters, settings.batch, an_example, settings.accumulate, job.device
+    ):
+        thrifty = settings.model_copy(update={"checkpoint_activations": True})
+        needed = an_example
+        parameters, an_example = _memory(job, thrifty)
+        if an_example < needed:
+            settings = thrifty
+            say(
+                f"train: an example needs {forecast.size_text(needed)}, too much for a batch, so activations are computed again in the "
+                f"backward pass ({forecast.size_text(an_example)}); same result, longer steps (train.checkpoint_activations)."
+            )
+    forecast.check_activations(parameters, settings.batch, an_example, settings.accumulate, job.device)
+    return settings
+
+
+def _memory(job: Job, settings: Settings) -> tuple[int, float]:
+    """(parameters, bytes that an example needs), by steps of two small batches."""
     batches, memory, parameters = job.training(), [], 0
     for size in (1, 5):
         family = job.build()
         parameters = sum(parameter.numel() for parameter in family.modules.parameters())
         small = settings.model_copy(update={"batch": size, "accumulate": 1})
         memory.append(memory_of_one_step(family, batches, small, job.device))
-    an_example = max(memory[1] - memory[0], 0) / 4
-    forecast.check_activations(parameters, settings.batch, an_example, settings.accumulate, job.device)
+    return parameters, max(memory[1] - memory[0], 0) / 4

@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from genwright.families.base import Batch
 
-CLOCK_COLUMNS = ("seconds", "items_per_second")
+CLOCK_COLUMNS = ("seconds", "items_per_second", "data_wait")
 """The columns of metrics.jsonl that a clock wrote; every other one is the same however often a training was resumed."""
 
 
@@ -49,6 +49,7 @@ class Settings(BaseModel):
     accumulate: int = Field(default=1, gt=0, description="Micro-batches that one optimizer step is made of.")
     precision: Literal["fp32", "bf16"] = "fp32"
     compile: bool = False
+    checkpoint_activations: bool = False
     learning_rate: float | None = None
     matrix_learning_rate: float | None = None
     log_every: int = Field(default=1, gt=0)

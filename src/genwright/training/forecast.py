@@ -269,10 +269,10 @@ def memory_guard(device: torch.device, title: str) -> Iterator[None]:
 
 def check_activations(parameters: int, batch: int, example_bytes: float, accumulate: int, device: torch.device) -> None:
     """Refuse a batch that would not fit beside the model, saying which `accumulate` would make it fit."""
+    if has_room(parameters, batch, example_bytes, accumulate, device):
+        return
     there = devices.memory_bytes(device) - least_memory(parameters)
     micro = -(-batch // accumulate)
-    if micro * example_bytes <= there:
-        return
     fits = int(there // example_bytes) if example_bytes else batch
     if fits < 1:
         raise RequestError(
@@ -283,6 +283,11 @@ def check_activations(parameters: int, batch: int, example_bytes: float, accumul
         f"train.batch: {micro} examples at once need {size_text(micro * example_bytes)} and {device} has {size_text(there)} left beside "
         f"the model; set train.accumulate={-(-batch // fits)} (same result, less memory) or a smaller train.batch."
     )
+
+
+def has_room(parameters: int, batch: int, example_bytes: float, accumulate: int, device: torch.device) -> bool:
+    """Whether a micro-batch has room beside the model."""
+    return -(-batch // accumulate) * example_bytes <= devices.memory_bytes(device) - least_memory(parameters)
 
 
 def least_memory(parameters: int) -> int:

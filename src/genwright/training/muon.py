@@ -1,7 +1,11 @@
 """Muon: momentum whose every matrix is replaced by the nearest semi-orthogonal one (kellerjordan.github.io/posts/muon).
 
-All matrices of one shape are stacked and orthogonalised in one batched call, tall ones transposed, so that the small side is
-the Gram side and a gate and a down projection share a stack. The iteration is Polar Express (arXiv:2505.16932).
+All matrices of one shape are stacked and orthogonalised in batched calls. The iteration is Polar Express (arXiv:2505.16932).
+Where a stack's matrices are clearly longer than wide it runs on their small square Gram matrices, and touches the matrices
+themselves only twice. A matrix may be cut into groups of rows, each orthogonalised by itself, as tensor-parallel trainings do
+(arXiv:2510.16981): two groups take a third of the operations.
+
+N matrices, R rows, C columns
 """
 
 # pyright: reportPrivateImportUsage=false
@@ -24,22 +28,54 @@ POLAR_EXPRESS = (
 SAFETY = 1.01
 """The paper's guard against rounding: every polynomial but the last is that of x / 1.01."""
 
+_ON_GRAM = 1.5
+"""How many times longer than wide a matrix must be for the iteration on its Gram matrix to take fewer operations."""
+_CHUNK_BYTES = 1 << 21
+"""On a CPU a stack is stepped in pieces of this size, which stay in its caches from one pass to the next."""
 
-def orthogonalise(x_NRC: Tensor, steps: int = len(POLAR_EXPRESS)) -> Tensor:
-    """Approximately U V^T of each U S V^T, for N matrices with no more rows than columns.
+
+def orthogonalise(x_NRC: Tensor, steps: int = len(POLAR_EXPRESS), scale: float = 1.0) -> Tensor:
+    """Approximately `scale` U V^T of each U S V^T.
 
     Fewer steps leave small singular values small; the coefficients are the best for any number of steps up to theirs.
-    fp32 on a CPU, where bf16 without its instructions is some thirty times slower; bf16 on a GPU.
+    fp32 on a CPU, where bf16 without its instructions is some thirty times slower; bf16 on a GPU, where the Gram matrix alone
+    would keep too few digits to iterate on.
     """
+    if x_NRC.shape[1] > x_NRC.shape[2]:
+        return orthogonalise(x_NRC.mT, steps, scale).mT
+    rows, columns = x_NRC.shape[1:]
+    on_gram = not x_NRC.is_cuda and columns > _ON_GRAM * rows
     x_NRC = x_NRC.bfloat16() if x_NRC.is_cuda else x_NRC
-    x_NRC = x_NRC / (torch.linalg.matrix_norm(x_NRC, keepdim=True) * SAFETY + 1e-7)
-    for index, (a, b, c) in enumerate(POLAR_EXPRESS[:steps]):
-        if index < len(POLAR_EXPRESS) - 1:
-            a, b, c = a / SAFETY, b / SAFETY**3, c / SAFETY**5
-        gram_NRR = x_NRC @ x_NRC.mT
+    gram_NRR = torch.bmm(x_NRC, x_NRC.mT)
+    # Its trace is the square of the Frobenius norm, which is no less than the largest singular value.
+    squares_N = gram_NRR.diagonal(dim1=1, dim2=2).sum(-1, dtype=torch.float32)
+    inverse_N11 = (1.0 / (squares_N.sqrt() * SAFETY + 1e-7)).to(x_NRC.dtype)[:, None, None]
+    gram_NRR.mul_(inverse_N11).mul_(inverse_N11)
+    product_NRR: Tensor | None = None
+    for index, (a, b, c) in enumerate(_coefficients(steps)):
+        last = index == steps - 1
         polynomial_NRR = torch.baddbmm(gram_NRR, gram_NRR, gram_NRR, beta=b, alpha=c)
-        x_NRC = torch.baddbmm(x_NRC, polynomial_NRR, x_NRC, beta=a)
-    return x_NRC
+        if not on_gram:
+            polynomial_NRR.diagonal(dim1=1, dim2=2).add_(a)
+            if index == 0:
+                polynomial_NRR.mul_(inverse_N11)
+            x_NRC = torch.bmm(polynomial_NRR.mul_(scale) if last else polynomial_NRR, x_NRC)
+            gram_NRR = gram_NRR if last else torch.bmm(x_NRC, x_NRC.mT)
+            continue
+        if product_NRR is None:
+            product_NRR = polynomial_NRR.clone()
+            product_NRR.diagonal(dim1=1, dim2=2).add_(a)
+        else:
+            product_NRR = torch.baddbmm(product_NRR, product_NRR, polynomial_NRR, beta=a)
+        if not last:
+            half_NRR = torch.baddbmm(gram_NRR, gram_NRR, polynomial_NRR, beta=a)
+            gram_NRR = torch.baddbmm(half_NRR, polynomial_NRR, half_NRR, beta=a)
+    return x_NRC if product_NRR is None else torch.bmm(product_NRR.mul_(inverse_N11 * scale), x_NRC)
+
+
+def _coefficients(steps: int) -> list[tuple[float, float, float]]:
+    guarded = [(a / SAFETY, b / SAFETY**3, c / SAFETY**5) for a, b, c in POLAR_EXPRESS[:-1]]
+    return [*guarded, POLAR_EXPRESS[-1]][:steps]
 
 
 def as_matrix(weight: Tensor, like: Tensor | None = None) -> Tensor:
@@ -53,33 +89,50 @@ def as_matrix(weight: Tensor, like: Tensor | None = None) -> Tensor:
     return weight.permute(0, *axes).flatten(1)
 
 
+def group_rows(rows: int, columns: int, groups: int) -> int:
+    """How many rows are orthogonalised together: the smaller side over `groups`, or the divisor of `rows` next below (a tenth
+    more will do), or next above; all rows where neither is within a factor of two."""
+    if groups == 1:
+        return rows
+    wanted = min(rows, columns) / groups
+    sizes = [size for size in range(1, rows + 1) if rows % size == 0 and wanted / 2 <= size <= 2 * wanted]
+    below = [size for size in sizes if size <= 1.1 * wanted]
+    return below[-1] if below else (sizes or [rows])[0]
+
+
 class _Stack:
-    """All matrices of one shape, up to transposition, with their momentum: N,R,C with R no more than C."""
+    """All matrices of one shape with their momentum: N,R,C."""
 
-    def __init__(self, matrices: list[Tensor], tall: list[bool]):
-        first = matrices[0]
-        shape = (len(matrices), min(first.shape), max(first.shape))
+    def __init__(self, matrices: list[Tensor], groups: int):
         self.matrices = matrices
-        self.tall = tall
-        self.momentum_NRC = first.new_zeros(shape)
-        self.gradient_NRC = first.new_zeros(shape)
-        self.gradients = self.oriented(self.gradient_NRC)
-        scale = [max(1.0, matrix.shape[0] / matrix.shape[1]) ** 0.5 for matrix in matrices]
-        self.scale_N11 = first.new_tensor(scale)[:, None, None]
+        rows, columns = matrices[0].shape
+        self.group = group_rows(rows, columns, groups)
+        self.scale = max(1.0, self.group / columns) ** 0.5
+        self.momentum_NRC = matrices[0].new_zeros(len(matrices), rows, columns)
+        self.chunk = len(matrices)
+        if matrices[0].device.type == "cpu":
+            self.chunk = max(1, _CHUNK_BYTES // (4 * rows * columns))
 
-    def oriented(self, stack_NRC: Tensor) -> list[Tensor]:
-        """Views of a stack, each the way its matrix lies."""
-        return [x_RC.mT if tall else x_RC for x_RC, tall in zip(stack_NRC.unbind(), self.tall, strict=True)]
-
-    def step(self, rate: float, weight_decay: float, factor: Tensor, momentum: float, polar_steps: int) -> None:
-        gradient_NRC = self.gradient_NRC.mul_(factor)
-        self.momentum_NRC.lerp_(gradient_NRC, 1.0 - momentum)
-        update_NRC = orthogonalise(gradient_NRC.lerp_(self.momentum_NRC, momentum), polar_steps).to(
-            self.momentum_NRC.dtype
-        )
-        if weight_decay:
-            torch._foreach_mul_(self.matrices, 1.0 - rate * weight_decay)
-        torch._foreach_add_(self.matrices, self.oriented(update_NRC * self.scale_N11), alpha=-rate)
+    def step(
+        self,
+        gradients: list[Tensor],
+        rate: float,
+        weight_decay: float,
+        factor: Tensor,
+        momentum: float,
+        polar_steps: int,
+    ) -> None:
+        columns = self.momentum_NRC.shape[2]
+        for first in range(0, len(self.matrices), self.chunk):
+            some = slice(first, first + self.chunk)
+            matrices, momentum_NRC = self.matrices[some], self.momentum_NRC[some]
+            gradient_NRC = torch.stack(gradients[some]).mul_(factor)
+            momentum_NRC.lerp_(gradient_NRC, 1.0 - momentum)
+            groups_NRC = gradient_NRC.lerp_(momentum_NRC, momentum).view(-1, self.group, columns)
+            update_NRC = orthogonalise(groups_NRC, polar_steps, self.scale).reshape(momentum_NRC.shape)
+            if weight_decay:
+                torch._foreach_mul_(matrices, 1.0 - rate * weight_decay)
+            torch._foreach_add_(matrices, list(update_NRC.to(momentum_NRC.dtype).unbind()), alpha=-rate)
 
 
 class Muon:
@@ -88,65 +141,49 @@ class Muon:
     That scale is its author's; by arXiv:2310.17813 it lets one learning rate suit all shapes and widths. Takes pairs of a
     weight and the row counts of the matrices it consists of (None: it is one). A convolution's weight is a matrix of output
     channels by all else. A weight that got no gradient counts as one whose gradient is zero.
+
+    `groups` cuts a square matrix into so many groups of rows, others into groups of about as many rows as those would have.
     """
 
     def __init__(
-        self, parameters: list[tuple[nn.Parameter, tuple[int, ...] | None]], momentum: float, polar_steps: int = 5
+        self,
+        parameters: list[tuple[nn.Parameter, tuple[int, ...] | None]],
+        momentum: float,
+        polar_steps: int = 5,
+        groups: int = 1,
     ):
         if not 1 <= polar_steps <= len(POLAR_EXPRESS):
             raise ValueError(f"polar_steps is {polar_steps}; there are coefficients for 1 to {len(POLAR_EXPRESS)}")
         self.momentum, self.polar_steps = momentum, polar_steps
         self._weights = [(parameter, blocks or (parameter.shape[0],)) for parameter, blocks in parameters]
-        places: dict[tuple[int, int], list[tuple[Tensor, int, int]]] = {}
+        self._places: dict[tuple[int, int], list[tuple[int, int]]] = {}
+        matrices: dict[tuple[int, int], list[Tensor]] = {}
         for index, (parameter, blocks) in enumerate(self._weights):
             matrix = as_matrix(parameter.detach())
             if matrix.data_ptr() != parameter.data_ptr():
                 raise ValueError(f"a weight of shape {tuple(parameter.shape)} does not lie densely in memory")
             for block, piece in enumerate(matrix.split(blocks)):
-                rows, columns = piece.shape
-                places.setdefault((min(rows, columns), max(rows, columns)), []).append((piece, index, block))
-        self._stacks = {
-            f"{rows}x{columns}": _Stack([p for p, _, _ in pieces], [p.shape[0] > p.shape[1] for p, _, _ in pieces])
-            for (rows, columns), pieces in places.items()
-        }
-        slots = {
-            (index, block): view
-            for stack, pieces in zip(self._stacks.values(), places.values(), strict=True)
-            for view, (_, index, block) in zip(stack.gradients, pieces, strict=True)
-        }
-        self._slots = [[slots[i, block] for block in range(len(blocks))] for i, (_, blocks) in enumerate(self._weights)]
-
-    def gather(self) -> list[Tensor]:
-        """Lay the gradients into the stacks; returns the norm of each stack."""
-        into: list[Tensor] = []
-        gradients: list[Tensor] = []
-        for (parameter, blocks), slots in zip(self._weights, self._slots, strict=True):
-            if parameter.grad is None:
-                torch._foreach_zero_(slots)
-                continue
-            into += slots
-            gradients += as_matrix(parameter.grad, parameter).split(blocks)
-        if into:
-            torch._foreach_copy_(into, gradients)
-        return [torch.linalg.vector_norm(stack.gradient_NRC) for stack in self._stacks.values()]
+                shape = (piece.shape[0], piece.shape[1])
+                self._places.setdefault(shape, []).append((index, block))
+                matrices.setdefault(shape, []).append(piece)
+        self._stacks = {shape: _Stack(of_shape, groups) for shape, of_shape in matrices.items()}
 
     def step(self, rate: float, weight_decay: float, factor: Tensor) -> None:
-        """Step with what `gather` laid out, times `factor`. Decay is decoupled, as in AdamW."""
-        for stack in self._stacks.values():
-            stack.step(rate, weight_decay, factor, self.momentum, self.polar_steps)
-
-    def zero_grad(self) -> None:
-        for parameter, _ in self._weights:
-            parameter.grad = None
+        """Step with the gradients times `factor`. Decay is decoupled, as in AdamW."""
+        gradients = [
+            as_matrix(torch.zeros_like(p) if p.grad is None else p.grad, p).split(blocks) for p, blocks in self._weights
+        ]
+        for shape, stack in self._stacks.items():
+            of_stack = [gradients[index][block] for index, block in self._places[shape]]
+            stack.step(of_stack, rate, weight_decay, factor, self.momentum, self.polar_steps)
 
     def state_dict(self) -> dict[str, Tensor]:
-        return {name: stack.momentum_NRC for name, stack in self._stacks.items()}
+        return {f"{rows}x{columns}": stack.momentum_NRC for (rows, columns), stack in self._stacks.items()}
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
         """Raises ValueError when the state is of other matrices."""
-        if {name: value.shape for name, value in state.items()} != {
-            name: stack.momentum_NRC.shape for name, stack in self._stacks.items()
-        }:
+        own = self.state_dict()
+        if {name: value.shape for name, value in state.items()} != {name: value.shape for name, value in own.items()}:
             raise ValueError("Muon's state is of other matrices")
-        for name, stack in self._stacks.items():
-            stack.momentum_NRC.copy_(state[name])
+        for name, value in own.items():
+            value.copy_(state[name])

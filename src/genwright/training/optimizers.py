@@ -9,7 +9,6 @@ dicts of tensors, which come back bit for bit.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,25 +54,26 @@ class PhaseOptimizer:
         if not parameters:
             raise ValueError("no parameter requires a gradient")
         self.spec = spec
+        self._parameters = [p.parameter for p in parameters]
         matrices = [p for p in parameters if p.role.kind == "matrix"]
         others = [p for p in parameters if p.role.kind != "matrix"]
         by_muon = matrices if spec.matrix_learning_rate is not None else []
         self.muon = (
-            Muon([(p.parameter, p.role.blocks) for p in by_muon], spec.momentum, spec.polar_steps) if by_muon else None
+            Muon(
+                [(p.parameter, p.role.blocks) for p in by_muon],
+                spec.momentum,
+                spec.polar_steps,
+                spec.orthogonal_groups,
+            )
+            if by_muon
+            else None
         )
-        self._adam_names = [p.name for p in (others if by_muon else matrices + others)]
-        self._adam_parameters = [p.parameter for p in (others if by_muon else matrices + others)]
-        decayed = [] if by_muon else [p.parameter for p in matrices]
-        self.adam = self._make_adam(decayed, [p.parameter for p in others])
-
-    def _make_adam(self, decayed: list[nn.Parameter], others: list[nn.Parameter]) -> torch.optim.AdamW | None:
-        groups = [{"params": decayed, "weight_decay": self.spec.weight_decay}, {"params": others, "weight_decay": 0.0}]
-        groups = [group for group in groups if group["params"]]
-        if not groups:
-            return None
-        return torch.optim.AdamW(
-            groups, lr=self.spec.learning_rate, betas=self.spec.betas, eps=self.spec.eps, fused=True
+        decays = (
+            [(p, 0.0) for p in others]
+            if by_muon
+            else [(p, spec.weight_decay) for p in matrices] + [(p, 0.0) for p in others]
         )
+        self.adam = AdamW(decays, spec) if decays else None
 
     @torch.no_grad()
     def step(self, rate_scale: float, total_weight: float | Tensor = 1.0) -> Tensor:
@@ -82,64 +82,107 @@ class PhaseOptimizer:
         Returns the norm of the divided gradient before clipping (a scalar on the device), infinite or NaN when it is. The
         division and the clipping are one factor, applied where the gradients are read anyway.
         """
-        adam_gradients = [p.grad for p in self._adam_parameters if p.grad is not None]
-        norms = list(torch._foreach_norm(adam_gradients)) if adam_gradients else []
-        if self.muon is not None:
-            norms += self.muon.gather()
+        gradients = [p.grad for p in self._parameters if p.grad is not None]
+        norms = torch._foreach_norm(gradients)
         norm = torch.linalg.vector_norm(torch.stack(norms)) / total_weight
         factor = torch.ones_like(norm) / total_weight
         if self.spec.clip_norm is not None:
             factor = factor * (self.spec.clip_norm / (norm + 1e-6)).clamp(max=1.0)
-        if self.adam is not None and adam_gradients:
-            torch._foreach_mul_(adam_gradients, factor)
-            for group in self.adam.param_groups:
-                group["lr"] = self.spec.learning_rate * rate_scale
-            self.adam.step()
+        if self.adam is not None:
+            self.adam.step(self.spec.learning_rate * rate_scale, factor)
         if self.muon is not None:
             assert self.spec.matrix_learning_rate is not None
             self.muon.step(self.spec.matrix_learning_rate * rate_scale, self.spec.weight_decay, factor)
         return norm
 
     def zero_grad(self) -> None:
-        for parameter in self._adam_parameters:
+        for parameter in self._parameters:
             parameter.grad = None
-        if self.muon is not None:
-            self.muon.zero_grad()
 
     def state_dict(self) -> TensorState:
         """Moments by parameter name, momentum by shape; copies of nothing, so save it before the next step."""
         state: TensorState = {}
         if self.adam is not None:
-            for name, parameter in zip(self._adam_names, self._adam_parameters, strict=True):
-                for key, value in self.adam.state.get(parameter, {}).items():
-                    state[f"adamw.{name}.{key}"] = value
+            state.update({f"adamw.{key}": value for key, value in self.adam.state_dict().items()})
         if self.muon is not None:
             state.update({f"muon.{key}": value for key, value in self.muon.state_dict().items()})
         return state
 
     def load_state_dict(self, state: TensorState) -> None:
         """Raises ValueError when the state is of other parameters."""
-        moments: dict[str, dict[str, Tensor]] = defaultdict(dict)
+        of: dict[str, TensorState] = {"adamw": {}, "muon": {}}
         for key, value in state.items():
-            if key.startswith("adamw."):
-                name, _, moment = key.removeprefix("adamw.").rpartition(".")
-                moments[name][moment] = value
-        unknown = moments.keys() - set(self._adam_names)
-        if unknown:
-            raise ValueError(f"the optimizer's state has {sorted(unknown)[0]}, which is no parameter of this phase")
+            kind, _, name = key.partition(".")
+            of[kind][name] = value
         if self.adam is not None:
-            self.adam.state.clear()
-            for name, parameter in zip(self._adam_names, self._adam_parameters, strict=True):
-                if name in moments:
-                    self.adam.state[parameter] = {
-                        # In the parameter's own memory format: the fused kernel walks both in the order they lie in.
-                        key: value.clone() if key == "step" else torch.empty_like(parameter).copy_(value)
-                        for key, value in moments[name].items()
-                    }
+            self.adam.load_state_dict(of["adamw"])
         if self.muon is not None:
-            self.muon.load_state_dict(
-                {key.removeprefix("muon."): value for key, value in state.items() if key.startswith("muon.")}
+            self.muon.load_state_dict(of["muon"])
+
+
+class AdamW:
+    """AdamW (arXiv:1711.05101) by torch's fused kernel, which multiplies the gradients by a factor in the same pass.
+
+    Takes pairs of a parameter and its weight decay. One that got no gradient is not stepped.
+    """
+
+    def __init__(self, parameters: list[tuple[Trained, float]], spec: OptimizerSpec):
+        self.spec = spec
+        self._names = [p.name for p, _ in parameters]
+        self._parameters: list[Tensor] = [p.parameter for p, _ in parameters]
+        self._decays = [decay for _, decay in parameters]
+        self._moments = [
+            {
+                "step": torch.zeros((), dtype=torch.float32, device=p.device),
+                # In the parameter's own memory format: the fused kernel walks all of them in the order they lie in.
+                "exp_avg": torch.zeros_like(p),
+                "exp_avg_sq": torch.zeros_like(p),
+            }
+            for p in self._parameters
+        ]
+
+    def step(self, rate: float, factor: Tensor) -> None:
+        """Step with the gradients times `factor`."""
+        for decay in set(self._decays):
+            of_decay = [i for i, p in enumerate(self._parameters) if self._decays[i] == decay and p.grad is not None]
+            gradients = [grad for index in of_decay if (grad := self._parameters[index].grad) is not None]
+            if not of_decay:
+                continue
+            columns = {name: [self._moments[index][name] for index in of_decay] for name in self._moments[0]}
+            torch._foreach_add_(columns["step"], 1.0)
+            torch._fused_adamw_(  # pyright: ignore[reportCallIssue]
+                [self._parameters[index] for index in of_decay],
+                gradients,
+                columns["exp_avg"],
+                columns["exp_avg_sq"],
+                [],
+                columns["step"],
+                lr=rate,
+                beta1=self.spec.betas[0],
+                beta2=self.spec.betas[1],
+                weight_decay=decay,
+                eps=self.spec.eps,
+                amsgrad=False,
+                maximize=False,
+                grad_scale=factor.reciprocal(),
+                found_inf=None,
             )
+
+    def state_dict(self) -> TensorState:
+        return {
+            f"{name}.{key}": value
+            for name, moments in zip(self._names, self._moments, strict=True)
+            for key, value in moments.items()
+        }
+
+    def load_state_dict(self, state: TensorState) -> None:
+        """Raises ValueError when the state is of other parameters."""
+        own = self.state_dict()
+        for key in state:
+            if key not in own:
+                raise ValueError(f"the optimizer's state has {key}, which is no parameter of this phase")
+        for key, value in own.items():
+            value.copy_(state[key]) if key in state else value.zero_()
 
 
 class Ema:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -10,17 +11,22 @@ from torch import Tensor
 from genwright.families.base import Batch
 from genwright.training.base import Batches
 
+_STALL = 0.02
+"""Share of the time that may be spent waiting for examples before the log tells it."""
+
 
 class Stream:
     """Takes examples in order from a position. A batch is a pure function of it, so fetching ahead changes nothing."""
 
     def __init__(self, batches: Batches, device: torch.device, position: int = 0):
         self.batches, self.device, self.position = batches, device, position
+        self._waited = 0.0
         # On a CPU a fetching thread would only take the cores from the computation.
         self._ahead = ThreadPoolExecutor(1) if device.type != "cpu" else None
         self._fetched: tuple[int, int, Future[Batch]] | None = None
 
     def take(self, size: int) -> Batch:
+        start = time.perf_counter()
         if self._ahead is None:
             batch = self.batches.batch(self.position, size)
         else:
@@ -30,7 +36,13 @@ class Stream:
             batch = self._fetched[2].result()
             self._fetch(self.position + size, size)
         self.position += size
+        self._waited += time.perf_counter() - start
         return to_device(batch, self.device)
+
+    def waited(self, seconds: float) -> dict[str, float]:
+        """What the log tells of the last `seconds`: the share in which `take` kept its caller waiting, where that is worth telling."""
+        share, self._waited = self._waited / max(seconds, 1e-9), 0.0
+        return {"data_wait": round(share, 4)} if share > _STALL else {}
 
     def close(self) -> None:
         if self._ahead is not None:

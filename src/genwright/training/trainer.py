@@ -29,6 +29,7 @@ from genwright.console import Line, progress
 from genwright.errors import RequestError, WorkError
 from genwright.families.base import Family, OptimizerSpec, Phase
 from genwright.training import checkpoint, compilation, precision, saving
+from genwright.training.activations import checkpoint_activations
 from genwright.training.base import Batches, Listener, Outcome, Preview, Settings, Validate, derive_seed
 from genwright.training.interrupts import Interrupts
 from genwright.training.journal import Journal, Window
@@ -65,7 +66,7 @@ class Trainer:
         self.validate, self.preview, self.listeners = validate, preview, listeners
         self.recipe_hash, self.data_hash, self.how_to_go_on = recipe_hash, data_hash, how_to_go_on
         self.title = title or f"train {settings.part}"
-        family.modules.to(device).train()
+        checkpoint_activations(family.modules.to(device).train(), settings.checkpoint_activations)
         self.networks, self.frozen = _trained_and_frozen(family)
         self._make_optimizers()
         self.stream = Stream(batches, device)
@@ -196,7 +197,7 @@ class Trainer:
         self._check()
         now = time.monotonic()
         rate = (self.step - self._mark[0]) * self.settings.batch / max(now - self._mark[1], 1e-9)
-        self.last = self.window.take()
+        waited, self.last = self.stream.waited(now - self._mark[1]), self.window.take()
         counts = {"step": self.step, "examples": self.step * self.settings.batch, "weight": float(self.weight)}
         record: dict[str, Any] = counts | self.last
         self._diverged(record)
@@ -210,7 +211,7 @@ class Trainer:
             (self.folder / "previews").mkdir(exist_ok=True)
             with self.shown():
                 self.preview(self.folder / "previews" / checkpoint.name_of(self.step))
-        record |= {"seconds": round(now - self._began, 3), "items_per_second": round(rate, 3)}
+        record |= {"seconds": round(now - self._began, 3), "items_per_second": round(rate, 3)} | waited
         if self.journal:
             self.journal.write(record)
         for listener in self.listeners:

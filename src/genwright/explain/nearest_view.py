@@ -1,0 +1,124 @@
+"""`genwright explain RUN --nearest`: the nearest training documents for people, or as JSON, each with where it comes from."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from genwright.errors import RequestError
+from genwright.explain.corpus import open_corpus
+from genwright.explain.nearest import Found, Neighbour, nearest
+from genwright.ledger import LEDGER, printable
+from genwright.run import Run
+
+_COLUMNS = ["id", "source", "path", "row", "licence", "notice", "start", "stop"]
+_OTHERS = 5
+"""How many other documents with the same run are named."""
+_FROM = 0.1
+"""Nearest documents below this similarity share no more than chance and common phrases would."""
+
+
+def explain_nearest(folder: Path, passage: str | None, file: Path | None, n: int, as_json: bool) -> None:
+    """Print the `n` nearest documents. Raises RequestError when the run or the passage can't be used."""
+    text = _passage(passage, file)
+    if not folder.is_dir():
+        raise RequestError(f"{folder}: no such folder; name a run, like runs/demo-write.")
+    run = Run(folder)
+    found = nearest(open_corpus(run), text, n)
+    wanted = [i for one in found.neighbours for i in (one.item, *one.same_run_in[:_OTHERS])]
+    items = _items(run, wanted)
+    if as_json:
+        print(json.dumps(_as_json(run, text, found, items), ensure_ascii=False, indent=2))
+    else:
+        _show(text, found, items)
+
+
+def _passage(passage: str | None, file: Path | None) -> str:
+    if (passage is None) == (file is None):
+        raise RequestError("explain: say what is to be explained, by `--nearest TEXT` or `--nearest-file FILE`.")
+    if file is None:
+        return passage or ""
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise RequestError(f"--nearest-file {file}: can't be read ({why}); name a text file.") from error
+
+
+def _items(run: Run, ids: list[str]) -> dict[str, dict[str, Any]]:
+    """The ledger's rows of some items, without reading the others."""
+    import pyarrow.parquet as pq
+
+    file = run.stage("collect") / LEDGER
+    table = pq.read_table(file, columns=_COLUMNS, filters=[("id", "in", ids)] if ids else None)
+    return {row["id"]: row for row in table.to_pylist()} if ids else {}
+
+
+def _as_json(run: Run, text: str, found: Found, items: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    neighbours = [
+        {
+            **{name: value for name, value in items.get(one.item, {}).items() if name != "id"},
+            **one.model_dump(exclude={"same_run_in"}),
+            "same_run_in": [{"item": i, **_place(items, i)} for i in one.same_run_in[:_OTHERS]],
+            "same_run_in_documents": len(one.same_run_in),
+        }
+        for one in found.neighbours
+    ]
+    return {"run": str(run.folder), "passage": text, **found.model_dump(exclude={"neighbours"}), "nearest": neighbours}
+
+
+def _place(items: dict[str, dict[str, Any]], item: str) -> dict[str, Any]:
+    row = items.get(item, {})
+    return {name: row.get(name) for name in ("source", "path", "row", "licence")}
+
+
+def _show(text: str, found: Found, items: dict[str, dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    searched = f"{found.documents:,} training documents, {found.characters:,} characters"
+    if not found.neighbours:
+        console.print(Text(f"Nothing of it stands in the {searched}: not even 2 characters in a row."))
+        return
+    for rank, one in enumerate(found.neighbours, start=1):
+        row = items.get(one.item, {})
+        console.print(
+            Text.assemble((f"{rank}. ", "bold"), (_named(row), "bold"), f"  {row.get('licence') or 'licence unknown'}")
+        )
+        console.print(
+            Text(
+                f"   similarity {one.similarity:.2f}: {one.shared:.0%} of the passage's runs of {found.window} characters stand in it"
+            )
+        )
+        console.print(Text(f"   longest shared run, {one.run.length} characters:"))
+        console.print(_marked(one), soft_wrap=True)
+        if one.same_run_in:
+            named = ", ".join(_named(items.get(i, {})) for i in one.same_run_in[:_OTHERS])
+            more = ", ..." if len(one.same_run_in) > _OTHERS else ""
+            count = len(one.same_run_in)
+            console.print(Text(f"   the same run stands in {count:,} more document{'s' * (count > 1)}: {named}{more}"))
+        console.print()
+    best = found.neighbours[0]
+    start, stop = best.run.passage_start, best.run.passage_start + best.run.length
+    console.print(Text("The passage, with its longest shared run marked:"))
+    console.print(Text.assemble("   ", text[:start], (f"⟦{text[start:stop]}⟧", "bold"), text[stop:]), soft_wrap=True)
+    if best.similarity < _FROM:
+        console.print(Text(f"No document is near: a similarity below {_FROM} is what common phrases give."))
+    console.print(Text(f"Searched {searched}."))
+
+
+def _marked(one: Neighbour) -> Any:
+    from rich.text import Text
+
+    before, after = one.run.before.replace("\n", " / "), one.run.after.replace("\n", " / ")
+    return Text.assemble("   ...", (before, "dim"), (f"⟦{one.run.text}⟧", "bold"), (after, "dim"), "...")
+
+
+def _named(row: dict[str, Any]) -> str:
+    if not row:
+        return "(no longer in the ledger)"
+    number = f" row {row['row']}" if row["row"] is not None else ""
+    span = f" characters {row['start']:,} to {row['stop']:,}" if row["start"] is not None else ""
+    return printable(f"{row['source']}  {row['path']}{number}{span}")

@@ -22,6 +22,7 @@ COMMANDS = [
     "new",
     "generate",
     "chat",
+    "explain",
     "compare",
     "runs",
 ]

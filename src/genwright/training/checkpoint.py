@@ -1,7 +1,7 @@
 """Checkpoints: whole or not there, readable by anyone (safetensors and JSON), no pickle.
 
 <folder>/step-00000120/
-  weights.safetensors     parameters and buffers of the modules
+  weights.safetensors     parameters and buffers of the modules, but for parameters that are not trained (those by hash)
   state.safetensors       optimizers, averages, random states, extra state: their tensors
   state.json              the rest of it, and which tensor stands where
   manifest.json           sizes and hashes of the files above; written last, and what makes the folder a checkpoint
@@ -17,7 +17,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -139,20 +139,22 @@ def drop_after(folder: Path, step: int) -> None:
                 place.unlink()
 
 
-def weights_of(modules: nn.ModuleDict) -> dict[str, Tensor]:
-    """Parameters and persistent buffers by name; a shared tensor stands under its first name only."""
+def weights_of(modules: nn.ModuleDict, without: Collection[str] = ()) -> dict[str, Tensor]:
+    """Parameters and persistent buffers by name, but for some; a shared tensor stands under its first name only."""
     seen: set[int] = set()
     return {
         name: value
         for name, value in modules.state_dict(keep_vars=True).items()
-        if not (id(value) in seen or seen.add(id(value)))
+        if not (id(value) in seen or seen.add(id(value))) and name not in without
     }
 
 
 @torch.no_grad()
-def load_weights(modules: nn.ModuleDict, weights: Mapping[str, Tensor], strict: bool = True) -> None:
-    """Copy weights in place. Raises ValueError when names or shapes differ."""
-    there = weights_of(modules)
+def load_weights(
+    modules: nn.ModuleDict, weights: Mapping[str, Tensor], strict: bool = True, without: Collection[str] = ()
+) -> None:
+    """Copy weights in place; `without` are those that were not written. Raises ValueError when names or shapes differ."""
+    there = weights_of(modules, without)
     if strict and there.keys() != weights.keys():
         odd = sorted(there.keys() ^ weights.keys())
         raise ValueError(f"the network has other parameters than the checkpoint: {', '.join(odd[:3])}")
@@ -164,8 +166,12 @@ def load_weights(modules: nn.ModuleDict, weights: Mapping[str, Tensor], strict: 
 
 def hash_of(module: nn.Module) -> str:
     """A hash of a module's weights: all that is kept of a frozen one."""
+    return hash_tensors(module.state_dict())
+
+
+def hash_tensors(tensors: Mapping[str, Tensor]) -> str:
     digest = hashlib.sha256()
-    for name, value in sorted(module.state_dict().items()):
+    for name, value in sorted(tensors.items()):
         digest.update(f"{name} {value.dtype} {tuple(value.shape)}".encode())
         digest.update(value.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()

@@ -92,7 +92,7 @@ def memory_of_one_step(family: Family, batches: Batches, settings: Settings, dev
 def _rest(
     trainer: Trainer, measured: Measured, validate: Validate | None, preview: Preview | None, scratch: Path | None
 ) -> None:
-    weights, (_, tensors) = checkpoint.weights_of(trainer.networks), checkpoint.pack(saving.capture(trainer))
+    weights, (_, tensors) = trainer.weights(), checkpoint.pack(saving.capture(trainer))
     measured.best_bytes = sum(value.nbytes for value in weights.values())
     measured.checkpoint_bytes = measured.best_bytes + sum(value.nbytes for value in tensors.values())
     if scratch is None:

@@ -20,7 +20,7 @@ def save(trainer: Trainer) -> None:
     assert trainer.folder and trainer.journal
     trainer.journal.sync()
     folder = trainer.folder / "checkpoints"
-    weights = checkpoint.weights_of(trainer.networks)
+    weights = trainer.weights()
     about = {"step": trainer.step, "best": trainer.best["step"]}
     checkpoint.write(folder / checkpoint.name_of(trainer.step), weights, capture(trainer), about)
     checkpoint.sweep(folder, trainer.settings.keep_checkpoints)
@@ -33,7 +33,7 @@ def keep_best(trainer: Trainer) -> None:
     if trainer.folder:
         place = trainer.folder / "best" / checkpoint.name_of(trainer.step)
         state = {"extra": trainer.family.extra_state()}
-        checkpoint.write(place, checkpoint.weights_of(trainer.networks), state, dict(trainer.best))
+        checkpoint.write(place, trainer.weights(), state, dict(trainer.best))
 
 
 def capture(trainer: Trainer) -> dict[str, Any]:
@@ -74,7 +74,7 @@ def restore(trainer: Trainer, place: Path, weights: dict[str, Tensor], state: di
     if state["recipe"] != trainer.recipe_hash or state["frozen"] != trainer.frozen:
         raise RequestError(f"{place}: made with other settings or other frozen weights; run with --fresh.")
     try:
-        checkpoint.load_weights(trainer.networks, weights)
+        checkpoint.load_weights(trainer.networks, weights, without=trainer.still)
         for name, optimizer in trainer.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         for name, average in trainer.averages.items():

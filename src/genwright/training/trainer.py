@@ -23,12 +23,12 @@ from typing import Any
 
 import torch
 from filelock import FileLock, Timeout
-from torch import Tensor, nn
+from torch import Tensor
 
 from genwright.console import Line, progress
 from genwright.errors import RequestError, WorkError
 from genwright.families.base import Family, OptimizerSpec, Phase
-from genwright.training import checkpoint, compilation, precision, saving
+from genwright.training import checkpoint, compilation, frozen, precision, saving
 from genwright.training.activations import checkpoint_activations
 from genwright.training.base import Batches, Listener, Outcome, Preview, Settings, Validate, derive_seed
 from genwright.training.interrupts import Interrupts
@@ -67,7 +67,9 @@ class Trainer:
         self.recipe_hash, self.data_hash, self.how_to_go_on = recipe_hash, data_hash, how_to_go_on
         self.title = title or f"train {settings.part}"
         checkpoint_activations(family.modules.to(device).train(), settings.checkpoint_activations)
-        self.networks, self.frozen = _trained_and_frozen(family)
+        self.networks = frozen.trained_networks(family)
+        self.still = frozen.not_trained(self.networks)
+        self.frozen = frozen.hashes(family, self.networks, self.still) if folder else {}
         self._make_optimizers()
         self.stream = Stream(batches, device)
         self.rng = torch.Generator(device)
@@ -109,6 +111,10 @@ class Trainer:
                     saving.keep_best(self)
                 saving.save(self)
         return self.outcome()
+
+    def weights(self) -> dict[str, Tensor]:
+        """What a checkpoint must hold of the trained modules."""
+        return checkpoint.weights_of(self.networks, self.still)
 
     def finish(self) -> None:
         """Leave the averaged weights in the modules, in evaluation mode."""
@@ -285,13 +291,6 @@ class Trainer:
             f"{self.title}: at step {step} {what}; the last good checkpoint is {good or 'none yet'}. "
             f"Try half the learning rate (`--set train.learning_rate={rate / 2:.2g} --fresh`)."
         )
-
-
-def _trained_and_frozen(family: Family) -> tuple[nn.ModuleDict, dict[str, str]]:
-    """The modules that some phase trains, and the hashes of those that none does."""
-    trained = {name for phase in family.phases for name in phase.trains}
-    networks = nn.ModuleDict({name: module for name, module in family.modules.items() if name in trained})
-    return networks, {name: checkpoint.hash_of(m) for name, m in family.modules.items() if name not in trained}
 
 
 def _overridden(spec: OptimizerSpec, settings: Settings) -> OptimizerSpec:

@@ -145,12 +145,14 @@ class _Bytes:
         special = {index: name for name, index in facts.special.items()}
         self.encode = facts.encode
         self.eos_token_id, self.bos_token_id = facts.end_tokens[0], None
-        # Tokens of no bytes can't be told apart, so special ones go by their names, behind the byte that marks them.
+        # Tokens of no bytes can't be told apart, so they go by names, behind the byte that marks what is no text.
+        unnamed = {index: f"<|{index}|>" for index, piece in enumerate(facts.token_bytes) if not piece}
+        names = {**unnamed, **special}
         self.tokens = [
-            b"\xff" + special[index].encode() if index in special else piece
+            b"\xff" + names[index].encode() if index in names else piece
             for index, piece in enumerate(facts.token_bytes)
         ]
-        self.special_token_ids = sorted(special)
+        self.special_token_ids = sorted(names)
 
     def __call__(self, text: str) -> list[int]:
         return self.encode(text).tolist()

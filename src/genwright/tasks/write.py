@@ -50,7 +50,7 @@ class Write(TextTask):
         return "\t".join(key) if any(key) else super().group_key(item)
 
     def encoding_settings(self) -> dict[str, Any]:
-        return self.prepare.model_dump(mode="json", exclude={"workers", "group"})
+        return {name: value for name, value in super().encoding_settings().items() if name != "group"}
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         text = whole_text(item)
@@ -103,7 +103,7 @@ class Write(TextTask):
         tokens = facts.encode(text).tolist()
         if not self.prepare.condition:
             return [*facts.begin_tokens, *tokens]
-        head = [facts.end_token, *write_conditions.header(facts, fields, self.prepare.condition)[0].tolist()]
+        head = write_conditions.opening(facts, write_conditions.header(facts, fields, self.prepare.condition)[0])
         room = model.config.network["max_position_embeddings"] * 3 // 4 - len(head)
         return head + tokens[max(len(tokens) - max(room, 0), 0) :]
 

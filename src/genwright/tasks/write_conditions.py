@@ -54,8 +54,10 @@ def check_names(items: Sequence[Item], names: Sequence[str]) -> None:
 
 
 def header(facts: Tokenizer, fields: Mapping[str, str], names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """A header's tokens, and which field each belongs to: 1 for the first of `names`, 2 for the second; 255 for the last mark."""
-    tokens, numbers = [np.empty(0, facts.dtype)], [np.empty(0, np.uint8)]
+    """A header's tokens, and which field each belongs to: 1 for the first of `names`, 2 for the second; 255 for what always
+    stands there, the last mark and the tokens that some foreign tokenizers begin a text with."""
+    begin = np.array(facts.begin_tokens, facts.dtype)
+    tokens, numbers = [begin], [np.full(len(begin), 255, np.uint8)]
     for number, name in enumerate(names, start=1):
         if name not in fields:
             continue
@@ -75,6 +77,11 @@ def with_header(facts: Tokenizer, text: np.ndarray, fields: Mapping[str, str], n
         "weight": np.repeat(np.array([0, 1], np.uint8), [len(head), len(text)]),
         "field": np.concatenate([numbers, np.zeros(len(text), np.uint8)]),
     }
+
+
+def opening(facts: Tokenizer, head: np.ndarray) -> list[int]:
+    """What stands before a text: its header, led in as in training."""
+    return [*([] if facts.begin_tokens else [facts.end_token]), *map(int, head)]
 
 
 def leave_out(example: Example, rng: np.random.Generator) -> Example:

@@ -15,7 +15,7 @@ from genwright.metrics.ngrams import KneserNey
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.text_samples import continue_all, prompts_and_continuations
-from genwright.tasks.write_conditions import fields_of, shown_fields
+from genwright.tasks.write_conditions import fields_of, opening, shown_fields
 
 if TYPE_CHECKING:
     from genwright.model import Model
@@ -120,7 +120,7 @@ def _conditions(model: Model, held_out: HeldOut, splits: Splits, most: int) -> l
         place = number * len(held_out.documents) // count
         document, item = held_out.documents[place], splits.items.get(held_out.ids[place])
         head = document["field"] > 0
-        prompt = np.concatenate([[model.facts.end_token], document["tokens"][head]]).astype(np.int64)
+        prompt = np.array(opening(model.facts, document["tokens"][head]))
         shown = shown_fields(fields_of(item, names)) if item is not None else model.facts.decode(prompt)
         found.append((shown, prompt, document["tokens"][~head][:SAMPLE_TOKENS]))
     return found

@@ -142,19 +142,32 @@ def fill_by_model(model: Model, engine: Engine, holes: Sequence[Hole], seed: int
 
 def fill_by_ngram(baseline: KneserNey, facts: Tokenizer, holes: Sequence[Hole]) -> list[str]:
     """The likeliest next token again and again, from what stands before the hole; an n-gram knows no suffix and no end of a middle,
-    so a line ends where the line ends, and a body before a line that is indented less than its first."""
+    so a line ends where the line ends, and a body before a line that is indented less than its first.
+
+    The white space just before the hole is generated anew, held to what it was: in the texts that were counted it is part of the
+    next token, and would be unlike them if it were cut off.
+    """
     fills = []
     for hole in holes:
-        tokens = [facts.end_token, *facts.encode(hole.text[: hole.start][-200:]).tolist()]
+        before = hole.text[: hole.start][-200:]
+        known = before.rstrip(" \t") if hole.kind == "line" else before
+        owed = before[len(known) :].encode()
+        tokens = [facts.end_token, *facts.encode(known).tolist()]
         start = len(tokens)
         for _ in range(MOST_TOKENS[hole.kind]):
-            token = int(baseline.distribution(np.array(tokens[-(baseline.order - 1) :])).argmax())
+            likely = baseline.distribution(np.array(tokens[-(baseline.order - 1) :]))
+            made = facts.to_bytes(tokens[start:])
+            if len(made) < len(owed):
+                rest = owed[len(made) :]
+                likely = likely * [bool(b) and (b.startswith(rest) or rest.startswith(b)) for b in facts.token_bytes]
+            token = int(likely.argmax())
             if token in facts.end_tokens:
                 break
             tokens.append(token)
-            if _ended(facts.decode(tokens[start:]), hole):
+            if _ended(facts.to_bytes(tokens[start:])[len(owed) :].decode("utf-8", "replace"), hole):
                 break
-        fills.append(trimmed(_dedented(facts.decode(tokens[start:]), hole), hole))
+        made = facts.to_bytes(tokens[start:])[len(owed) :].decode("utf-8", "replace")
+        fills.append(trimmed(_dedented(made, hole), hole))
     return fills
 
 

@@ -13,6 +13,7 @@ from PIL import Image
 from genwright import recipe
 from genwright.errors import RequestError
 from genwright.stages.look import look, new
+from genwright.stages.look_verdict import verdicts
 
 ASSETS = Path(__file__).parents[1] / "assets"
 
@@ -153,3 +154,33 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
     assert told["media"] == {"text": 3}
     assert told["characters"] == 198_325
     assert told["recipe"] == "text.yaml"
+
+
+def test_program_text_is_told_from_prose(tmp_path: Path) -> None:
+    folder = tmp_path / "tool"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"part{number}.py").write_text(f"def part{number}(x):\n" + f"    x = x + {number}\n" * 300)
+    (folder / "README.md").write_text("A tool, and what it is for.")
+    survey = look(folder)
+    assert (survey.texts, survey.code) == (7, 6)
+    judged = {verdict.task: verdict for verdict in verdicts(survey)}
+    assert judged["complete"].made_for and judged["complete"].enough
+    (folder / "part0.py").unlink()
+    for number in range(20):
+        (folder / f"{number}.txt").write_text(f"Chapter {number}. " + "It was late. " * 50)
+    assert not {v.task: v for v in verdicts(look(folder))}["complete"].made_for
+
+
+def test_a_table_of_conversations_is_for_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "support"
+    folder.mkdir()
+    rows = [
+        {"messages": [{"role": "user", "content": f"Hello {n}"}, {"role": "assistant", "content": "Hi!"}]}
+        for n in range(60)
+    ]
+    (folder / "chats.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    loaded = recipe.load(new(folder))
+    assert loaded.task == "chat"
+    assert loaded.data.sources[0]["join"]["table"] == "chats.jsonl"
+    assert "60 conversations: enough to teach" in capsys.readouterr().out

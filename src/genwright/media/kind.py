@@ -86,3 +86,10 @@ def _mpeg_audio(head: bytes) -> bool:
         return False
     layer, rate, sampling = head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3
     return layer != 0 and rate not in (0, 15) and sampling != 3
+
+
+CODE_SUFFIXES = frozenset(
+    ".py .pyi .c .h .cc .cpp .hpp .cs .go .rs .java .kt .scala .js .jsx .ts .tsx .rb .php .swift .m .lua .pl .r .jl .hs .ml .ex .exs "
+    ".clj .sh .bash .zsh .ps1 .sql .zig .dart .vue .css .scss".split()
+)
+"""What program text is called; nothing in its first bytes tells it from prose."""

@@ -16,7 +16,7 @@ from genwright import cache
 from genwright.console import progress
 from genwright.errors import RequestError
 from genwright.ledger import REASONS, Drop, Item, printable
-from genwright.media.kind import HEAD_BYTES, kind
+from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES, kind
 from genwright.registry import TASKS
 from genwright.sources.archive import ArchiveSource, is_archive_name
 from genwright.sources.files import FilesSource
@@ -45,6 +45,9 @@ class Survey:
     characters: int = 0
     """Of all texts; estimated from their bytes where not all were read."""
     median_characters: int = 0
+    code: int = 0
+    """Texts that are program text by their names."""
+    code_characters: int = 0
     median_width: int = 0
     median_height: int = 0
     captions: int = 0
@@ -90,6 +93,8 @@ def look(folder: Path) -> Survey:
     survey.bytes = sum(item.bytes or 0 for item in kept)
     survey.characters = sum(item.characters or 0 for item in texts)
     survey.median_characters = _median([item.characters for item in texts])
+    code = [item for item in texts if posixpath.splitext(item.path)[1].lower() in CODE_SUFFIXES]
+    survey.code, survey.code_characters = len(code), sum(item.characters or 0 for item in code)
     survey.median_width, survey.median_height = (
         _median([i.width for i in pictures]),
         _median([i.height for i in pictures]),
@@ -199,7 +204,7 @@ def _choose(survey: Survey, judged: Sequence[Verdict], task: str | None) -> Verd
     if not usable:
         raise RequestError(f"{survey.folder}: nothing usable in it; {_in_it(survey)}.")
     # Among what there is enough of, the medium that most files have; else whatever there is most of.
-    return max(usable, key=lambda verdict: (verdict.enough, verdict.items))
+    return max(usable, key=lambda verdict: (verdict.enough, verdict.items, verdict.made_for))
 
 
 def _in_it(survey: Survey) -> str:
@@ -218,6 +223,8 @@ def _told(survey: Survey, judged: Sequence[Verdict]) -> list[str]:
         lines.append(
             f"  {_count(survey.texts, 'text')}, {about}{survey.characters:,} characters, {survey.median_characters:,} in the middle one"
         )
+    if survey.code:
+        lines.append(f"  {survey.code:,} of them program text, {survey.code_characters:,} characters")
     if survey.pictures:
         lines.append(
             f"  {_count(survey.pictures, 'picture')}, {survey.median_width} x {survey.median_height} pixels in the middle one"

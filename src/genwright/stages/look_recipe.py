@@ -94,6 +94,8 @@ def _words(survey: Survey, verdict: Verdict) -> list[str]:
     """What goes with each item: a table's columns, captions beside, folders as labels."""
     table = survey.table
     medium = TASKS[verdict.task].load_options().MEDIUM
+    if table is not None and verdict.task == "chat":
+        return [f"join: {_yaml({'table': table.table})}     # a row is a conversation"]
     if table is not None and (table.path is not None) == (medium != "text"):
         if medium != "text" or table.characters > survey.characters - (table.characters or 0):
             return [f"join: {_yaml(table.join())}"]

@@ -13,6 +13,7 @@ from typing import Any
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item, printable
 from genwright.sources.rows import SUFFIXES, read_rows
+from genwright.tasks.chat_formats import dialogues
 
 _LARGEST_BYTES = 300_000_000
 _LOOKED_AT = 500
@@ -45,8 +46,12 @@ class Found:
     label: str | None
     characters: int = 0
     """In the text column, where the rows are the content."""
+    conversations: int = 0
+    """Rows that are conversations, as the task `chat` reads them."""
 
     def sentence(self) -> str:
+        if self.conversations:
+            return f"a table, {printable(self.table)}, with {self.conversations:,} conversations"
         what = [
             f"{name} by {template}"
             for name, template in (("file", self.path), ("text", self.text), ("label", self.label))
@@ -80,7 +85,7 @@ def find_table(items: Sequence[Item]) -> Found | None:
 
 
 def _worth(found: Found) -> tuple[bool, int]:
-    return found.path is not None, found.rows if found.path else found.characters
+    return found.path is not None, found.rows if found.path else max(found.characters, found.conversations)
 
 
 def _rows(table: Item) -> list[dict[str, Any]]:
@@ -97,11 +102,17 @@ def _explain(table: Item, rows: list[dict[str, Any]], by_name: dict[str, list[st
     rest = [column for column in columns if column != path_column and _plain_name(column)]
     text = _text_column(sample, rest, long=path is None)
     label = next((c for c in rest if c != text and c.lower() in _LABEL_NAMES and _is_label(sample, c)), None)
-    if path is None and text is None:
+    conversations = len(rows) if path is None and _are_conversations(sample) else 0
+    if path is None and text is None and not conversations:
         return None
     templates = [f"{{{column}}}" if column else None for column in (text, label)]
     characters = sum(len(_string(row.get(text))) for row in rows) if path is None and text else 0
-    return Found(table.path, len(rows), path, templates[0], templates[1], characters)
+    return Found(table.path, len(rows), path, templates[0], templates[1], characters, conversations)
+
+
+def _are_conversations(rows: Sequence[dict[str, Any]]) -> bool:
+    found = [dialogues(row) for row in rows]
+    return 5 * sum(not isinstance(one, Drop) for one in found) > 4 * len(rows)
 
 
 def _path_template(

@@ -25,6 +25,23 @@ _CHARACTERS = (
 )
 
 
+_CODE_CHARACTERS = (
+    (20_000, "too little to learn from"),
+    (2_000_000, "enough to learn its habits; better from weights that know the language already (`model.from`)"),
+    (None, "enough for a small model of its style; better from weights that know the language already (`model.from`)"),
+)
+
+
+_CONVERSATIONS = (
+    (50, "too few to learn from"),
+    (
+        5_000,
+        "enough to teach a model that can talk already how to answer (`model.from`); too few to learn talking from",
+    ),
+    (None, "enough for a small model of their tone; better from weights that can talk already (`model.from`)"),
+)
+
+
 @dataclass(frozen=True)
 class Verdict:
     """What a task could make of the folder."""
@@ -34,13 +51,15 @@ class Verdict:
     """How many items the task could use."""
     enough: bool
     text: str
+    made_for: bool = False
+    """Whether most of what the medium has here is what this task is made for, so that it goes before a more general one."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Keys of the recipe's `model` section that follow from what there is."""
 
 
 def verdicts(survey: Survey) -> list[Verdict]:
     """A verdict for each task there is."""
-    judges = {"write": _write, "draw": _draw}
+    judges = {"write": _write, "draw": _draw, "complete": _complete, "chat": _chat}
     found = []
     for task in TASKS:
         medium = TASKS[task].load_options().MEDIUM
@@ -56,6 +75,24 @@ def _write(survey: Survey) -> Verdict:
         return Verdict("write", 0, False, "no texts")
     verdict = next(words for most, words in _CHARACTERS if most is None or characters < most)
     return Verdict("write", items, characters >= _CHARACTERS[0][0], f"{characters:,} characters: {verdict}")
+
+
+def _chat(survey: Survey) -> Verdict:
+    count = survey.table.conversations if survey.table else 0
+    if not count:
+        return Verdict("chat", 0, False, "no table of conversations")
+    verdict = next(words for most, words in _CONVERSATIONS if most is None or count < most)
+    return Verdict("chat", count, count >= _CONVERSATIONS[0][0], f"{count:,} conversations: {verdict}", made_for=True)
+
+
+def _complete(survey: Survey) -> Verdict:
+    if not survey.code:
+        return Verdict("complete", 0, False, "no program text")
+    verdict = next(words for most, words in _CODE_CHARACTERS if most is None or survey.code_characters < most)
+    enough = survey.code_characters >= _CODE_CHARACTERS[0][0]
+    text = f"{survey.code_characters:,} characters of program text: {verdict}"
+    most = 2 * survey.code >= survey.texts
+    return Verdict("complete", survey.texts if most else survey.code, enough, text, made_for=most)
 
 
 def _draw(survey: Survey) -> Verdict:
@@ -82,7 +119,7 @@ def _draw(survey: Survey) -> Verdict:
         count,
         count >= PICTURES_FOR_SIZE[16],
         f"{count:,} picture{'' if count == 1 else 's'}: {text}",
-        {"size": size},
+        settings={"size": size},
     )
 
 

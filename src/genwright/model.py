@@ -76,7 +76,7 @@ class Model:
             "task": self.task.name,
             "family": self.task.family,
             "prepare": self.task.prepare.model_dump(mode="json"),
-            "model": self.task.model.model_dump(mode="json"),
+            "model": self.task.exported_settings(),
             "config": self.config.model_dump(mode="json"),
             "about": self.about,
         }

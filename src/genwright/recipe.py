@@ -7,7 +7,7 @@ import json
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
@@ -22,6 +22,10 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", validate_default=True, validate_by_alias=True, validate_by_name=True, serialize_by_alias=True
     )
+
+    def relative_to(self, folder: Path) -> Self:
+        """The same section with its paths made absolute from the recipe's folder."""
+        return self
 
 
 class Budget(BaseModel):
@@ -230,6 +234,8 @@ def parse(text: str, name: str = "recipe", overrides: list[str] | None = None, f
         )
     try:
         recipe = recipe_class(task, family).model_validate(content)
+        if folder is not None:
+            recipe.prepare, recipe.model = recipe.prepare.relative_to(folder), recipe.model.relative_to(folder)
         for index, source in enumerate(recipe.data.sources):
             recipe.data.sources[index] = _check_source(source, index, folder)
             _check_rows(recipe.data.sources[index], index, task)

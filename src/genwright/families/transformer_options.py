@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Self
+
 from pydantic import Field
 
 from genwright.recipe import Section
@@ -33,6 +36,17 @@ class Settings(Section):
         description="Blocks of attention and feed-forward layers; default: chosen by budget, data and device.",
     )
     width: int | None = Field(None, ge=16, description="Width of the residual stream; default: chosen with the layers.")
+
+    def relative_to(self, folder: Path) -> Self:
+        if not isinstance(self.from_, str) or not is_path(self.from_, folder):
+            return self
+        path = Path(self.from_).expanduser()
+        return self.model_copy(update={"from_": str(path if path.is_absolute() else folder.absolute() / path)})
+
+
+def is_path(text: str, folder: Path = Path()) -> bool:
+    """Whether `model.from` means a place on this machine, not an id of the hub (which looks like a folder in a folder)."""
+    return text.startswith((".", "/", "~")) or text.endswith(".gguf") or "/" not in text or (folder / text).exists()
 
 
 class Controls(Section):

@@ -67,9 +67,27 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
         "versions": trained.versions if trained else {},
         "hashes": {name: record.outputs for name, record in records.items() if record},
         "recipe_hash": recipe.hash(),
-        "notices": read_notices(run, packages_only=True),
+        "notices": [*read_notices(run, packages_only=True), *weights_notices(model)],
+        "origin": origin_of(model),
         "version": __version__,
     }
+
+
+def origin_of(model: Model) -> dict[str, Any] | None:
+    """Whose weights the model started from: `weights.Origin` as JSON."""
+    foreign = getattr(getattr(model, "facts", None), "foreign", None)
+    return foreign.origin if foreign is not None else None
+
+
+def weights_notices(model: Model) -> list[NoticeText]:
+    """The licence texts that came with the weights started from."""
+    origin, start = origin_of(model), getattr(model.task.model, "from_", None)
+    if origin is None or start is None:
+        return []
+    from genwright.weights import open_weights
+
+    found = open_weights(start).notices
+    return [NoticeText(origin["title"], name, origin["licence"], text) for name, text in found.items()]
 
 
 def write(facts: dict[str, Any]) -> str:

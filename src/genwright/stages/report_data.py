@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from genwright.console import size as size_text
+from genwright.families.transformer_options import is_path
 from genwright.ledger import LEDGER, REASONS, SPLITS
 from genwright.recipe import Recipe
 from genwright.run import Run
@@ -125,6 +126,9 @@ def public_recipe(recipe: Recipe) -> str:
         if any(key in source for key in _LOCAL):
             for key in ("include", "exclude", "join"):
                 source.pop(key, None)
+    start = content["model"].get("from")
+    if isinstance(start, str) and is_path(start):
+        content["model"]["from"] = f"{Path(start).name} (on the owner's machine)"
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

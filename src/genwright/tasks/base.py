@@ -163,6 +163,10 @@ class BaseTask(ABC):
         """The settings that `encode` follows; when one changes, everything is prepared anew."""
         return self.prepare.model_dump(mode="json", exclude={"workers"})
 
+    def exported_settings(self) -> dict[str, Any]:
+        """The settings of the model as a folder that is handed on says them: without places on this machine."""
+        return self.model.model_dump(mode="json")
+
     def divide(self, item: Item) -> list[tuple[int, int]]:
         """Contiguous blocks (start, stop) to split an item by, where there are too few items to split by group; [] means it can't be."""
         return []

@@ -59,6 +59,9 @@ class TextTask(BaseTask):
     def encoding_settings(self) -> dict[str, Any]:
         return {**super().encoding_settings(), **text_from.encoding_settings(self)}
 
+    def exported_settings(self) -> dict[str, Any]:
+        return text_from.exported_settings(self)
+
     def special_tokens(self) -> tuple[str, ...]:
         """Tokens the task needs beside the end of a text; no text ever becomes one of them."""
         return ()

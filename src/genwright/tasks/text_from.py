@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from genwright.errors import RequestError
 from genwright.families.base import Family
 from genwright.families.transformer import FINE_TUNING, LORA, Transformer
+from genwright.families.transformer_options import is_path
 from genwright.media.tokenizer import Tokenizer
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.lora import add_lora
@@ -56,6 +58,18 @@ def _refuse_too_long(task: TextTask, known: int) -> None:
 def encoding_settings(task: TextTask) -> dict[str, Any]:
     """What the examples follow beside the task's own settings: other weights under the same name have another hash."""
     return {} if task.model.from_ is None else {"from": identify(task.model.from_)}
+
+
+def exported_settings(task: TextTask) -> dict[str, Any]:
+    """Where the weights lay is nobody else's business, unless what is exported is a change that needs them."""
+    settings = task.model.model_dump(mode="json")
+    if (
+        isinstance(settings["from"], str)
+        and is_path(settings["from"])
+        and (task.model.lora is None or task.model.lora.merge)
+    ):
+        settings["from"] = Path(settings["from"]).name
+    return settings
 
 
 def tokenizer(task: TextTask) -> Tokenizer:

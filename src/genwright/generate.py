@@ -29,13 +29,14 @@ def generate_command(arguments: list[str]) -> None:
     words = [a for a in arguments if not a.startswith("-")]
     # An option's value may stand before the run: the run is the first word that is a folder.
     folder = next((a for a in words if Path(a).is_dir()), words[0] if words else None)
-    schema, continues, around = None, True, None
+    schema, continues, around, echo = None, True, None, True
     if folder is not None:
         task, family = task_and_family(Path(folder))
         schema = recipes.request_class(task, family)
         options = TASKS[task].load_options()
         continues, around = getattr(options, "CONTINUES", False), getattr(options, "around", None)
-    command = _command(schema, continues, around)
+        echo = getattr(options, "ECHO", True)
+    command = _command(schema, continues, around, echo)
     command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
 
 
@@ -48,7 +49,7 @@ def task_and_family(folder: Path) -> tuple[str, str]:
         raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
 
 
-def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None] | None) -> click.Command:
+def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None] | None, echo: bool) -> click.Command:
     fixed: list[click.Parameter] = [
         click.Argument(["run"], type=click.Path(path_type=Path)),
         click.Argument(["prompt"], required=False),
@@ -89,7 +90,7 @@ def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None
         generator = Generator(run, device)
         answer = generator.model.task.answer(generator.model, request, generator.engine)
         hole = around(request) if around else None
-        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=hole)
+        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=hole, echo=echo)
 
     help_text = "Make text or pictures with a trained run." + (
         "" if schema else " Name a run to see the options of its task."

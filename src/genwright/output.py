@@ -32,8 +32,11 @@ def deliver(
     as_json: bool,
     continued: Path | None = None,
     around: Around | None = None,
+    echo: bool = True,
 ) -> None:
     """Hand out what a task answers, as it comes. Raises RequestError when `out` cannot take it.
+
+    `echo`: show the prompt before what goes on from it; an answer to it stands by itself.
 
     `continued`: the file that the prompt is the content of. It is not shown again, but stands before what is made in the files.
     `around`: what stands around what is made, in the files.
@@ -44,8 +47,9 @@ def deliver(
     everything = _chain(first, iterator)
     if first.kind == "text":
         if around is None:
-            around = Around(prompt, "", continued)
-        _deliver_text(everything, prompt, n, out, as_json, continued, around)
+            around = Around(prompt if echo else "", "", continued)
+        shown = prompt if echo and continued is None else ""
+        _deliver_text(everything, prompt, n, out, as_json, continued, around, shown)
     else:
         _deliver_files(everything, prompt, n, out or DEFAULT_FOLDER, as_json)
 
@@ -63,8 +67,8 @@ def _deliver_text(
     as_json: bool,
     continued: Path | None,
     around: Around,
+    shown: str,
 ) -> None:
-    shown = prompt if continued is None else ""
     whole: dict[int, str] = {}
     about: dict[int, dict[str, Any]] = {}
     streaming = out is None and not as_json and n == 1

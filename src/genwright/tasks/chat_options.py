@@ -9,12 +9,14 @@ from pydantic import Field, field_validator
 from genwright.recipe import Section
 from genwright.tasks import text_options
 
-__all__ = ["EXAMPLE", "FAMILIES", "MEDIUM", "WHOLE_ROWS", "Model", "Prepare", "Request"]
+__all__ = ["ECHO", "EXAMPLE", "FAMILIES", "MEDIUM", "WHOLE_ROWS", "Model", "Prepare", "Request"]
 
 MEDIUM = "text"
 FAMILIES = ("transformer",)
 EXAMPLE = '"How was your day?"'
 """What to type after `genwright generate RUN`, shown at the end of a run."""
+ECHO = False
+"""An answer is shown without the message that it answers."""
 WHOLE_ROWS = True
 """A row of a table is a conversation as it stands, nested as it may be."""
 

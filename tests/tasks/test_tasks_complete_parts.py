@@ -6,9 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genwright.errors import RequestError
+from genwright.ledger import Item
 from genwright.media.tokenizer import build_characters, train_bpe
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks import complete_options
+from genwright.tasks.complete import Complete
 from genwright.tasks.complete_fim import (
     ALLOWANCE,
     FILE,
@@ -16,6 +18,7 @@ from genwright.tasks.complete_fim import (
     PREFIX,
     SPECIAL,
     SUFFIX,
+    can_fill,
     choose_hole,
     header,
     with_holes,
@@ -97,7 +100,7 @@ def test_prefix_middle_and_suffix_are_the_document(lines, seed, bpe, spm, syntax
         assert np.array_equal(tokens, before["tokens"])
         return
     parts = parts_of(tokens, facts)
-    assert parts[0] == (FILE, "pkg/a.py\n") and parts[-1][1] == "" and tokens[-1] == facts.end_token
+    assert parts[0] in [(FILE, "pkg/a.py\n"), (FILE, "")] and parts[-1][1] == "" and tokens[-1] == facts.end_token
     names = [name for name, _ in parts[1:-1]]
     if spm:
         assert names == [PREFIX, SUFFIX, MIDDLE]
@@ -108,7 +111,7 @@ def test_prefix_middle_and_suffix_are_the_document(lines, seed, bpe, spm, syntax
         assert parts[1][1] + parts[3][1] + parts[2][1] == text
     marks = [facts.special[name] for name in SPECIAL]
     assert (weight[np.isin(tokens, marks)] == 0).all()
-    content = ~np.isin(tokens, marks) & (np.arange(len(tokens)) >= len(header(facts, "pkg/a.py")))
+    content = ~np.isin(tokens, marks) & (np.arange(len(tokens)) >= len(header(facts, parts[0][1].strip())))
     assert (weight[content] == 1).all()
 
 
@@ -149,6 +152,17 @@ def test_half_a_character_is_left_alone():
     }
     made = with_holes(broken, BPE, complete_options.Prepare(fim_rate=1), np.random.default_rng(0))
     assert np.array_equal(made["tokens"], broken["tokens"])
+
+
+def test_weights_that_have_marks_of_another_name_keep_them():
+    star = train_bpe([CODE] * 3, 300, ("<fim_prefix>", "<fim_middle>", "<fim_suffix>", "<file_sep>"))
+    half = train_bpe([CODE] * 3, 300, ("<file_sep>",))
+    task = Complete(complete_options.Prepare(), None, "transformer")
+    assert task.missing_special_tokens(star) == () and can_fill(star)
+    assert task.missing_special_tokens(half) == (PREFIX, MIDDLE, SUFFIX) and not can_fill(half)
+    made = with_holes(piece(star, CODE), star, complete_options.Prepare(fim_rate=1), np.random.default_rng(0))
+    assert (made["tokens"] == star.special["<fim_middle>"]).sum() == 1
+    assert len(header(train_bpe([CODE], 300), "a.py")) == 0
 
 
 # --- syntax
@@ -237,15 +251,7 @@ def test_what_is_used_stands_before_what_uses_it():
 
 
 def test_bundles_hold_every_token_once_and_imports_together(tmp_path):
-    from genwright.ledger import Item
-    from genwright.recipe import recipe_class
-    from genwright.tasks.complete import Complete
-
-    task = Complete(
-        complete_options.Prepare(),
-        recipe_class("complete", "transformer").model_fields["model"].annotation(),
-        "transformer",
-    )
+    task = Complete(complete_options.Prepare(), None, "transformer")
     files = {
         "tool/user.py": "from tool.helper import assist\n\n\ndef run(x):\n    return assist(x)\n",
         "tool/other.py": "def nothing():\n    return 0\n" * 6,

@@ -72,13 +72,16 @@ class Complete(TextTask):
     def special_tokens(self) -> tuple[str, ...]:
         return SPECIAL
 
+    def missing_special_tokens(self, tokenizer: Tokenizer) -> tuple[str, ...]:
+        return tuple(name for name in SPECIAL if mark(tokenizer, name) is None)
+
     def fit(self, sample: Any) -> Tokenizer:
-        """Raises RequestError where the weights started from know no marks for a hole, and the recipe wants holes."""
+        """Raises RequestError where a text can't be cut in two and put together again in the vocabulary of the weights started from."""
         facts = super().fit(sample)
         if self.prepare.fim_rate and not can_fill(facts):
             raise RequestError(
-                "the vocabulary of these weights has no tokens for fill-in-the-middle; set `prepare.fim_rate: 0`, or start from "
-                "weights that have them (Qwen2.5-Coder, StarCoder2)."
+                "the vocabulary of these weights puts a space before every text, so a hole can't be filled exactly; set "
+                "`prepare.fim_rate: 0`, or start from weights with a byte-level vocabulary (Qwen2.5-Coder, StarCoder2, SmolLM2)."
             )
         marks = (mark(facts, name) for name in SPECIAL)
         facts.end_tokens = tuple(dict.fromkeys([*facts.end_tokens, *(m for m in marks if m is not None)]))

@@ -32,6 +32,9 @@ ALLOWANCE = 14
 """How many tokens longer a hole may make a piece: three marks, an end, and words that were one token and now are several. A hole
 that costs more is not made."""
 
+_NAMELESS = 0.1
+"""Share of the rows of one piece that are shown without their path, because a request may come without one."""
+
 _REST_OF_LINE = 0.5
 """Share of the holes in a line that begin somewhere inside it, as when someone is typing."""
 
@@ -42,13 +45,17 @@ def mark(facts: Tokenizer, name: str) -> int | None:
 
 
 def can_fill(facts: Tokenizer) -> bool:
-    return all(mark(facts, name) is not None for name in SPECIAL)
+    """Whether a text can have a hole in this vocabulary: it has the marks, and encodes the parts of a text as they are."""
+    return not facts.adds_space and all(mark(facts, name) is not None for name in SPECIAL)
 
 
 def header(facts: Tokenizer, path: str) -> np.ndarray:
-    """What stands above each piece of a file: its path on a line of its own. Nothing where the vocabulary has no mark for it."""
+    """What stands above each piece of a file: a mark and its path, if it has one, on a line. Nothing where the vocabulary has no
+    such mark."""
     file = mark(facts, FILE)
-    return _joined(facts, [[file], facts.encode(path + "\n")] if file is not None else [])
+    if file is None:
+        return np.empty(0, facts.dtype)
+    return _joined(facts, [[file], facts.encode(path + "\n") if path else []])
 
 
 def arranged(facts: Tokenizer, before: np.ndarray, after: np.ndarray, order: str) -> np.ndarray:
@@ -73,6 +80,9 @@ def with_holes(example: Example, facts: Tokenizer, settings: Any, rng: np.random
     for start, stop in zip(starts, [*starts[1:], len(tokens)], strict=True):
         piece = tokens[start:stop], weight[start:stop]
         found.append(_hole(*piece, facts, settings, rng) if rng.random() < settings.fim_rate else piece)
+    if len(found) == 1 and rng.random() < _NAMELESS:
+        path = slice(1, int(weight.argmax()))
+        found = [(np.delete(found[0][0], path), np.delete(found[0][1], path))]
     return {"tokens": np.concatenate([t for t, _ in found]), "weight": np.concatenate([w for _, w in found])}
 
 

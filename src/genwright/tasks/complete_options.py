@@ -16,7 +16,7 @@ __all__ = ["EXAMPLE", "FAMILIES", "MEDIUM", "Hole", "Model", "Prepare", "Request
 
 MEDIUM = "text"
 FAMILIES = ("transformer",)
-EXAMPLE = "--prefix 'def mean(values):\n    return ' --suffix '\n'"
+EXAMPLE = "--prefix 'for name in sorted(' --suffix '):'"
 """What to type after `genwright generate RUN`, shown at the end of a run."""
 
 

@@ -15,6 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
+from genwright.console import track
 from genwright.shards import Example, ExampleStore
 
 _LEAST = 1 / 8
@@ -40,7 +41,7 @@ class Bundles:
         self._store, self._room = store, room
         headers = np.minimum(store.lengths("header"), room // 4)
         self.atoms: list[Atom] = []
-        for number in range(len(store)):
+        for number in track(range(len(store)), "cut files", len(store)):
             example = store[number]
             spans = cut(
                 len(example["tokens"]), example["edges"], room - int(headers[number]) - allowance, int(room * _LEAST)
@@ -124,7 +125,7 @@ def _links(store: ExampleStore, atoms: Sequence[Atom]) -> list[Link]:
                 if name not in defined or rank < defined[name][0]:
                     defined[name] = (rank, piece)
     counts: dict[tuple[int, int], int] = {}
-    for number in range(len(store)):
+    for number in track(range(len(store)), "follow imports", len(store)):
         rows = store[number]["uses"]
         if not len(rows) or first[number] == first[number + 1]:
             continue

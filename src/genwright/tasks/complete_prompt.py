@@ -17,7 +17,7 @@ _SUFFIX_SHARE = 1 / 3
 """Of what room there is for text around the hole, where both sides are longer than it."""
 _BESIDE_SHARE = 1 / 3
 """Most of the context that other files may take."""
-_MIDDLE_SHARE = 1 / 2
+_MIDDLE_SHARE = 3 / 8
 """Most of the context that is kept free for the middle."""
 _MARKS = 3
 _CHARACTERS_A_TOKEN = 16
@@ -46,8 +46,7 @@ def lay_out(
     room = context - max(min(max_tokens, int(context * _MIDDLE_SHARE)), 1)
     above = [np.array([facts.end_token], facts.dtype), *_beside(facts, beside, int(room * _BESIDE_SHARE))]
     path = path or (hole.path if hole else "")
-    if path or beside:
-        above.append(header(facts, path)[: room // 4])
+    above.append(header(facts, path)[: room // 4])
     left = max(room - sum(map(len, above)) - _MARKS, 2)
     if hole is None:
         most = _CHARACTERS_A_TOKEN * context

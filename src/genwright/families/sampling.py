@@ -1,4 +1,4 @@
-"""Choosing the next token from logits: temperature, top-k, top-p, each row with its own settings and random stream.
+"""Choosing the next token from logits: temperature, top-k, top-p, min-p, repetition penalty, each row with its own settings and random stream.
 
 B rows, V vocabulary
 """
@@ -14,17 +14,20 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Choice:
-    """How one row chooses. Temperature 0 takes the likeliest token; `top_k` 0 and `top_p` 1 leave all tokens in."""
+    """How one row chooses. Temperature 0 takes the likeliest token; `top_k` 0, `top_p` 1 and `min_p` 0 leave all tokens in."""
 
     temperature: float
     top_k: int
     top_p: float
+    min_p: float = 0.0
+    repetition_penalty: float = 1.0
 
 
 def choose_tokens(logits_BV: Tensor, choices: Sequence[Choice], generators: Sequence[torch.Generator]) -> list[int]:
     """One token for each row. A row draws one number from its own generator, none when it is greedy.
 
-    Order of the filters as in `transformers`: temperature, then top-k, then top-p (arXiv:1904.09751). Done on the CPU, so that
+    Order of the filters as in `transformers`: temperature, then top-k, then top-p (arXiv:1904.09751), then min-p (arXiv:2407.01082:
+    tokens less likely than this share of the likeliest one are out). Done on the CPU, so that
     every device draws the same, in double precision, which not all of them have.
     """
     logits_BV = logits_BV.float().cpu()
@@ -51,7 +54,7 @@ def _filtered(logits_BV: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, Ten
     size = logits_BV.shape[-1]
     temperature_B1 = torch.tensor([c.temperature for c in choices])[:, None]
     logits_BV = (logits_BV - logits_BV.amax(dim=-1, keepdim=True)) / temperature_B1
-    if all(c.top_p >= 1 and not 0 < c.top_k < size for c in choices):
+    if all(c.top_p >= 1 and not 0 < c.top_k < size and c.min_p <= 0 for c in choices):
         return torch.arange(size).expand_as(logits_BV), logits_BV.softmax(dim=-1)
     logits_BV, tokens_BV = logits_BV.sort(dim=-1, descending=True, stable=True)
     keep_B1 = torch.tensor([c.top_k or size for c in choices])[:, None]
@@ -59,4 +62,14 @@ def _filtered(logits_BV: Tensor, choices: Sequence[Choice]) -> tuple[Tensor, Ten
     probability_BV = logits_BV.masked_fill(rank_V >= keep_B1, -torch.inf).softmax(dim=-1)
     top_p_B1 = torch.tensor([c.top_p for c in choices])[:, None]
     before_BV = probability_BV.cumsum(dim=-1) - probability_BV
-    return tokens_BV, probability_BV.masked_fill((before_BV >= top_p_B1) & (rank_V > 0), 0.0)
+    min_p_B1 = torch.tensor([c.min_p for c in choices])[:, None]
+    out_BV = (before_BV >= top_p_B1) | (probability_BV < min_p_B1 * probability_BV[:, :1])
+    return tokens_BV, probability_BV.masked_fill(out_BV & (rank_V > 0), 0.0)
+
+
+def penalise(logits_V: Tensor, tokens: Sequence[int], penalty: float) -> Tensor:
+    """Logits with those of some tokens made less likely, as in `transformers` (CTRL, arXiv:1909.05858, section 4.1): positive ones
+    divided by the penalty, negative ones multiplied."""
+    index = torch.tensor(sorted(set(tokens)), device=logits_V.device)
+    chosen = logits_V[index]
+    return logits_V.index_copy(0, index, torch.where(chosen < 0, chosen * penalty, chosen / penalty))

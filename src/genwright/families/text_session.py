@@ -20,7 +20,7 @@ from torch import Tensor
 
 from genwright.families.base import State
 from genwright.families.cache import SlotCache
-from genwright.families.sampling import Choice, choose_tokens
+from genwright.families.sampling import Choice, choose_tokens, penalise
 from genwright.networks.decoder import Decoder
 
 PREFILL_CHUNK = 512
@@ -84,7 +84,9 @@ class TextSession:
             batch_key="prefill",
             slot=self.cache.take(),
             cost_bytes=self.cache.slot_bytes,
-            choice=Choice(controls.temperature, controls.top_k, controls.top_p),
+            choice=Choice(
+                controls.temperature, controls.top_k, controls.top_p, controls.min_p, controls.repetition_penalty
+            ),
             max_tokens=controls.max_tokens,
             rng=rng,
             constraint=constraint,
@@ -134,6 +136,8 @@ class TextSession:
     def _advance(self, states: list[TextState], logits_BV: Tensor) -> None:
         """Choose each state's next token, hand it out, and see whether the text ends or must slide."""
         for row, state in enumerate(states):
+            if state.choice.repetition_penalty != 1:
+                logits_BV[row] = penalise(logits_BV[row], state.seen, state.choice.repetition_penalty)
             if state.constraint is not None:
                 said_V = state.constraint(state.generated).to(logits_BV.device)
                 if said_V.dtype == torch.bool:

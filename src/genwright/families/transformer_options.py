@@ -55,6 +55,12 @@ class Controls(Section):
         1.0, gt=0, le=1, description="Draw only from the likeliest tokens that add up to this probability."
     )
     top_k: int = Field(0, ge=0, description="Draw only from this many likeliest tokens; 0: from all.")
+    min_p: float = Field(
+        0.0, ge=0, le=1, description="Draw only from tokens at least this share as likely as the likeliest one."
+    )
+    repetition_penalty: float = Field(
+        1.0, gt=0, le=10, description="Above 1 makes what stands in prompt and answer already less likely; 1.1 is mild."
+    )
     max_tokens: int = Field(
         300,
         ge=1,

@@ -330,3 +330,34 @@ def test_files_that_are_nearly_the_same_belong_together():
     assert clusters(texts, 0.7) == [0, 1, 0, 3, 4, 5]
     many = " ".join("another" if i % 40 == 0 else word for i, word in enumerate(words))
     assert clusters([texts[0], many], 0.9) == [0, 1]
+
+
+# --- other languages
+
+
+SCRIPT = "import { one } from './near.js';\n\nfunction two(a) {\n  if (a) {\n    return one(a);\n  }\n}\n\nexport const three = [two(1)];\n"
+
+
+def test_code_in_another_language_is_cut_by_its_blank_lines():
+    task = Complete(complete_options.Prepare(), None, "transformer")
+    item = Item(id="1", source="folder:src", path="web/two.js", fields={"text": SCRIPT})
+    (example,) = task.encode(item, BPE)
+    assert BPE.decode(example["header"]) == "web/two.js\n" and len(example["defines"]) == len(example["uses"]) == 0
+    tokens = example["tokens"]
+    tops = [BPE.decode(tokens[token:]).split("\n")[0] for token, level in example["edges"] if level == 0]
+    assert tops == ["function two(a) {", "export const three = [two(1)];"]
+
+
+def test_a_small_project_is_divided_into_blocks_and_only_the_last_one_ends():
+    task = Complete(complete_options.Prepare(), None, "transformer")
+    whole = Item(id="1", source="s", path="long.py", fields={"text": CODE * 40})
+    spans = task.divide(whole)
+    assert len(spans) > 3
+    tokens = []
+    for start, stop in spans:
+        child = Item(id=str(start), source="s", path=f"long.py#{start}", fields=whole.fields, start=start, stop=stop)
+        (example,) = task.encode(child, BPE)
+        assert BPE.decode(example["header"]) == "long.py\n"
+        tokens.append(example["tokens"])
+    assert [int((t == BPE.end_token).sum()) for t in tokens] == [0] * (len(tokens) - 1) + [1]
+    assert BPE.decode(np.concatenate(tokens)) == CODE * 40

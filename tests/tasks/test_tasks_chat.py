@@ -15,7 +15,9 @@ from genwright.media.chat_template import START, STOP, ChatTemplate
 from genwright.model import build_task
 from genwright.recipe import request_class
 from genwright.tasks.chat import Chat, _mapping, asked_messages
+from genwright.tasks.chat_before import before_of
 from genwright.tasks.chat_formats import dialogues
+from genwright.tasks.chat_preference import collate, preferred
 from genwright.tasks.chat_turns import exchanges, fit, replies, windows
 
 ASSETS = Path(__file__).parents[1] / "assets" / "chats"
@@ -311,3 +313,42 @@ def test_held_out_bits_are_those_of_the_replies(small: Path) -> None:
             size += len(model.facts.token_bytes[tokens[place + 1]])
     found = bits_per_byte(model, model.family, store, 0)
     assert found.value == pytest.approx(nats / size / np.log(2), rel=1e-4) and found.n == size
+
+
+@pytest.mark.parametrize("lora", ["", "lora: {rank: 4}"])
+def test_preferences_are_learned_from_weights_of_a_run(small: Path, tmp_path: Path, items, lora: str) -> None:
+    from genwright.run import Run
+    from genwright.stages.pipeline import Options, run_stages
+    from genwright.stages.prepare import load_splits
+    from genwright.stages.train import load_trained
+
+    rows = []
+    for number in range(60):
+        question = [{"role": "user", "content": f"question {number}"}]
+        rows.append(json.dumps({"prompt": question, "chosen": "yes, of course", "rejected": "no, never"}))
+    (tmp_path / "pairs.jsonl").write_text("\n".join(rows))
+    file = tmp_path / "prefer.yaml"
+    file.write_text(
+        "task: chat\ndata: {sources: [{table: pairs.jsonl}]}\nprepare: {preference: true, beta: 0.1}\n"
+        f"model: {{from: {small / 'model'}, context: 64, {lora}}}\n"
+        "train: {budget: 60 steps, batch: 8, learning_rate: 0.003, previews: 0, validate_times: 1, compile: 'off', precision: fp32}\n"
+    )
+    run = Run(tmp_path / "run")
+    run_stages(recipe.load(file), run, Options(device="cpu"), ["collect", "prepare", "train"])
+    model = load_trained(run, torch.device("cpu"))
+    splits = load_splits(run, model.task)
+    before = before_of(model)
+    assert before is not None and set(splits["train"][0]) == {"tokens", "weight", "rejected", "rejected_weight"}
+    example = splits["train"][0]
+    assert model.facts.decode(example["tokens"][example["weight"] == 1]) == "yes, of course"
+    assert model.facts.decode(example["rejected"][example["rejected_weight"] == 1]) == "no, never"
+    batch = collate([splits["test"][0]], model.facts.end_token)
+    margins = []
+    for family in (before.family, model.family):
+        with torch.inference_mode():
+            chosen, rejected = (family.nats(batch["tokens"]) * batch["mask"]).sum(dim=1).tolist()
+        margins.append(rejected - chosen)
+    assert margins[1] > margins[0] + 0.5, "what is preferred became likelier beside what is not"
+    assert preferred(model, model.family, splits["test"], 0).value == 1.0
+    log = [json.loads(line) for line in (run.folder / "train/model/metrics.jsonl").read_text().splitlines()]
+    assert any("preferred" in json.dumps(line) for line in log)

@@ -44,7 +44,9 @@ def tokenizer(kind: str = "bpe", special: tuple[str, ...] = ()) -> Tokenizer:
     return train_bpe([TEXT], 500, special) if kind == "bpe" else build_characters([TEXT], special)
 
 
-def text_model(architecture: str = "qwen3", facts: Tokenizer | None = None, task: str = "write", **network: Any) -> Model:
+def text_model(
+    architecture: str = "qwen3", facts: Tokenizer | None = None, task: str = "write", **network: Any
+) -> Model:
     """A model in memory. Weights are large enough for greedy output to change from token to token."""
     facts = facts or tokenizer()
     torch.manual_seed(0)
@@ -76,6 +78,8 @@ def text_folder(place: Path, architecture: str = "qwen3", facts: Tokenizer | Non
     """`place`/model, as the export stage writes it, with a card."""
     folder = place / "model"
     text_model(architecture, facts, **network).save(folder)
-    card = "---\nlicense: other\nlicense_name: not-declared\ntags: [genwright, write]\n---\n\n# small\n\nA small model.\n"
+    card = (
+        "---\nlicense: other\nlicense_name: not-declared\ntags: [genwright, write]\n---\n\n# small\n\nA small model.\n"
+    )
     (folder / "README.md").write_text(card)
     return folder

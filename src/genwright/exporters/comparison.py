@@ -109,12 +109,14 @@ def words(reference: Reference) -> Words:
     )
 
 
-def trials(reference: Reference, count: int = TOKENS, texts: Sequence[str] = TEXTS) -> list[Trial]:
-    """Our side of the comparison, within the model's context."""
-    count = max(1, min(count, reference.context // 2))
+def trials(reference: Reference, context: int | None = None) -> list[Trial]:
+    """Our side of the comparison, within the model's context or a shorter one."""
+    # llama.cpp refuses a request that fills its context.
+    context = min(context or reference.context, reference.context) - 1
+    count = max(1, min(TOKENS, context // 2))
     made = []
-    for text in track(texts, "ask our own model", len(texts)):
-        prompt = reference.encode(text)[: reference.context - count] or [0]
+    for text in track(TEXTS, "ask our own model", len(TEXTS)):
+        prompt = reference.encode(text)[: context - count] or [0]
         tokens = reference.greedy(prompt, count)
         logits_TV = reference.logits([*prompt, *tokens])[len(prompt) - 1 :]
         if len(tokens) < count:

@@ -60,8 +60,8 @@ class Work:
     compared: list[Comparison]
     not_compared: list[str]
 
-    def trials(self) -> list[Trial]:
-        return comparison.trials(self.reference)
+    def trials(self, context: int | None = None) -> list[Trial]:
+        return comparison.trials(self.reference, context)
 
     def words(self) -> Words:
         return comparison.words(self.reference)
@@ -163,7 +163,7 @@ def write_gguf(work: Work) -> None:
     if missing := llama_cpp.missing():
         work.not_compared.append(missing)
         return
-    found = llama_cpp.compare(file, work.trials(), work.words(), exact=work.kind == "f32")
+    found = llama_cpp.compare(file, work.trials(context), work.words(), exact=work.kind == "f32")
     if context < config.max_position_embeddings:
         found.notes.append(f"its context ends at the sliding window of {context} tokens, which llama.cpp does not have")
     work.compared.append(found)

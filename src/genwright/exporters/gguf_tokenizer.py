@@ -6,6 +6,7 @@ GGUF names how a text is split before merging instead of holding the pattern, so
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,14 +15,13 @@ from gguf import GGUFWriter, TokenType
 
 from genwright.errors import RequestError
 from genwright.exporters.source import end_tokens, read_chat_template, read_json
+from genwright.weights.gguf_tokenizer import SPLITS
 
-_CONTRACTIONS = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)"
-_WORD = r"[^\r\n\p{L}\p{N}]?\p{L}+"
-_REST = r" ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+_BYTE = re.compile(r"<0x[0-9A-F]{2}>")
+"""How sentencepiece names a byte."""
 
 PRE_TOKENIZERS = {
-    f"{_CONTRACTIONS}|{_WORD}|\\p{{N}}|{_REST}": "qwen2",
-    f"{_CONTRACTIONS}|{_WORD}|\\p{{N}}{{1,3}}|{_REST}": "llama-bpe",
+    **{pattern: name for name, pattern in SPLITS.items()},
     "gpt-2": "gpt-2",
     "digits gpt-2": "smollm",
     "": "gpt-2",
@@ -35,9 +35,13 @@ that it makes the same tokens however its text is split between characters."""
 class Vocabulary:
     """What a GGUF file says of a tokenizer. `tokens[i]` is the token of id i in the byte-level alphabet, special ones as they are."""
 
+    kind: str
+    """llama.cpp's: "gpt2" for byte-level BPE, "llama" for sentencepiece's with byte fallback."""
     tokens: list[str]
     types: list[int]
     merges: list[str]
+    scores: list[float]
+    """Of sentencepiece's tokens: of any two neighbours those become one whose whole has the highest."""
     pre: str
     bos: int | None
     ends: list[int]
@@ -45,6 +49,8 @@ class Vocabulary:
     pad: int | None
     unknown: int | None
     add_bos: bool
+    add_space: bool
+    """Whether a text is read as if a space stood before it."""
     chat_template: str | None
 
 
@@ -56,35 +62,48 @@ def read_vocabulary(folder: Path, size: int) -> Vocabulary:
     file = folder / "tokenizer.json"
     content, settings = read_json(file), read_json(folder / "tokenizer_config.json")
     model = content.get("model") or {}
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
-        raise RequestError(f"{file}: only byte-level BPE can be written to GGUF; export as hf or onnx instead.")
+    if model.get("type") != "BPE":
+        raise RequestError(
+            f"{file}: a tokenizer that is not BPE can't be written to GGUF; export as hf or onnx instead."
+        )
     added = {token["id"]: token for token in content.get("added_tokens") or []}
     names = {index: token for token, index in model["vocab"].items()} | {i: t["content"] for i, t in added.items()}
     if max(names) >= size:
         raise RequestError(
             f"{file}: has token {max(names)}, but config.json's vocab_size is {size}; the two belong to different models."
         )
+    merges = [pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]]
+    pieces = bool(model.get("byte_fallback"))
     ends = end_tokens(folder)
     return Vocabulary(
+        kind="llama" if pieces else "gpt2",
         tokens=[names.get(index, f"[PAD{index}]") for index in range(size)],
-        types=[_type(index, names, added) for index in range(size)],
-        merges=[pair if isinstance(pair, str) else " ".join(pair) for pair in model["merges"]],
-        pre=_pre_tokenizer(content.get("pre_tokenizer"), settings.get("genwright_kind") == "characters", file),
+        types=[_type(index, names, added, model.get("unk_token"), pieces) for index in range(size)],
+        merges=[] if pieces else merges,
+        scores=_scores(names, merges, size) if pieces else [],
+        pre="default"
+        if pieces
+        else _pre_tokenizer(content.get("pre_tokenizer"), settings.get("genwright_kind") == "characters", file),
         bos=_special(settings, "bos_token", added),
         ends=ends if ends else [index for index in [_special(settings, "eos_token", added)] if index is not None],
         pad=_special(settings, "pad_token", added),
         unknown=_special(settings, "unk_token", added),
         add_bos=_adds_bos(content.get("post_processor"), settings),
+        add_space=pieces and _adds_space(content),
         chat_template=read_chat_template(folder, settings),
     )
 
 
 def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(vocabulary.kind)
     writer.add_tokenizer_pre(vocabulary.pre)
     writer.add_token_list(vocabulary.tokens)
     writer.add_token_types(vocabulary.types)
-    writer.add_token_merges(vocabulary.merges)
+    if vocabulary.kind == "gpt2":
+        writer.add_token_merges(vocabulary.merges)
+    else:
+        writer.add_token_scores(vocabulary.scores)
+        writer.add_add_space_prefix(vocabulary.add_space)
     writer.add_add_bos_token(vocabulary.add_bos)
     writer.add_add_eos_token(False)
     for value, add in (
@@ -101,12 +120,29 @@ def add_vocabulary(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
         writer.add_chat_template(vocabulary.chat_template)
 
 
-def _type(index: int, names: dict[int, str], added: dict[int, dict[str, Any]]) -> int:
+def _type(
+    index: int, names: dict[int, str], added: dict[int, dict[str, Any]], unknown: str | None, pieces: bool
+) -> int:
     if index not in names:
         return TokenType.UNUSED
+    if pieces and names[index] == unknown:
+        return TokenType.UNKNOWN
+    if pieces and _BYTE.fullmatch(names[index]):
+        return TokenType.BYTE
     if index not in added:
         return TokenType.NORMAL
     return TokenType.CONTROL if added[index].get("special") else TokenType.USER_DEFINED
+
+
+def _scores(names: dict[int, str], merges: list[str], size: int) -> list[float]:
+    """sentencepiece's scores from the order of merges: a token is worth the more, the earlier its first merge stands."""
+    ids = {name: index for index, name in names.items()}
+    scores = [0.0] * size
+    for rank, merge in enumerate(merges):
+        whole = ids.get(merge.replace(" ", ""))
+        if whole is not None and scores[whole] == 0.0:
+            scores[whole] = -1.0 - rank
+    return scores
 
 
 def _pre_tokenizer(content: dict[str, Any] | None, characters: bool, file: Path) -> str:
@@ -134,6 +170,13 @@ def _special(settings: dict[str, Any], name: str, added: dict[int, dict[str, Any
     value = settings.get(name)
     text = value.get("content") if isinstance(value, dict) else value
     return next((index for index, token in added.items() if token["content"] == text), None)
+
+
+def _adds_space(content: dict[str, Any]) -> bool:
+    normalizer, splitter = content.get("normalizer") or {}, content.get("pre_tokenizer") or {}
+    steps = normalizer.get("normalizers") or [normalizer]
+    prepended = any(step.get("type") == "Prepend" for step in steps)
+    return prepended or (splitter.get("type") == "Metaspace" and splitter.get("prepend_scheme") != "never")
 
 
 def _adds_bos(post_processor: dict[str, Any] | None, settings: dict[str, Any]) -> bool:

@@ -24,7 +24,7 @@ from genwright.exporters.comparison import Comparison, Trial, check_logits, comp
 from genwright.exporters.source import Source
 from genwright.networks.decoder import DecoderConfig
 
-_LARGEST_BYTES = 1_500_000_000
+LARGEST_BYTES = 1_500_000_000
 """A protobuf holds two gigabytes; above this the weights stand in a file beside it."""
 
 _KEPT = (
@@ -44,7 +44,7 @@ def write_folder(source: Source, config: DecoderConfig, ends: list[int], folder:
     file = folder / "onnx" / "model.onnx"
     file.parent.mkdir()
     size = sum(tensor.numel() * 4 for tensor in source.tensors.values())
-    outside = size > _LARGEST_BYTES
+    outside = size > LARGEST_BYTES
     onnx.save_model(
         onnx_graph.build(config, source.tensors),
         file,

@@ -81,12 +81,12 @@ def origin_of(model: Model) -> dict[str, Any] | None:
 
 def weights_notices(model: Model) -> list[NoticeText]:
     """The licence texts that came with the weights started from."""
-    origin, start = origin_of(model), getattr(model.task.model, "from_", None)
-    if origin is None or start is None:
+    origin = origin_of(model)
+    if origin is None:
         return []
     from genwright.weights import open_weights
 
-    found = open_weights(start).notices
+    found = open_weights(getattr(model.task.model, "from_")).notices  # noqa: B009 - only text tasks have it
     return [NoticeText(origin["title"], name, origin["licence"], text) for name, text in found.items()]
 
 

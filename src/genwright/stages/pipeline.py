@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, open_run, write_atomic
 from genwright.stages import collect, evaluate, export, prepare, report, train
 from genwright.stages.inputs import stage_inputs
+from genwright.weights.opening import OFFLINE
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,8 @@ class Options:
 def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str] = STAGES) -> None:
     """Run stages in order; each one that is up to date is skipped. Raises RequestError when one before them is missing."""
     device = devices.choose(options.device)
+    if options.offline:  # weights to start from are asked for deep inside a task
+        os.environ[OFFLINE] = "1"
     task = build_task(recipe)
     if "evaluate" in stages:
         task.check()

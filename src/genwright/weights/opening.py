@@ -19,6 +19,8 @@ from genwright.weights.folder import files_of, open_folder
 from genwright.weights.gguf_file import open_gguf
 from genwright.weights.identity import hash_files
 
+OFFLINE = "GENWRIGHT_OFFLINE"
+"""Set to 1 in the environment, what `--offline` says: only what is in a cache is used."""
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _WANTED = ["*.json", "*.safetensors", "*.jinja", "LICENSE*", "README.md"]
 """What of a hub repository is fetched: no pickles, no code."""
@@ -62,6 +64,7 @@ def _hash(place: _Place) -> str:
 
 
 def _find(spec: str | Mapping[str, str], offline: bool) -> _Place:
+    offline = offline or os.environ.get(OFFLINE) == "1"
     if not isinstance(spec, str):
         if set(spec) != {"pypi"}:
             raise RequestError(

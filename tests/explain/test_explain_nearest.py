@@ -207,3 +207,24 @@ def test_a_corpus_keeps_texts_as_they_are(run: Run) -> None:
     corpus = open_corpus(run)
     assert isinstance(corpus, Corpus)
     assert sorted(corpus.text(*corpus.span(d)) for d in range(len(corpus))) == sorted(in_training(run).values())
+
+
+def test_conversations_are_traced_too(tmp_path: Path) -> None:
+    lines = [
+        {"messages": [{"role": "user", "content": f"What of sonnet {i}?"}, {"role": "assistant", "content": text}]}
+        for i, text in enumerate(SONNETS[3:60])
+    ]
+    (tmp_path / "talk.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    recipe = recipes.parse(
+        yaml.safe_dump({"task": "chat", "data": {"sources": [{"table": str(tmp_path / "talk.jsonl")}]}})
+    )
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    write_atomic(run.folder / "recipe.yaml", recipe.to_yaml())
+    collect.run(recipe, run, task=build_task(recipe), offline=True)
+    prepare.run(recipe, run, task=build_task(recipe))
+    corpus = open_corpus(run)
+    text = next(corpus.text(*corpus.span(d)) for d in range(len(corpus)) if len(corpus.text(*corpus.span(d))) > 300)
+    passage = text[150:260]
+    best = nearest(corpus, passage, 1).neighbours[0]
+    assert best.run.text == passage and "messages" not in text and "What of sonnet" in text

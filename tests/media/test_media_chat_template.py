@@ -118,6 +118,25 @@ def test_what_the_assistant_says_and_its_end_count_and_nothing_else(source, ends
         assert facts.decode(run) == reply[: reply.rindex("<|")]
 
 
+DEFAULTS = (
+    "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system\nBe kind.<|im_end|>\n' }}"
+    "{% endif %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+@pytest.mark.parametrize("source", [DEFAULTS, DEFAULTS.replace("{% for", "{{ messages[0]['role'][:0] }}{% for", 1)])
+def test_words_that_open_a_conversation_are_only_read_where_the_template_can_not_ask_for_them(source: str) -> None:
+    facts = tokenizer_with(source)
+    template = ChatTemplate.of(facts)
+    text, spans = template.marked(TALK[2:])
+    assert text.startswith("<|im_start|>system\nBe kind.")
+    assert [text[start:stop] for start, stop in spans] == ["Fine,\nthank you.<|im_end|>"]
+    # Ours can ask for them.
+    text, spans = ChatTemplate.of(tokenizer_with(CHATML)).marked(TALK[2:])
+    assert len(spans) == 2
+
+
 def test_a_prompt_has_the_same_tokens_as_where_it_was_learned() -> None:
     facts = tokenizer_with(CHATML)
     template = ChatTemplate.of(facts)

@@ -155,15 +155,28 @@ class ChatTemplate:
         for index, message in enumerate(messages):
             if message["role"] != "assistant":
                 continue
-            before = self._render(messages[:index], True)
             after = self._render(messages[: index + 1]) if index + 1 < len(messages) else whole
-            if not after.startswith(before) or not whole.startswith(after):
+            before = self._before(messages[:index])
+            fits = before is not None and after.startswith(before)
+            if not fits and whole.startswith(after) and not _answers(messages[:index]):
+                # Words that open a conversation: many templates can't ask for them, and then they are only read.
+                continue
+            if before is None or not fits or not whole.startswith(after):
                 raise RefusedError(
                     "it writes earlier turns in another way once more follow, so what the assistant said can't be told from "
                     "the rest; mark it in the template with {% generation %} and {% endgeneration %}"
                 )
             spans.append((len(before), _last_end(after, len(before), self.ends)))
         return whole, spans
+
+    def _before(self, messages: Sequence[Message]) -> str | None:
+        """The prompt for the reply to some messages; None where nobody was heard yet and the template wants somebody."""
+        try:
+            return self._render(messages, True)
+        except RefusedError:
+            if _answers(messages):
+                raise
+            return None
 
     @cached_property
     def tags(self) -> bool:
@@ -239,6 +252,11 @@ def _unshield(text: str, names: Mapping[str, str]) -> str:
     for shield, name in names.items():
         text = text.replace(shield, name)
     return text
+
+
+def _answers(messages: Sequence[Message]) -> bool:
+    """Whether anybody spoke whom a reply could answer."""
+    return any(message["role"] != "system" for message in messages)
 
 
 def _last_end(text: str, start: int, ends: Sequence[str]) -> int:

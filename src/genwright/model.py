@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import nn
 
@@ -118,7 +119,7 @@ def load(folder: Path, device: torch.device) -> Model:
         file = place / (ADAPTER if (place / ADAPTER).exists() else WEIGHTS)
         try:
             family.load_tensors(load_file(file))
-        except (OSError, RuntimeError, KeyError, ValueError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, SafetensorError) as error:
             raise RequestError(
                 f"{file}: the weights do not fit config.json ({error}); export the run again."
             ) from error

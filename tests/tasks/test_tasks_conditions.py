@@ -18,16 +18,17 @@ from genwright.shards import ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.write import Write
 from genwright.tasks.write_conditions import fields_of, header, leave_out, requested, with_header
+from genwright.tasks.write_groups import clusters
 
 CPU = torch.device("cpu")
 LEVEL = set("山花風雲黃人流樓舟秋")
 AUTHORS = ["李白", "杜甫", "<|title|>", "蘇軾 <|text|>"]
 
 
-def make_task(*condition: str, group: tuple[str, ...] = (), **model) -> Write:
+def make_task(*condition: str, group: tuple[str, ...] = (), near_duplicates: float | None = None, **model) -> Write:
     schema = recipe_class("write", "transformer")
     prepare = schema.model_fields["prepare"].annotation(
-        condition=list(condition), group=list(group), tokenizer="characters"
+        condition=list(condition), group=list(group), near_duplicates=near_duplicates, tokenizer="characters"
     )
     return Write(prepare, schema.model_fields["model"].annotation(**model), "transformer")
 
@@ -168,15 +169,38 @@ def test_a_long_text_has_its_header_before_every_block():
     assert all(np.array_equal(example["tokens"][: len(head)], head) for example in examples)
 
 
-def test_texts_that_begin_alike_stay_together():
-    task = make_task(group=("first_line",))
-    keys = [
-        task.group_key(row(i, text)) for i, text in enumerate(("床前明月光，疑是", "床前明月光。\n疑似", "舉頭，床前"))
-    ]
+def test_texts_with_equal_fields_stay_together():
+    task = make_task(group=("author", "year"))
+    keys = [task.group_key(row(i, "ab"[i % 2], author=a)) for i, a in enumerate(("x", "x", "y"))]
     assert keys[0] == keys[1] != keys[2]
-    both = make_task(group=("author", "first_line"))
-    assert both.group_key(row(0, "a b", author="x")) != both.group_key(row(1, "a c", author="y"))
-    assert both.group_key(row(0, "a b", author="x")) == both.group_key(row(1, "a c", author="x"))
+    assert task.group_key(row(0, "a")) == make_task().group_key(row(0, "a"))
+
+
+POEM = "床前明月光，疑是地上霜。\n舉頭望明月，低頭思故鄉。"
+
+
+def test_editions_of_a_poem_stay_together():
+    task = make_task(near_duplicates=0.5)
+    texts = [
+        POEM,
+        "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。",
+        "牀前看月光，疑是地上霜。舉頭望山月，低頭思故鄉。",
+        "疑是地上霜。其餘皆不同，山水有清音。",
+        "低頭思故鄉。",
+    ]
+    items = [row(i, text) for i, text in enumerate(texts)]
+    own = [task.group_key(item) for item in items]
+    assert task.group_keys(items, ()) == [own[0], own[1], own[0], own[3], own[4]]
+    # What was given a split before keeps it, and takes what is new along.
+    assert task.group_keys(items, {own[2]}) == [own[2], own[1], own[2], own[3], own[4]]
+    assert task.group_keys(items, {own[0], own[2]})[:3] == [own[0], own[1], own[2]]
+    assert make_task().group_keys(items, ()) == own
+
+
+def test_a_formula_brings_nothing_together():
+    formula = "且聽下回分解，欲知後事如何。"
+    roots = clusters([f"第{chr(0x4E00 + i)}回的故事，{formula}" for i in range(80)], 0.5)
+    assert len(set(roots)) == 80
 
 
 def test_asking_for_another_author_changes_the_text(lab):

@@ -6,21 +6,21 @@ the recipe names conditions (see write_conditions.py).
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from genwright.console import track
 from genwright.engine.engine import Engine
 from genwright.ledger import Drop, Item
 from genwright.media.tokenizer import Tokenizer
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks import write_conditions, write_options
+from genwright.tasks import write_conditions, write_groups, write_options
 from genwright.tasks.base import Splits, TrainJudge
 from genwright.tasks.text import TextTask, item_text, whole_text
 from genwright.tasks.text_samples import continue_all
@@ -32,7 +32,6 @@ _BLOCKS = 100
 _BLOCK_CHARACTERS = 2000
 _PREVIEW_PROMPTS = 3
 _PREVIEW_TOKENS = 160
-_FIRST_LINE = re.compile(r"[^\W_]+")
 
 
 class Write(TextTask):
@@ -45,12 +44,21 @@ class Write(TextTask):
         """The item's content, or what the recipe says must stay together."""
         if not self.prepare.group:
             return super().group_key(item)
-        values = {**item.fields, "first_line": first_line(item) if "first_line" in self.prepare.group else ""}
-        key = [values.get(name, "") for name in self.prepare.group]
+        key = [item.fields.get(name, "") for name in self.prepare.group]
         return "\t".join(key) if any(key) else super().group_key(item)
 
+    def group_keys(self, items: Sequence[Item], known: Collection[str]) -> list[str]:
+        """One key for texts that share so many lines as the recipe says."""
+        own = super().group_keys(items, known)
+        if self.prepare.near_duplicates is None:
+            return own
+        texts = (text if isinstance(text := item_text(item), str) else "" for item in items)
+        shown = track(texts, "look for texts that share lines", len(items))
+        return write_groups.keys(own, write_groups.clusters(shown, self.prepare.near_duplicates), known)
+
     def encoding_settings(self) -> dict[str, Any]:
-        return {name: value for name, value in super().encoding_settings().items() if name != "group"}
+        ours = super().encoding_settings()
+        return {name: value for name, value in ours.items() if name not in ("group", "near_duplicates")}
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         text = whole_text(item)
@@ -152,13 +160,6 @@ def _write_passages(passages: list[str], file_stem: Path) -> Path:
     file = file_stem.with_name(f"{file_stem.name}.txt")
     file.write_text("\n\n----\n\n".join(passage.strip() for passage in passages) + "\n", encoding="utf-8")
     return file
-
-
-def first_line(item: Item) -> str:
-    """A text up to its first mark of punctuation or space."""
-    text = item_text(item)
-    match = None if isinstance(text, Drop) else _FIRST_LINE.search(text)
-    return match[0] if match else ""
 
 
 def blocks(text: str, count: int | None = _BLOCKS) -> list[tuple[int, int]]:

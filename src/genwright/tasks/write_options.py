@@ -31,8 +31,14 @@ class Prepare(text_options.Prepare):
     )
     group: list[str] = Field(
         [],
-        description="Texts that are equal in these fields stay on one side of the split; `first_line` is the text up to its first "
-        "mark of punctuation. Default: only texts that are the same.",
+        description="Texts that are equal in these fields stay on one side of the split. Default: only texts that are the same.",
+    )
+    near_duplicates: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="Texts that share this much of the shorter one's lines, and two at least, stay on one side of the split: the same "
+        "poem in two editions. A line ends at any mark of punctuation.",
     )
 
     @field_validator("condition")

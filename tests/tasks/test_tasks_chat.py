@@ -352,3 +352,10 @@ def test_preferences_are_learned_from_weights_of_a_run(small: Path, tmp_path: Pa
     assert preferred(model, model.family, splits["test"], 0).value == 1.0
     log = [json.loads(line) for line in (run.folder / "train/model/metrics.jsonl").read_text().splitlines()]
     assert any("preferred" in json.dumps(line) for line in log)
+
+
+def test_a_template_is_looked_for_in_the_recipes_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.jinja").write_text("{{ messages[0].content }}")
+    file = tmp_path / "r.yaml"
+    file.write_text("task: chat\ndata: {sources: [{table: t.jsonl}]}\nprepare: {template: mine.jinja}\n")
+    assert recipe.load(file).prepare.template == str(tmp_path / "mine.jinja")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -53,7 +54,7 @@ class Prepare(text_options.Prepare):
     )
     template: str | None = Field(
         None,
-        description="A file with a Jinja chat template; default: that of the weights started from, else ChatML.",
+        description="A file with a Jinja chat template, from the recipe's folder; default: that of the weights started from, else ChatML.",
     )
     preference: bool = Field(
         False,
@@ -62,6 +63,12 @@ class Prepare(text_options.Prepare):
     beta: float = Field(
         0.1, gt=0, description="With `preference`: how closely the model stays at what it was (beta of DPO)."
     )
+
+    def relative_to(self, folder: Path) -> Self:
+        if self.template is None:
+            return self
+        place = Path(self.template).expanduser()
+        return self.model_copy(update={"template": str(place if place.is_absolute() else folder.absolute() / place)})
 
 
 class Model(text_options.Model):
@@ -96,7 +103,6 @@ class Request(text_options.Request):
 def _read_messages(text: str) -> list[Message]:
     """Messages from JSON, or from a file named behind an @. Raises ValueError."""
     import json
-    from pathlib import Path
 
     if text.startswith("@"):
         try:

@@ -83,7 +83,10 @@ def asked(turn: Turn, facts: Tokenizer) -> str:
 
 def shown(turn: Turn, facts: Tokenizer, answer: str) -> str:
     """The end of a conversation as people read it, and behind the mark >>> what a model answers."""
-    text = "\n".join(run.strip("\n") for run in _runs(turn.prompt, facts) if run.strip())
+    runs = [run.strip("\n") for run in _runs(turn.prompt, facts) if run.strip()]
+    if runs and runs[-1].strip().lower() in ROLES:
+        runs.pop()
+    text = "\n".join(runs)
     return f"{text[-_SHOWN_CHARACTERS:]}\n>>> {answer.strip()}"
 
 

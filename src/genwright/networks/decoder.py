@@ -136,6 +136,14 @@ class FeedForward(nn.Module):
         self.gate_up_proj = nn.Linear(config.hidden_size, 2 * config.intermediate_size, bias=False)
         self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
 
+    @classmethod
+    def of(cls, gate_up_proj: nn.Module, down_proj: nn.Module) -> FeedForward:
+        """Over layers that are there already."""
+        made = cls.__new__(cls)
+        nn.Module.__init__(made)
+        made.gate_up_proj, made.down_proj = gate_up_proj, down_proj  # type: ignore[assignment]
+        return made
+
     def forward(self, x_BTD: Tensor) -> Tensor:
         gate_BTF, up_BTF = self.gate_up_proj(x_BTD).chunk(2, dim=-1)
         return self.down_proj(F.silu(gate_BTF) * up_BTF)

@@ -18,7 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genwright.networks.decoder import Decoder, qkv_rows
+from genwright.networks.decoder import Decoder, FeedForward, qkv_rows
 
 PEFT_NAMES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _PREFIX = "base_model.model.model."
@@ -113,6 +113,53 @@ class _Product(torch.autograd.Function):
         return d_x_MI, None, None, d_a_EI, d_b_OR, None, None
 
 
+class LoraFeedForward(nn.Module):
+    """SwiGLU over changed layers, which keeps gate and up for the gradients and nothing that can be made of them again."""
+
+    def __init__(self, plain: nn.Module):
+        super().__init__()
+        self.gate_up_proj, self.down_proj = plain.get_submodule("gate_up_proj"), plain.get_submodule("down_proj")
+
+    def forward(self, x_BTD: Tensor) -> Tensor:
+        both, down = self.gate_up_proj(x_BTD), self.down_proj
+        assert isinstance(down, LoraLinear)
+        if torch.is_autocast_enabled(x_BTD.device.type):
+            gate, up = both.chunk(2, dim=-1)
+            return down(F.silu(gate) * up)
+        out_MD = _GatedProduct.apply(both.flatten(0, -2), down.weight, down.bias, down.lora_A, down.lora_B, down.scale)
+        return out_MD.unflatten(0, x_BTD.shape[:-1])
+
+
+class _GatedProduct(torch.autograd.Function):
+    """`_Product` of silu(gate) * up, which is made again in the backward pass instead of being kept."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, both_MI: Tensor, weight_OI: Tensor, bias_O: Tensor | None, a_RI: Tensor, b_OR: Tensor, scale: float
+    ) -> Tensor:
+        gate, up = both_MI.chunk(2, dim=1)
+        x_MI = F.silu(gate).mul_(up)
+        low_MR = x_MI @ a_RI.t()
+        ctx.save_for_backward(both_MI, weight_OI, a_RI, b_OR, low_MR)
+        ctx.scale = scale
+        return F.linear(x_MI, weight_OI, bias_O).addmm_(low_MR, b_OR.t(), alpha=scale)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+        (d_MO,) = gradients
+        both_MI, weight_OI, a_RI, b_OR, low_MR = ctx.saved_tensors
+        gate, up = both_MI.chunk(2, dim=1)
+        d_low_MR = (d_MO @ b_OR).mul_(ctx.scale)
+        d_b_OR = (d_MO.t() @ low_MR).mul_(ctx.scale)
+        d_x_MI = (d_MO @ weight_OI).addmm_(d_low_MR, a_RI)
+        d_both_MI, silu = torch.empty_like(both_MI), F.silu(gate)
+        d_gate, d_up = d_both_MI.chunk(2, dim=1)
+        torch.mul(d_x_MI, silu, out=d_up)
+        d_a_RI = d_low_MR.t() @ silu.mul_(up)
+        d_gate.copy_(torch.ops.aten.silu_backward(d_x_MI.mul_(up), gate))
+        return d_both_MI, None, None, d_a_RI, d_b_OR, None
+
+
 def add_lora(network: Decoder, rank: int, alpha: float | None = None) -> Decoder:
     """Give every linear layer of the blocks a trained change, and freeze everything else. Changes the network in place.
 
@@ -122,6 +169,8 @@ def add_lora(network: Decoder, rank: int, alpha: float | None = None) -> Decoder
     for module, name, blocks in _linears(network):
         linear = getattr(module, name)
         setattr(module, name, LoraLinear(linear, blocks, rank, 2.0 * rank if alpha is None else alpha))
+    for layer in network.layers:
+        layer.mlp = LoraFeedForward(layer.get_submodule("mlp"))
     return network
 
 
@@ -168,6 +217,10 @@ def _replace(network: Decoder, weight_of: Callable[[LoraLinear], Tensor]) -> Non
                 linear = nn.Linear(changed.in_features, changed.out_features, bias=False)
             linear.weight, linear.bias = nn.Parameter(weight_of(changed).detach(), requires_grad=False), changed.bias
             setattr(module, name, linear)
+    for layer in network.layers:
+        changed = layer.get_submodule("mlp")
+        if isinstance(changed, LoraFeedForward):
+            layer.mlp = FeedForward.of(changed.gate_up_proj, changed.down_proj)
 
 
 def _shallow(module: nn.Module) -> Any:

@@ -110,8 +110,8 @@ class TextTask(BaseTask):
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
         if self.model.from_ is not None:
             return [text_from.part(self, config, facts)]
-        network, ends = DecoderConfig(**config.network), facts.end_tokens
-        return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token, end_tokens=ends))]
+        network, ends = DecoderConfig(**config.network), {"end_tokens": facts.end_tokens, "token_ids": facts.token_ids}
+        return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token, **ends))]
 
     def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
         score = held_out_bits(model, store, seed)

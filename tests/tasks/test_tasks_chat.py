@@ -359,3 +359,43 @@ def test_a_template_is_looked_for_in_the_recipes_folder(tmp_path: Path) -> None:
     file = tmp_path / "r.yaml"
     file.write_text("task: chat\ndata: {sources: [{table: t.jsonl}]}\nprepare: {template: mine.jinja}\n")
     assert recipe.load(file).prepare.template == str(tmp_path / "mine.jinja")
+
+
+def write_table(file: Path, talks: list[list[dict[str, str]]]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if file.suffix == ".parquet":
+        pq.write_table(pa.Table.from_pylist([{"messages": talk, "at": 1.5} for talk in talks]), file)
+    elif file.suffix == ".jsonl":
+        file.write_text("".join(json.dumps({"messages": talk}) + "\n" for talk in talks), encoding="utf-8")
+    elif file.suffix == ".json":
+        file.write_text(json.dumps(talks), encoding="utf-8")
+    else:
+        lines = [f'"{talk[0]["content"]}","{talk[1]["content"]}"' for talk in talks]
+        file.write_text("\n".join(["prompt,response", *lines]) + "\n", encoding="utf-8")
+
+
+@pytest.mark.parametrize("suffix", [".jsonl", ".json", ".csv", ".parquet"])
+def test_rows_of_every_kind_of_table_keep_their_nested_shape(tmp_path: Path, facts, suffix: str) -> None:
+    from genwright.stages.collect import open_sources
+    from genwright.stages.collect_read import Reader
+
+    talks = [
+        [{"role": "user", "content": f"Who, {i}?"}, {"role": "assistant", "content": f"Me, {i} 你好"}]
+        for i in range(30)
+    ]
+    write_table(tmp_path / f"talks{suffix}", talks)
+    made = recipe.parse(
+        f"task: chat\ndata: {{sources: [{{table: talks{suffix}}}]}}\nmodel: {{context: 96}}", folder=tmp_path
+    )
+    task = build_task(made)
+    items = [item for source in open_sources(made.data) for item in source.offer()]
+    with Reader(tmp_path / "seen.jsonl", task, 1 << 20) as reader:
+        reader.read(items)
+    ledger.write(items, tmp_path / "ledger.parquet")
+    kept = ledger.read(tmp_path / "ledger.parquet")
+    assert len(kept) == 30 and all(item.kept for item in kept) and len({task.group_key(item) for item in kept}) == 30
+    for item, talk in zip(kept, talks, strict=True):
+        (example,) = task.encode(item, facts)
+        assert facts.decode(example["tokens"][example["weight"] == 1]) == talk[1]["content"]

@@ -93,7 +93,7 @@ def test_other_weights_are_found_out(tmp_path: Path):
     network = DecoderConfig.model_validate(made.config.network)
     (tmp_path / "out").mkdir()
     onnx_folder.write_folder(source, network, [0], tmp_path / "out")
-    with pytest.raises(WorkError, match=r"onnxruntime's logits differ"):
+    with pytest.raises(WorkError, match=r"the logits of onnxruntime differ"):
         compare(tmp_path / "out", network, trials(ModelReference(made)), 1)
 
 

@@ -146,7 +146,7 @@ def compare_tokens(
         if exact and equal < len(trial.tokens) and not tie:
             got = tokens[equal] if equal < len(tokens) else "the end"
             raise WorkError(
-                f"export: {runtime}'s greedy output differs from ours ({got} in place of {trial.tokens[equal]} at token {equal + 1}"
+                f"export: the greedy output of {runtime} differs from ours ({got} in place of {trial.tokens[equal]} at token {equal + 1}"
                 f" after the prompt {trial.prompt[:8]}); report this as a bug."
             )
     return Comparison(
@@ -173,5 +173,5 @@ def check_logits(difference: float, made: Sequence[Trial], runtime: str) -> None
     scale = max(1.0, *(float(trial.logits_TV.abs().max()) for trial in made))
     if not difference <= LOGIT_TOLERANCE * scale:
         raise WorkError(
-            f"export: {runtime}'s logits differ from ours by {difference:.2g}, more than {LOGIT_TOLERANCE * scale:.2g}; report this as a bug."
+            f"export: the logits of {runtime} differ from ours by {difference:.2g}, more than {LOGIT_TOLERANCE * scale:.2g}; report this as a bug."
         )

@@ -52,6 +52,9 @@ CONFIG_KEYS = (
 GENERATION_KEYS = ("bos_token_id", "eos_token_id", "pad_token_id")
 """What it asks generation_config.json for."""
 
+_WRITTEN = ("config.json", "adapter_config.json")
+"""Files of the model folder that are written anew, or say what is no longer so: that it is a change of other weights."""
+
 TYPES = {"f32": ("float32", torch.float32), "f16": ("float16", torch.float16)}
 
 
@@ -59,7 +62,7 @@ def write_folder(source: Source, kind: str, folder: Path) -> None:
     """The model folder once more, its weights stored as `kind`. Raises WorkError where a key that vLLM needs is missing."""
     name, dtype = TYPES[kind]
     for file in sorted(source.folder.iterdir()):
-        if file.is_file() and file.suffix != ".safetensors" and file.name != "config.json":
+        if file.is_file() and file.suffix != ".safetensors" and file.name not in _WRITTEN:
             shutil.copyfile(file, folder / file.name)
     config = source.config | {"dtype": name, "torch_dtype": name}
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -66,7 +66,9 @@ class Source:
 
 def source_of(model: Model, folder: Path, name: str) -> Source:
     """Raises RequestError where the folder's config.json can't be read."""
-    return Source(name, folder, read_json(folder / "config.json"), model.family.export_tensors(), read_card(folder))
+    # A folder that holds a low-rank change alone says nothing of the whole; the loaded model, which has it merged in, does.
+    config = read_json(folder / "config.json") | model.family.foreign_config()
+    return Source(name, folder, config, model.family.export_tensors(), read_card(folder))
 
 
 class ModelReference:

@@ -24,6 +24,7 @@ from genwright import model as models
 from genwright.console import say
 from genwright.engine.engine import Engine
 from genwright.errors import WorkError
+from genwright.exporters.source import ModelReference
 from genwright.model import Model
 from genwright.recipe import Recipe
 from genwright.run import Run, write_atomic
@@ -32,9 +33,6 @@ from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare import load_splits
 from genwright.stages.train import load_trained
 from genwright.tasks.base import BaseTask, Splits
-
-LOGIT_TOLERANCE = 1e-4
-"""How far the logits of another library may lie from ours, in fp32."""
 
 
 def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> dict[str, Any]:
@@ -84,32 +82,18 @@ def _compare(trained: Model, loaded: Model, splits: Splits) -> None:
 
 
 def _compare_foreign(model: Model, folder: Path) -> list[str]:
-    """Where another library can read the folder: the same logits there. [] where none can, or it is not installed."""
+    """Where another library can read the folder: the same logits, greedy text and tokens there. [] where none can, or it is not
+    installed."""
     if "architectures" not in model.family.foreign_config():
         return []
     if find_spec("transformers") is None:
         say("export: not compared in transformers, which is not installed (pip install transformers).")
         return []
-    worst = transformers_difference(model, folder)
-    if worst > LOGIT_TOLERANCE:
-        raise WorkError(
-            f"export: transformers' logits differ from ours by {worst:.2g}, more than {LOGIT_TOLERANCE:g}; report this as a bug."
-        )
+    from genwright.exporters import comparison, hugging_face
+
+    reference = ModelReference(model)
+    hugging_face.compare(folder, comparison.trials(reference), comparison.words(reference), exact=True)
     return ["transformers"]
-
-
-def transformers_difference(model: Model, folder: Path) -> float:
-    """The largest difference between transformers' logits and ours on some tokens, in fp32 on the CPU."""
-    from transformers import AutoModelForCausalLM
-
-    theirs = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
-    network = model.family.modules["model"]
-    # Weights started from may know more positions than are used here.
-    vocabulary, context = theirs.config.vocab_size, model.config.network["max_position_embeddings"]
-    token_BT = torch.randint(vocabulary, (2, min(context, 64)), generator=torch.Generator().manual_seed(0))
-    with torch.inference_mode():
-        expected = network(token_BT.to(model.device)).float().cpu()
-        return float((theirs(token_BT).logits - expected).abs().max())
 
 
 def _size_bytes(folder: Path) -> int:

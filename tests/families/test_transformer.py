@@ -170,21 +170,11 @@ def test_a_prompt_longer_than_the_context_keeps_its_end():
 
 
 def test_the_end_of_text_ends_it_and_is_not_handed_out():
-    model = family()
-
-    class ThenEnd(torch.nn.Module):
-        config, embed_tokens = model.network.config, model.network.embed_tokens
-
-        def hidden(self, token_BT, positions, cache):
-            return torch.nn.functional.one_hot(token_BT, 50).float()
-
-        def logits(self, hidden_BD):
-            return hidden_BD.roll(-1, dims=-1)  # each token is followed by the one below it
-
-    session = model.open(1)
-    session.network = ThenEnd()
-    tokens = list(Engine().submit(session, lambda s: s.start([3], rng(), Controls(temperature=0))))
-    assert tokens == [2, 1]
+    model, controls = family(), Controls(temperature=0, max_tokens=30)
+    text = generate(model, [3], controls)
+    for end in (text[4], text[9]):
+        model.end_tokens = frozenset({end, 49})
+        assert generate(model, [3], controls) == text[: text.index(end)]
 
 
 def test_an_empty_prompt_starts_behind_an_end_of_text():

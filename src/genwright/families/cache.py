@@ -1,13 +1,17 @@
-"""The key/value cache of an autoregressive sampler: slots of a fixed shape, owned by a session.
+"""The key/value cache of an autoregressive sampler: slots, owned by a session, and what each holds.
 
-Every request has one slot, a row of the buffers with room for the whole context, so shapes never change while requests come
-and go. The decoder sees a `CacheView`: some rows, where their new tokens go, and who may see whom.
+A slot is a row of the buffers and belongs to one request at a time. What it holds stays when the request leaves, until the slot is
+needed: a request whose text begins alike takes it up there (the next turn of a conversation), or copies it from a request that is
+still running. The buffers begin small and double, in slots and in tokens, up to the capacity and the context.
+
+The decoder sees a `CacheView`: some rows, where their new tokens go, and who may see whom.
 
 B rows of a view, T new tokens, S tokens attended to, K key/value heads, H head width
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +19,12 @@ from torch import Tensor
 
 _ROUND_UP = 64
 """Attention reads the cache up to the longest row, rounded up to this, so that few shapes occur."""
+_FIRST_ROOM = 256
+"""Tokens that a slot has room for at first."""
 
 
 class SlotCache:
-    """Keys and values of all layers, `slots` rows of `context` tokens."""
+    """Keys and values of all layers: buffers of layers, slots, heads, tokens, head width."""
 
     def __init__(
         self,
@@ -30,59 +36,91 @@ class SlotCache:
         device: torch.device,
         dtype: torch.dtype,
     ):
-        # One column more than the context: rows that sit a step out write there. Zeros, because a masked NaN is still a NaN.
-        shape = (layers, slots, kv_heads, context + 1, head_dim)
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
-        self.context = context
-        self.lengths = [0] * slots
-        """Tokens that each slot holds."""
+        self.slots, self.context = slots, context
+        self._layers, self._kv_heads, self._head_dim = layers, kv_heads, head_dim
+        self.room = min(context, _FIRST_ROOM)
+        """Tokens that fit into a slot now."""
+        self.keys = self._buffer(1, self.room, device, dtype)
+        self.values = self._buffer(1, self.room, device, dtype)
+        self.tokens: list[list[int]] = [[] for _ in range(slots)]
+        """The token ids that each slot holds, oldest first."""
         self._free = list(range(slots))
+        """Longest free first."""
+
+    def _buffer(self, slots: int, room: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+        # One column more than there is room: rows that sit a step out write there. Zeros, because a masked NaN is still a NaN.
+        return torch.zeros(self._layers, slots, self._kv_heads, room + 1, self._head_dim, device=device, dtype=dtype)
 
     @property
     def slot_bytes(self) -> int:
-        return 2 * self.keys[:, 0].numel() * self.keys.element_size()
+        """Of a slot with a whole context in it."""
+        return token_bytes(self._layers, self._kv_heads, self._head_dim, self.keys.dtype) * (self.context + 1)
 
-    def take(self) -> int:
-        """The lowest free slot, so that running rows stay close together. Raises IndexError when none is free."""
+    def take(self, prompt: Sequence[int] = ()) -> int:
+        """A free slot: the one that holds the longest beginning of `prompt`, which stays in it; else an empty one; else the one that
+        has been free for longest. Raises IndexError when none is free."""
         if not self._free:
             raise IndexError("every slot of the cache is taken")
-        slot = min(self._free)
+        alike = {slot: common(self.tokens[slot], prompt) for slot in self._free}
+        slot = max(self._free, key=lambda slot: (alike[slot], not self.tokens[slot]))
+        if not alike[slot] and not self.tokens[slot]:
+            slot = min(slot for slot in self._free if not self.tokens[slot])  # low ones keep the buffers small
         self._free.remove(slot)
-        self.lengths[slot] = 0
+        del self.tokens[slot][alike[slot] :]
+        self.reserve(slot + 1, 0)
         return slot
 
     def give_back(self, slot: int) -> None:
         if slot in self._free:
             raise ValueError(f"slot {slot} is free already")
         self._free.append(slot)
-        self.lengths[slot] = 0
 
-    def prefill_view(self, slot: int, count: int) -> CacheView:
-        """`count` more tokens of one slot, causal among themselves."""
-        start = self.lengths[slot]
-        if start + count > self.context:
-            raise ValueError(f"{start + count} tokens do not fit a context of {self.context}")
+    def nearest(self, slot: int, wanted: Sequence[int]) -> tuple[int, int]:
+        """The other slot that holds the longest beginning of `wanted`, and how much of it."""
+        found = ((common(held, wanted), other) for other, held in enumerate(self.tokens) if other != slot and held)
+        count, other = max(found, default=(0, slot))
+        return other, count
+
+    def copy(self, source: int, target: int, count: int) -> None:
+        """Let `target` hold the first `count` tokens of `source`, and nothing else."""
+        start = common(self.tokens[target], self.tokens[source][:count])
+        for buffer in (self.keys, self.values):
+            buffer[:, target, :, start:count] = buffer[:, source, :, start:count]
+        self.tokens[target] = self.tokens[source][:count]
+
+    def reserve(self, slots: int, room: int) -> None:
+        """Make room for so many slots and tokens in each, by doubling what there is. Raises ValueError beyond the context."""
+        if room > self.context:
+            raise ValueError(f"{room} tokens do not fit a context of {self.context}")
+        held_slots, held_room = self.keys.shape[1], self.room
+        if slots <= held_slots and room <= held_room:
+            return
+        new_slots = held_slots if slots <= held_slots else min(self.slots, max(slots, 2 * held_slots))
+        new_room = held_room if room <= held_room else min(self.context, max(room, 2 * held_room))
+        for name in ("keys", "values"):
+            old = getattr(self, name)
+            new = self._buffer(new_slots, new_room, old.device, old.dtype)
+            new[:, :held_slots, :, :held_room] = old[:, :, :, :held_room]
+            setattr(self, name, new)
+        self.room = new_room
+
+    def prefill_view(self, slot: int, start: int, count: int) -> CacheView:
+        """`count` more tokens of one slot from position `start` on, causal among themselves."""
         device = self.keys.device
         position_1T = torch.arange(start, start + count, device=device)[None]
-        span = slice(slot, slot + 1)
         mask = None
         if count > 1:
             mask = torch.arange(start + count, device=device)[None, :] <= position_1T[0, :, None]
             mask = mask[None, None]
-        return CacheView(self, span, position_1T, start + count, mask, slice(start, start + count))
+        return CacheView(self, slice(slot, slot + 1), position_1T, start + count, mask, slice(start, start + count))
 
-    def decode_view(self, slots: list[int]) -> CacheView:
-        """One more token for each of `slots`; the view holds all rows from the first to the last of them, the others idle."""
-        first, last = min(slots), max(slots)
-        wanted = set(slots)
-        places = [self.lengths[row] if row in wanted else self.context for row in range(first, last + 1)]
-        if any(self.lengths[slot] >= self.context for slot in slots):
-            raise ValueError(f"a slot is full: its {self.context} tokens must be shortened first")
+    def decode_view(self, places: dict[int, int]) -> CacheView:
+        """One more token for each slot, at its place; the view holds all rows from the first to the last slot, the others idle."""
+        first, last = min(places), max(places)
+        position = [places.get(row, self.room) for row in range(first, last + 1)]
         device = self.keys.device
-        position_B1 = torch.tensor(places, device=device)[:, None]
-        reach = max(self.lengths[slot] for slot in slots) + 1
-        stop = min(-(-reach // _ROUND_UP) * _ROUND_UP, self.context + 1)
+        position_B1 = torch.tensor(position, device=device)[:, None]
+        stop = min(-(-(max(places.values()) + 1) // _ROUND_UP) * _ROUND_UP, self.room + 1)
         mask = torch.arange(stop, device=device)[None, :] <= position_B1
         return CacheView(self, slice(first, last + 1), position_B1, stop, mask[:, None, None], None)
 
@@ -94,9 +132,8 @@ class CacheView:
     cache: SlotCache
     rows: slice
     positions: Tensor
-    """Where the new tokens stand (B,T); the spare column for rows that sit the step out."""
+    """Where each new token goes, int64[B, T]."""
     stop: int
-    """Columns that are attended to."""
     mask: Tensor | None
     columns: slice | None
     """Where all rows write the same columns (prefill); None: each row its own (decode)."""
@@ -116,3 +153,14 @@ class CacheView:
     def rope_positions(self) -> Tensor:
         """Positions for the rotary tables, which end where the context ends."""
         return self.positions.clamp(max=self.cache.context - 1)
+
+
+def token_bytes(layers: int, kv_heads: int, head_dim: int, dtype: torch.dtype) -> int:
+    """Bytes of the keys and values of one token."""
+    return 2 * layers * kv_heads * head_dim * dtype.itemsize
+
+
+def common(a: Sequence[int], b: Sequence[int]) -> int:
+    """How many tokens two texts have in common at their beginning."""
+    limit = min(len(a), len(b))
+    return next((place for place, (x, y) in enumerate(zip(a, b, strict=False)) if x != y), limit)

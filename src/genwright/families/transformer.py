@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
 from genwright.families.cross_entropy import chunked_nats, is_large, weighted_nats
 from genwright.families.text_session import TextSession
-from genwright.families.transformer_options import Controls
+from genwright.families.transformer_options import Controls, Precision
 from genwright.networks import lora
 from genwright.networks.decoder import Decoder, matmul_flops
 from genwright.networks.hugging_face import from_hf_state, to_hf_config, to_hf_state
@@ -156,8 +156,10 @@ class Transformer:
         """What stands beside the tensors: the adapter_config.json of a change."""
         return {"adapter_config.json": lora.peft_config(self.network)} if self.exports_change else {}
 
-    def open(self, capacity: int) -> TextSession:
-        return TextSession(lora.without_lora(self.network), self.end_token, capacity, self.end_tokens)
+    def open(self, capacity: int, precision: Precision = "float32", speculate: bool = True) -> TextSession:
+        """`precision` int8 makes integer copies of the matrices. Raises RequestError where they can't be read here."""
+        network = lora.without_lora(self.network)
+        return TextSession(network, self.end_token, capacity, self.end_tokens, precision=precision, speculate=speculate)
 
 
 def weighted_mean(nats_BT: Tensor, mask_BT: Tensor | None) -> Loss:

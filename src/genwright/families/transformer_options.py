@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Self
+from typing import Literal, Self
 
 from pydantic import Field
 
 from genwright.recipe import Section
+
+Precision = Literal["float32", "int8"]
+"""Of the weights while text is generated."""
 
 
 class Lora(Section):

@@ -122,3 +122,11 @@ def families_of(task: str) -> tuple[str, ...]:
         name for name in FAMILIES if name not in own and task in getattr(FAMILIES[name].load_options(), "TASKS", ())
     )
     return own + tuple(others)
+
+
+def example(task: str, prepare: Any) -> str:
+    """What to type after `genwright generate RUN`, for people who just made one: the options' `example(prepare)` (the recipe's section
+    as a mapping), or their `EXAMPLE`."""
+    options = TASKS[task].load_options()
+    made = getattr(options, "example", None)
+    return made(prepare) if made is not None else getattr(options, "EXAMPLE", '"..."')

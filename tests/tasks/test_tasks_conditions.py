@@ -14,6 +14,7 @@ from genwright.errors import RequestError
 from genwright.ledger import Item
 from genwright.model import Model, build_parts, load
 from genwright.recipe import EvaluateSettings, recipe_class, request_class
+from genwright.registry import example
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.write import Write
@@ -253,3 +254,9 @@ def test_previews_and_the_model_folder(lab, tmp_path: Path):
     assert [p.data for p in again.task.answer(again, asked, Engine())] == [
         p.data for p in model.task.answer(model, asked, Engine())
     ]
+
+
+def test_what_to_type_next():
+    assert example("write", {"condition": ["author", "title"]}) == '--condition author="..." --condition title="..."'
+    assert example("write", {"condition": []}).startswith('"')
+    assert example("draw", {}).startswith('"')

@@ -13,7 +13,7 @@ import yaml
 from genwright import __version__
 from genwright.model import Model
 from genwright.recipe import Recipe
-from genwright.registry import TASKS
+from genwright.registry import example
 from genwright.run import Run
 from genwright.scores import Row, ScoreSheet
 from genwright.stages.page import render
@@ -56,7 +56,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
         "recipe": recipe,
         "recipe_yaml": public_recipe(recipe),
         "is_text": is_text,
-        "example": getattr(TASKS[recipe.task].load_options(), "EXAMPLE", '"..."'),
+        "example": example(recipe.task, recipe.prepare.model_dump(mode="json")),
         "data": data,
         "unknown": next((row.kept for row in data.licences if row.name is None), 0) if data else 0,
         "duties": {row.name: duties(row.name) for row in data.licences} if data else {},

@@ -11,7 +11,7 @@ from genwright import ledger
 from genwright.console import duration
 from genwright.console import size as size_text
 from genwright.recipe import Recipe
-from genwright.registry import TASKS
+from genwright.registry import example
 from genwright.run import STAGES, Run, StageRecord, write_atomic
 from genwright.scores import Exhibit, Metric, Row, ScoreSheet
 from genwright.stages import charts
@@ -232,8 +232,8 @@ def _device(records: dict[str, StageRecord | None]) -> str:
 
 def _commands(recipe: Recipe, place: str) -> list[tuple[str, str]]:
     quoted = f"'{place}'" if any(c in place for c in " '\"&;<>()$") else place
-    example = getattr(TASKS[recipe.task].load_options(), "EXAMPLE", '"..."')
-    ask = [("Make something new", f"genwright generate {quoted} {example}")]
+    typed = example(recipe.task, recipe.prepare.model_dump(mode="json"))
+    ask = [("Make something new", f"genwright generate {quoted} {typed}")]
     if recipe.family == "transformer":
         ask.append(("In transformers", f'AutoModelForCausalLM.from_pretrained("{place}/model")'))
     return [

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from genwright.registry import TASKS
+from genwright.registry import example
 from genwright.run import Run
 from genwright.scores import Row, Score, ScoreSheet
 
@@ -51,4 +51,4 @@ def format_score(score: Score) -> str:
 
 def _example(run: Run) -> str:
     recipe = yaml.safe_load((run.folder / "recipe.yaml").read_text(encoding="utf-8"))
-    return TASKS[recipe["task"]].load_options().EXAMPLE
+    return example(recipe["task"], recipe["prepare"])

@@ -10,12 +10,18 @@ from pydantic import Field, field_validator
 from genwright.tasks import text_options
 from genwright.tasks.text_options import Model
 
-__all__ = ["CONTINUES", "EXAMPLE", "FAMILIES", "MEDIUM", "Model", "Prepare", "Request"]
+__all__ = ["CONTINUES", "EXAMPLE", "FAMILIES", "MEDIUM", "Model", "Prepare", "Request", "example"]
 
 MEDIUM = "text"
 FAMILIES = ("transformer",)
 EXAMPLE = '"ROMEO:" --max-tokens 300'
 """What to type after `genwright generate RUN`, shown at the end of a run."""
+
+
+def example(prepare: dict[str, Any]) -> str:
+    """The same for a run whose texts can be asked for by conditions."""
+    names = prepare.get("condition") or []
+    return " ".join(f'--condition {name}="..."' for name in names) if names else EXAMPLE
 
 
 CONTINUES = True

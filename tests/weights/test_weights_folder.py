@@ -85,6 +85,21 @@ def test_shards_and_old_files_hold_the_same_weights(tmp_path):
     assert all(torch.equal(whole[name], value) for name, value in again.items())
 
 
+def test_tokens_that_a_task_adds_can_be_told_apart(tmp_path):
+    model = tiny_folder(tmp_path, tie_word_embeddings=False)
+    weights = open_weights(str(tmp_path))
+    size = weights.config.vocab_size
+    network = Decoder.empty(weights.config.model_copy(update={"vocab_size": size + 2}))
+    weights.load_into(network)
+    assert torch.equal(network.embed_tokens.weight[:size], model.model.embed_tokens.weight)
+    for rows in (network.embed_tokens.weight, network.lm_head.weight):
+        assert rows[size:].isfinite().all()
+        assert not torch.allclose(rows[size], rows[size + 1], atol=0.1)
+    again = Decoder.empty(network.config)
+    weights.load_into(again)
+    assert torch.equal(network.embed_tokens.weight, again.embed_tokens.weight)
+
+
 def test_half_precision_becomes_fp32(tmp_path):
     model = tiny_folder(tmp_path).bfloat16()
     model.save_pretrained(tmp_path)

@@ -88,14 +88,18 @@ class Weights:
     def load_into(self, network: Decoder) -> None:
         """Fill a network of this config in place, one weight after another, so that no second copy is ever held.
 
-        Where the network has more tokens than the weights (special ones that a task added), the rows of the new ones become the
-        mean of all others: a token that is nothing in particular. Raises RequestError when a weight can't be read.
+        Where the network has more tokens than the weights (special ones that a task added), the rows of the new ones are drawn
+        around the mean of all others, with their spread: tokens that are nothing in particular, and can be told apart. Raises
+        RequestError when a weight can't be read.
         """
         for name, place in to_hf_state(network.config, base_state(network)).items():
             value = self.tensors.read(name)
             if place.shape[0] > value.shape[0] and name in ("model.embed_tokens.weight", "lm_head.weight"):
-                place[value.shape[0] :] = value.float().mean(dim=0)
-                place = place[: value.shape[0]]
+                known, value = value.shape[0], value.float()
+                rng = torch.Generator().manual_seed(known)
+                noise = torch.randn(place[known:].shape, generator=rng)
+                place[known:] = value.mean(dim=0) + value.std(dim=0) * noise
+                place = place[:known]
             place.copy_(value)
 
 

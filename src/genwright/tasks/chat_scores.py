@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 REPLY_TOKENS = 80
 KNOWN_WORDS = 5
 _HELD_OUT_TOKENS = 200_000
+_HELD_OUT_FLOPS = 1e13
+"""Bits are counted on at most so many tokens, and at most so many operations: a minute or two on a small machine."""
 _TRAINING_TURNS = 100_000
 _SEPARATOR = "\U0010ffff"
 _TRANSCRIPTS = 6
@@ -151,15 +153,17 @@ def _nothing_held_out(splits: Splits) -> ScoreSheet:
     )
 
 
-def held_out_examples(store: ExampleStore) -> list[int]:
+def held_out_examples(model: Model, store: ExampleStore) -> list[int]:
     """The examples that bits are counted on: all of them, or every n-th where there are too many."""
-    every = max(-(-int(store.lengths("tokens").sum()) // _HELD_OUT_TOKENS), 1)
+    network = model.family.modules["model"]
+    affordable = _HELD_OUT_FLOPS / (2 * sum(parameter.numel() for parameter in network.parameters()))
+    every = max(-(-int(store.lengths("tokens").sum()) // int(min(_HELD_OUT_TOKENS, affordable))), 1)
     return list(range(0, len(store), every))
 
 
 def bits_per_byte(model: Model, family: Transformer, store: ExampleStore, seed: int) -> Score:
     """Bits per byte of the held-out replies, with a bootstrap over conversations."""
-    examples = [store[index] for index in held_out_examples(store)]
+    examples = [store[index] for index in held_out_examples(model, store)]
     return reply_bits(model, family, [(e["tokens"], e["weight"]) for e in examples], seed)
 
 
@@ -269,7 +273,7 @@ def _protocol(
     judged: bool,
     before: Before | None,
 ) -> dict[str, Any]:
-    counted = [held_out[index] for index in held_out_examples(held_out)]
+    counted = [held_out[index] for index in held_out_examples(model, held_out)]
     controls = model.family.Controls.model_validate({"max_tokens": REPLY_TOKENS})
     protocol: dict[str, Any] = {
         "split": name,

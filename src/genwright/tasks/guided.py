@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -19,7 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from genwright.errors import RequestError
+from genwright.errors import RequestError, WorkError
 from genwright.media.tokenizer import Tokenizer
 
 Constraint = Callable[[Sequence[int]], Tensor]
@@ -70,6 +71,10 @@ class _Guide:
         for token in generated[same:]:
             self.matcher.consume_token(token)
             self.consumed.append(token)
+        if self.matcher.is_error():
+            raise WorkError(
+                f"the answer can't be kept to its schema or expression: {_plain(self.matcher.get_error())}."
+            )
 
     def _allowed(self) -> Tensor:
         allowed_V = np.zeros(self.vocabulary, dtype=bool)
@@ -142,8 +147,8 @@ class _Bytes:
     """A tokenizer as `llguidance.TokenizerWrapper` wants it."""
 
     def __init__(self, facts: Tokenizer):
+        self.facts = facts
         special = {index: name for name, index in facts.special.items()}
-        self.encode = facts.encode
         self.eos_token_id, self.bos_token_id = facts.end_tokens[0], None
         # Tokens of no bytes can't be told apart, so they go by names, behind the byte that marks what is no text.
         unnamed = {index: f"<|{index}|>" for index, piece in enumerate(facts.token_bytes) if not piece}
@@ -155,7 +160,28 @@ class _Bytes:
         self.special_token_ids = sorted(names)
 
     def __call__(self, text: str) -> list[int]:
-        return self.encode(text).tolist()
+        """Tokens of exactly the text's bytes; sentencepiece would put a space before them."""
+        tokens = self.facts.encode(text).tolist()
+        wanted = text.encode("utf-8", "surrogatepass")
+        return tokens if self.facts.to_bytes(tokens) == wanted else self._greedily(wanted)
+
+    def _greedily(self, text: bytes) -> list[int]:
+        longest = max(map(len, self._by_bytes))
+        tokens, place = [], 0
+        while place < len(text):
+            for length in range(min(longest, len(text) - place), 0, -1):
+                token = self._by_bytes.get(text[place : place + length])
+                if token is not None:
+                    tokens.append(token)
+                    place += length
+                    break
+            else:
+                raise WorkError("the tokenizer has no token for some byte, so no grammar can be followed with it.")
+        return tokens
+
+    @cached_property
+    def _by_bytes(self) -> dict[bytes, int]:
+        return {piece: index for index, piece in enumerate(self.facts.token_bytes) if piece}
 
 
 def _bias(given: Sequence[str], facts: Tokenizer, vocabulary: int) -> Tensor | None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 
+from genwright.console import say
 from genwright.engine.engine import Engine
 from genwright.families.transformer import Transformer
 from genwright.ledger import Drop, Item
@@ -104,7 +105,9 @@ class TextTask(BaseTask):
     def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
         if self.model.from_ is not None:
             return [text_from.candidate(self, facts, splits, device)]
-        tokens = int(splits["train"].lengths("tokens").sum())
+        lengths = splits["train"].lengths("tokens")
+        text_sizes.check_context(self.context, int(lengths.max()))
+        tokens = int(lengths.sum())
         return text_sizes.candidates(self.model.model_copy(update={"context": self.context}), facts.size, tokens)
 
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
@@ -124,6 +127,11 @@ class TextTask(BaseTask):
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """The answer alone, without the prompt, in pieces of whole characters; n outputs grow side by side."""
         prompt = self.prompt(model, request)
+        context = model.config.network["max_position_embeddings"]
+        if len(prompt) >= context:
+            say(
+                f"The prompt has {len(prompt):,} tokens and the model sees {context:,} at once, so it goes on from its end."
+            )
         controls = controls_of(request, model.family.Controls)
         vocabulary = model.config.network["vocab_size"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from genwright.errors import RequestError
 from genwright.networks.decoder import DecoderConfig
 from genwright.tasks.base import ModelConfig
 
@@ -19,6 +20,9 @@ _SIZES = (
     (8, 512, 512, 16),
 )
 """Few windows a step: Muon learns from small batches, and a short budget is better spent on more steps."""
+
+_SENSIBLE_CONTEXT = 1024
+"""A context that may be asked for however short the texts are: they share its rows."""
 
 _PARAMETERS_A_TOKEN = 20
 """Models with more parameters than this for each token of the data only learn it by heart."""
@@ -42,6 +46,17 @@ def candidates(settings: Any, vocabulary: int, data_tokens: int) -> list[ModelCo
         if not found or (fits and network.model_dump() != found[-1].network):
             found.append(config)
     return found
+
+
+def check_context(context: int | None, longest: int) -> None:
+    """Refuse a context that reaches far beyond the longest training text: nothing can be learned there, and each step would cost its
+    square. Raises RequestError."""
+    fits = max(_SENSIBLE_CONTEXT, 1 << (longest - 1).bit_length())
+    if context is not None and context > fits:
+        raise RequestError(
+            f"model.context: {context:,} tokens, and the longest training text has {longest:,}, so that the rest would learn nothing; "
+            f"set {fits:,} or less, or leave it out."
+        )
 
 
 def network_for(layers: int, width: int, context: int, vocabulary: int) -> DecoderConfig:

@@ -19,6 +19,7 @@ from genwright.tasks.chat_before import before_of
 from genwright.tasks.chat_formats import dialogues
 from genwright.tasks.chat_preference import collate, preferred
 from genwright.tasks.chat_turns import exchanges, fit, replies, windows
+from genwright.tasks.text_answers import CAPACITY
 
 ASSETS = Path(__file__).parents[1] / "assets" / "chats"
 CHITCHAT = "prepare: {tokenizer: bpe, vocabulary: 400, conversation: {turns: messages, role: sender, text: text}}"
@@ -248,7 +249,11 @@ def test_from_a_table_to_answers(small: Path) -> None:
     # Five bits a byte is about what no knowledge at all costs with these tokens.
     assert 0 < rows["model"]["bits_per_byte"]["value"] < 5
     assert {"distinct_1", "repetition", "words"} <= set(rows["real"])
-    assert (small / "evaluate" / "transcripts.txt").read_text(encoding="utf-8").count("\n>>> ") == 6
+    assert (
+        (small / "evaluate" / "transcripts.txt").read_text(encoding="utf-8").count("\n>>> ")
+        == sheet["protocol"]["samples"]
+        > 2
+    )
     generator = Generator(small, "cpu")
     first = "".join(p.data for p in generator.generate("Hello", max_tokens=12, seed=3))
     again = "".join(p.data for p in generator.generate("", messages=HELLO[:1], max_tokens=12, seed=3))
@@ -399,3 +404,25 @@ def test_rows_of_every_kind_of_table_keep_their_nested_shape(tmp_path: Path, fac
     for item, talk in zip(kept, talks, strict=True):
         (example,) = task.encode(item, facts)
         assert facts.decode(example["tokens"][example["weight"] == 1]) == talk[1]["content"]
+
+
+def test_an_answer_ends_with_the_context_and_a_message_must_fit_in_it(small: Path, monkeypatch) -> None:
+    from genwright.api import Generator
+
+    generator = Generator(small, "cpu")
+    task, model = generator.model.task, generator.model
+    long = [message for _ in range(30) for message in HELLO] + HELLO[:1]
+    tokens, dropped = task.opening(model, long, 500)
+    assert len(tokens) <= 48 and dropped > 0 and dropped % 2 == 0
+    session, asked = model.session(CAPACITY), {}
+    start = session.start
+
+    def noted(prompt, rng, controls, constraint=None):
+        asked.update(prompt=len(prompt), most=controls.max_tokens)
+        return start(prompt, rng, controls, constraint)
+
+    monkeypatch.setattr(session, "start", noted)
+    list(generator.generate("Hello", max_tokens=5000))
+    assert asked["prompt"] + asked["most"] == 96, "it ends before it would lose its beginning"
+    with pytest.raises(RequestError, match="shorten it"):
+        list(generator.generate("word " * 300))

@@ -19,6 +19,7 @@ from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.families.transformer import Transformer
 from genwright.ledger import WHOLE_ROW, Drop, Item
+from genwright.media.base import Media
 from genwright.media.chat_template import CHATML, START, STOP, ChatTemplate, RefusedError
 from genwright.media.tokenizer import Tokenizer
 from genwright.recipe import EvaluateSettings
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _BLOCKS = 100
 _LINES = (".jsonl", ".ndjson")
+_PREVIEW_TOKENS = 80
 
 
 class Chat(TextTask):
@@ -176,15 +178,24 @@ class Chat(TextTask):
             raise RequestError(
                 f"the chat template can't write this conversation ({error}); change the messages."
             ) from error
+        if len(tokens) >= context:
+            raise RequestError(
+                f"the last message takes {len(tokens):,} tokens with what belongs to it, and the model sees {context:,}; shorten it."
+            )
         return tokens.tolist(), dropped
+
+    def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
+        """The reply alone; it ends where the context does, because a conversation that lost its beginning is none."""
+        left = model.config.network["max_position_embeddings"] - len(self.prompt(model, request))
+        return super().answer(model, request.model_copy(update={"max_tokens": min(request.max_tokens, left)}), engine)
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Answers to the same few held-out conversations each time; the mark >>> stands before what the model made."""
-        from genwright.tasks.chat_samples import answer_all, evenly_turns, shown
+        from genwright.tasks.chat_samples import answer_all, evenly_turns, room_for, shown
 
         store = splits["validation"] if len(splits["validation"]) else splits["train"]
-        turns = evenly_turns(store, model.facts, 3)
-        answers = answer_all(model, engine, turns, max_tokens=80, seed=0)
+        turns = evenly_turns(store, 3, room_for(model, _PREVIEW_TOKENS))
+        answers = answer_all(model, engine, turns, max_tokens=_PREVIEW_TOKENS, seed=0)
         file = file_stem.with_name(f"{file_stem.name}.txt")
         passages = [shown(turn, model.facts, answer) for turn, answer in zip(turns, answers, strict=True)]
         file.write_text("\n\n----\n\n".join(passages) + "\n", encoding="utf-8")

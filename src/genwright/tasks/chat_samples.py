@@ -39,14 +39,20 @@ def turns_of(store: ExampleStore, index: int) -> list[Turn]:
     return [Turn(tokens[:start], tokens[start:stop], index) for start, stop in replies(tokens, weight)]
 
 
-def evenly_turns(store: ExampleStore, facts: Tokenizer, most: int) -> list[Turn]:
+def room_for(model: Model, max_tokens: int) -> int:
+    """Tokens that a prompt may have, so that the context holds an answer too."""
+    context = model.config.network["max_position_embeddings"]
+    return context - min(max_tokens, context // 2)
+
+
+def evenly_turns(store: ExampleStore, most: int, room: int) -> list[Turn]:
     """Replies from examples spread over a split: the second one of each, so that there is something to answer, else its only one;
-    further ones where there are too few examples."""
+    further ones where there are too few examples. Only those whose prompt has at most `room` tokens."""
     found: list[Turn] = []
     for rank in range(1, 64):
         count = min(most - len(found), len(store))
         for number in range(count):
-            turns = turns_of(store, number * len(store) // count)
+            turns = [turn for turn in turns_of(store, number * len(store) // count) if len(turn.prompt) <= room]
             if rank < len(turns) or (rank == 1 and turns):
                 found.append(turns[min(rank, len(turns) - 1)])
         if len(found) >= most or not len(store):
@@ -60,8 +66,7 @@ def answer_all(
     """What the model says in place of each reply; the i-th has the i-th random stream of the seed."""
     settings = {"max_tokens": max_tokens} | ({} if temperature is None else {"temperature": temperature})
     controls = model.family.Controls.model_validate(settings)
-    room = model.config.network["max_position_embeddings"] - max_tokens
-    prompts = [turn.prompt[-max(room, 1) :] for turn in turns]
+    prompts = [turn.prompt for turn in turns]
     return [model.facts.decode(tokens) for tokens in continue_all(model, engine, prompts, controls, seed)]
 
 

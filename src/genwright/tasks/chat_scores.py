@@ -22,7 +22,7 @@ from genwright.shards import ExampleStore
 from genwright.tasks import chat_preference
 from genwright.tasks.base import Splits
 from genwright.tasks.chat_before import Before, before_of
-from genwright.tasks.chat_samples import Turn, answer_all, asked, evenly_turns, shown, turns_of, words_of
+from genwright.tasks.chat_samples import Turn, answer_all, asked, evenly_turns, room_for, shown, turns_of, words_of
 from genwright.tasks.text_nats import document_nats
 
 if TYPE_CHECKING:
@@ -115,7 +115,7 @@ class Replies:
 def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path) -> ScoreSheet:
     facts: Tokenizer = model.facts
     name, held_out = splits.held_out()
-    turns = evenly_turns(held_out, facts, settings.samples)
+    turns = evenly_turns(held_out, settings.samples, room_for(model, REPLY_TOKENS))
     if not turns:
         return _nothing_held_out(splits)
     family = model.family

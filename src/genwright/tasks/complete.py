@@ -33,6 +33,7 @@ from genwright.tasks.complete_syntax import edges_of, is_python
 from genwright.tasks.packing import Packed
 from genwright.tasks.text import TextTask, item_text, whole_text
 from genwright.tasks.write import blocks
+from genwright.tasks.write_groups import keys
 
 if TYPE_CHECKING:
     from genwright.model import Model
@@ -56,14 +57,9 @@ class Complete(TextTask):
         """One key for files that are nearly the same: that of one that has a split already, else of the first."""
         from genwright.tasks.near_duplicates import clusters
 
-        own = [self.group_key(item) for item in items]
         texts = (text if isinstance(text := item_text(item), str) else "" for item in items)
         roots = clusters(texts, self.prepare.near_duplicates)
-        key_of = {root: own[root] for root in roots}
-        for key, root in zip(reversed(own), reversed(roots), strict=True):
-            if key in known:
-                key_of[root] = key
-        return [key if key in known else key_of[root] for key, root in zip(own, roots, strict=True)]
+        return keys([self.group_key(item) for item in items], roots, known)
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         text = whole_text(item)

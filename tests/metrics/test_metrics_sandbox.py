@@ -49,6 +49,11 @@ def test_an_endless_loop_ends(body):
     assert set(outcome.values) <= {"timeout"} and outcome.failure
 
 
+def test_what_only_waits_meets_the_clock():
+    outcome = call("import time\ndef f(x):\n    time.sleep(60)\n", "f", ["(1,)"], limits=Limits(wall_seconds=0.5))
+    assert outcome.values == [] and outcome.failure == "ended before all calls were made"
+
+
 @pytest.mark.parametrize("body", ["return len([0] * 10**10)", "return 'x' * 10**10", "return len(bytearray(1 << 29))"])
 def test_a_memory_bomb_is_an_error(body):
     assert call(f"def f(x):\n    {body}\n", "f", ["(1,)"], limits=QUICK).values == ["error MemoryError"]

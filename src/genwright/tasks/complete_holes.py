@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from genwright.console import track
 from genwright.engine.engine import Engine
 from genwright.media.tokenizer import Tokenizer
 from genwright.metrics.behaviour import Recording
@@ -148,7 +149,7 @@ def fill_by_ngram(baseline: KneserNey, facts: Tokenizer, holes: Sequence[Hole]) 
     next token, and would be unlike them if it were cut off.
     """
     fills = []
-    for hole in holes:
+    for hole in track(holes, "fill by n-gram", len(holes)):
         before = hole.text[: hole.start][-200:]
         known = before.rstrip(" \t") if hole.kind == "line" else before
         owed = before[len(known) :].encode()

@@ -9,6 +9,7 @@ from itertools import pairwise
 
 from rapidfuzz import fuzz, process
 
+from genwright.console import track
 from genwright.tasks.complete_holes import File, Hole, body_span
 from genwright.tasks.complete_syntax import Offsets, indented_blocks, is_python, parse
 
@@ -32,6 +33,9 @@ class Nearest:
 
     def __len__(self) -> int:
         return len(self._functions)
+
+    def fill_all(self, holes: Sequence[Hole]) -> list[str]:
+        return [self.fill(hole) for hole in track(holes, "copy the nearest", len(holes))]
 
     def fill(self, hole: Hole) -> str:
         """The body of the nearest function, moved to the hole's indentation; for a line, the one after the line most like the one

@@ -109,7 +109,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     kinds = [
         _Kind("floor", "holes left empty", "floor", [""] * len(everything)),
         _Kind("baseline", f"{ORDER}-gram with backoff", "baseline", fill_by_ngram(baseline, model.facts, everything)),
-        _Kind("copy", "copy of the nearest function", "copy", [nearest.fill(hole) for hole in everything]),
+        _Kind("copy", "copy of the nearest function", "copy", nearest.fill_all(everything)),
         _Kind("model", "this model", "model", fill_by_model(model, Engine(), everything, settings.seed)),
         _Kind("real", "what stood there", "real", [hole.original for hole in everything]),
     ]

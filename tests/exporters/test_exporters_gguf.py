@@ -9,7 +9,10 @@ import gguf
 import numpy as np
 import pytest
 import torch
-from random_models import ARCHITECTURES, text_folder, text_model, tokenizer
+from random_models import ARCHITECTURES, TEXT, text_folder, text_model, tokenizer
+from tokenizers import Tokenizer as Backend
+from tokenizers import models as models_of_tokenizers
+from tokenizers import trainers
 
 from genwright import model as models
 from genwright.errors import RequestError, WorkError
@@ -19,6 +22,8 @@ from genwright.exporters.formats import export_as
 from genwright.exporters.gguf_file import TYPES, permute, write_gguf
 from genwright.exporters.gguf_tokenizer import read_vocabulary
 from genwright.exporters.source import ModelReference, Source, source_of
+from genwright.media.tokenizer import Tokenizer
+from genwright.weights.gguf_tokenizer import rebuild
 
 CPU = torch.device("cpu")
 TEMPLATE = (
@@ -114,6 +119,40 @@ def test_llama_cpp_renders_the_chat_template(tmp_path: Path):
     text_folder(tmp_path, "qwen3", facts)
     _, record = export_as(tmp_path, "gguf")
     assert record.compared[0].conversations == 2
+
+
+def sentencepiece() -> Tokenizer:
+    """As Llama 2's: byte fallback, scores in place of merges, a space before every text."""
+    backend = Backend(models_of_tokenizers.BPE())
+    backend.train_from_iterator([TEXT.replace(" ", "▁")], trainers.BpeTrainer(vocab_size=400, show_progress=False))
+    learned = [name for name, _ in sorted(backend.get_vocab().items(), key=lambda entry: entry[1])]
+    pieces = [f"<0x{byte:02X}>" for byte in range(256)]
+    tokens = ["<unk>", "<s>", "</s>", *pieces, *learned]
+    kinds = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
+    kinds += [gguf.TokenType.BYTE] * 256 + [gguf.TokenType.NORMAL] * len(learned)
+    keys = {
+        "model": "llama",
+        "tokens": tokens,
+        "token_type": kinds,
+        "scores": [0.0] * 259 + [-float(rank) for rank in range(len(learned))],
+        "bos_token_id": 1,
+        "eos_token_id": 2,
+        "unknown_token_id": 0,
+    }
+    return rebuild({f"tokenizer.ggml.{name}": value for name, value in keys.items()}, len(tokens), "x.gguf")
+
+
+def test_llama_cpp_reads_a_tokenizer_of_sentencepiece(tmp_path: Path):
+    facts = sentencepiece()
+    text_folder(tmp_path, "mistral", facts, vocab_size=facts.size)
+    place, record = export_as(tmp_path, "gguf")
+    assert record.compared[0].texts == 5
+    keys, _ = read_back(next(place.glob("*.gguf")))
+    assert keys["tokenizer.ggml.model"] == "llama"
+    assert keys["tokenizer.ggml.add_bos_token"] is True
+    again = rebuild(keys, facts.size, "x.gguf")
+    for text in (TEXT, "  two  spaces é 🦊"):
+        assert again.encode(text).tolist() == facts.encode(text).tolist()
 
 
 def test_other_weights_are_found_out(tmp_path: Path):

@@ -85,6 +85,8 @@ class Trial:
     prompt: list[int]
     tokens: list[int]
     logits_TV: Tensor  # noqa: N815 - shape suffix
+    ended: bool = False
+    """Whether the last token ends the text."""
 
     @property
     def forced(self) -> list[list[int]]:
@@ -119,9 +121,10 @@ def trials(reference: Reference, context: int | None = None) -> list[Trial]:
         prompt = reference.encode(text)[: context - count] or [0]
         tokens = reference.greedy(prompt, count)
         logits_TV = reference.logits([*prompt, *tokens])[len(prompt) - 1 :]
-        if len(tokens) < count:
+        ended = len(tokens) < count
+        if ended:
             tokens = [*tokens, int(logits_TV[-1].argmax())]
-        made.append(Trial(prompt, tokens, logits_TV[: len(tokens)]))
+        made.append(Trial(prompt, tokens, logits_TV[: len(tokens)], ended))
     return made
 
 
@@ -129,7 +132,8 @@ def count_equal(trial: Trial, theirs: Sequence[int]) -> tuple[int, bool]:
     """How many of a runtime's greedy tokens are ours, up to the first that is not, and whether that one was a tie."""
     for step, token in enumerate(trial.tokens):
         if step >= len(theirs):
-            return step, False
+            # Some runtimes hand out the token that ends a text, some only stop.
+            return (len(trial.tokens) if trial.ended and step + 1 == len(trial.tokens) else step), False
         if theirs[step] != token:
             logits_V = trial.logits_TV[step]
             margin = float(logits_V[token] - logits_V[theirs[step]])

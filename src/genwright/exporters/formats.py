@@ -179,7 +179,10 @@ def write_onnx(work: Work) -> None:
     if find_spec("onnxruntime") is None:
         work.not_compared.append("not compared in onnxruntime, which is not installed (pip install onnxruntime)")
         return
-    work.compared.append(onnx_folder.compare(work.folder, config, work.trials(), torch.get_num_threads()))
+    made = work.trials()
+    work.compared.append(onnx_folder.compare(work.folder, config, made, torch.get_num_threads()))
+    if find_spec("onnxruntime_genai") is not None:
+        work.compared.append(onnx_folder.compare_genai(work.folder, made, work.words()))
 
 
 FORMATS = {

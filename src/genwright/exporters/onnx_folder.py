@@ -7,6 +7,8 @@ genai_config.json     what onnxruntime-genai reads
 
 from __future__ import annotations
 
+import importlib
+import importlib.metadata
 import json
 import shutil
 from collections.abc import Sequence
@@ -20,7 +22,7 @@ import torch
 from genwright.console import track
 from genwright.errors import WorkError
 from genwright.exporters import onnx_graph
-from genwright.exporters.comparison import Comparison, Trial, check_logits, compare_tokens, largest_difference
+from genwright.exporters.comparison import Comparison, Trial, Words, check_logits, compare_tokens, largest_difference
 from genwright.exporters.source import Source
 from genwright.networks.decoder import DecoderConfig
 
@@ -81,6 +83,37 @@ def compare(folder: Path, config: DecoderConfig, made: Sequence[Trial], threads:
     found = compare_tokens(made, answers, "onnxruntime", onnxruntime.__version__, exact=True)
     found.largest_difference = max(worst, _compare_batch(session, config, made))
     check_logits(found.largest_difference, made, "onnxruntime (padded batch)")
+    return found
+
+
+def compare_genai(folder: Path, made: Sequence[Trial], told: Words) -> Comparison:
+    """The same in onnxruntime-genai, which brings a tokenizer and a loop of its own and goes by genai_config.json.
+
+    Raises WorkError where it can't load the folder, or its greedy output is not ours.
+    """
+    # Its names come from a compiled module, in which a type checker sees nothing.
+    genai: Any = importlib.import_module("onnxruntime_genai")
+    try:
+        model = genai.Model(str(folder))
+        tokenizer = genai.Tokenizer(model)
+    except Exception as error:  # it raises bare exceptions
+        raise WorkError(
+            f"{folder}: onnxruntime-genai can't load it ({str(error)[:200]}); report this as a bug."
+        ) from error
+    answers = []
+    for trial in track(made, "compare in onnxruntime-genai", len(made)):
+        asked = genai.GeneratorParams(model)
+        asked.set_search_options(do_sample=False, max_length=len(trial.prompt) + len(trial.tokens))
+        generator = genai.Generator(model, asked)
+        generator.append_tokens(np.array(trial.prompt, np.int32))
+        while not generator.is_done():
+            generator.generate_next_token()
+        answers.append([int(token) for token in generator.get_sequence(0)[len(trial.prompt) :]])
+    version = importlib.metadata.version("onnxruntime-genai")
+    found = compare_tokens(made, answers, "onnxruntime-genai", version, exact=True)
+    same = [text for text, tokens in told.texts.items() if list(tokenizer.encode(text)) == tokens]
+    found.texts = len(same)
+    found.notes += [f"{text[:24]!r} is tokenized differently" for text in told.texts.keys() - set(same)]
     return found
 
 

@@ -95,13 +95,8 @@ def nearest(corpus: Corpus, text: str, n: int = 5) -> Found:
 
     Documents that share the very same run stand under the first of them. Raises RequestError when there is nothing to compare.
     """
+    check(text)
     units = units_of(text)
-    if not text.strip():
-        raise RequestError("--nearest: the passage is empty; give the text whose sources are looked for.")
-    if len(units) > MOST_CHARACTERS:
-        raise RequestError(
-            f"--nearest: the passage has {len(units):,} characters and {MOST_CHARACTERS:,} are the most; give a part of it."
-        )
     found = Found(window=0, documents=len(corpus), characters=int(corpus.starts[-1]) - len(corpus), neighbours=[])
     for size in _SIZES[1:] if _is_dense(text) else _SIZES:
         size = min(size, len(units))
@@ -115,6 +110,16 @@ def nearest(corpus: Corpus, text: str, n: int = 5) -> Found:
             close = sorted((_neighbour(corpus, int(d), passage, weights) for d in order if scores[d] > 0), key=_rank)
             return found.model_copy(update={"window": size, "neighbours": _folded(corpus, close, passage, documents, numbers)[:n]})  # fmt: skip
     return found
+
+
+def check(text: str) -> None:
+    """Raise RequestError where a passage has nothing to compare, or too much."""
+    if not text.strip():
+        raise RequestError("--nearest: the passage is empty; give the text whose sources are looked for.")
+    if len(text) > MOST_CHARACTERS:
+        raise RequestError(
+            f"--nearest: the passage has {len(text):,} characters and {MOST_CHARACTERS:,} are the most; give a part of it."
+        )
 
 
 def _rank(neighbour: Neighbour) -> tuple[float, int]:

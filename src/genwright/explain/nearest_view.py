@@ -8,7 +8,7 @@ from typing import Any
 
 from genwright.errors import RequestError
 from genwright.explain.corpus import open_corpus
-from genwright.explain.nearest import Found, Neighbour, nearest
+from genwright.explain.nearest import Found, Neighbour, check, nearest
 from genwright.ledger import LEDGER, printable
 from genwright.run import Run
 
@@ -24,6 +24,7 @@ def explain_nearest(folder: Path, passage: str | None, file: Path | None, n: int
     text = _passage(passage, file)
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder; name a run, like runs/demo-write.")
+    check(text)
     run = Run(folder)
     found = nearest(open_corpus(run), text, n)
     wanted = [i for one in found.neighbours for i in (one.item, *one.same_run_in[:_OTHERS])]

@@ -14,6 +14,7 @@ from example_run import ASSETS, SECRET, draw_run
 from genwright import ledger, model, recipe
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError, WorkError
+from genwright.exporters.formats import export_as
 from genwright.recipe import request_class
 from genwright.run import Run
 from genwright.stages import card, export, report
@@ -124,6 +125,14 @@ def test_a_text_model_is_a_transformers_folder(exported: Run):
     with pytest.raises(WorkError, match="the logits of transformers differ"):
         export._compare_foreign(ours, folder)
     assert exported.record("export").summary["compared_in"] == ["genwright", "transformers"]  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("exported", ["gan"], indirect=True)
+@pytest.mark.parametrize("form", ["hf", "gguf", "onnx"])
+def test_a_picture_model_has_no_such_format(exported: Run, form: str):
+    with pytest.raises(RequestError, match=f"--as {form}: .* only text models can be written as {form}"):
+        export_as(exported.folder, form)
+    assert not (exported.folder / "export").exists()
 
 
 def test_nothing_trained_is_one_sentence(exported: Run, tmp_path: Path):

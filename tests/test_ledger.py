@@ -36,6 +36,7 @@ COLUMNS = [
     "fields",
 ]
 REASONS = {
+    "near_duplicate",
     "notice",
     "hidden",
     "output",

@@ -34,6 +34,7 @@ REASONS: dict[str, str] = {
     "output": "a run of Genwright, which is no data",
     "limit": "beyond the recipe's data.limit, chosen by hash",
     "duplicate": "the same bytes as another item, which was kept",
+    "near_duplicate": "nearly the same as an item that is held out, so that it may not be learnt from",
     "undecodable": "not readable as its medium: truncated, corrupt, or in an encoding that could not be found",
     "empty": "nothing in it",
     "too_small": "smaller than the task can learn from",

@@ -70,6 +70,14 @@ class DataSettings(Section):
         None, gt=0, description="Take at most this many items, chosen by hash; for trying things out."
     )
 
+    near_duplicates: float | None = Field(
+        None,
+        gt=0.2,
+        le=1,
+        description="Drop texts from the training split that are this much the same as a held-out one (Jaccard index of their runs of "
+        "four characters), like 0.5; default: only exact copies are dropped.",
+    )
+
     @field_validator("split")
     @classmethod
     def _known_split(cls, value: str) -> str:

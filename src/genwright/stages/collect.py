@@ -25,6 +25,7 @@ from genwright.registry import SOURCES
 from genwright.run import Run
 from genwright.sources.base import Source
 from genwright.stages import collect_split
+from genwright.stages.collect_near import drop_near_duplicates
 from genwright.stages.collect_read import Reader
 from genwright.stages.inputs import digest, stage_inputs
 
@@ -44,6 +45,12 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, offline: bool = False) -> d
         reader.read(items)
     _drop_duplicates(items)
     rows = collect_split.assign(items, task, recipe.data.split, folder / "splits.parquet")
+    if recipe.data.near_duplicates is not None:
+        if task.medium != "text":
+            raise RequestError(
+                f"data.near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
+            )
+        drop_near_duplicates(rows, recipe.data.near_duplicates)
     ledger.write(rows, folder / ledger.LEDGER)
     notices = _keep_notices(run, sources)
     summary = _summary(rows, sources, notices)

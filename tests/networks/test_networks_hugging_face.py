@@ -119,6 +119,7 @@ def test_config_and_state_go_to_hugging_face_and_back(variant):
         ({"rope_parameters": {"rope_type": "yarn"}}, "yarn"),
         ({"hidden_act": "gelu"}, "silu"),
         ({"mlp_bias": True}, "biases"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "quantised by gptq"),
         ({"use_sliding_window": True, "sliding_window": 8, "max_window_layers": 1}, "some layers"),
         ({"partial_rotary_factor": 0.5}, "part of each head"),
     ],

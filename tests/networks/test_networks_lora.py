@@ -233,3 +233,19 @@ def test_hugging_face_names_know_no_change():
     ours, _ = pair()
     state = from_hf_state(ours.config, to_hf_state(ours.config, lora.base_state(changed(ours))))
     assert state.keys() == lora.base_state(ours).keys()
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")  # torch.compile hides warnings of its own, unless they are errors
+def test_compiled_layers_have_the_same_gradients():
+    ours, _ = pair()
+    compiled = copy.deepcopy(changed(ours))
+    for layer in compiled.compile_regions():
+        layer.compile()
+    tokens = torch.randint(0, 37, (2, 20))
+    for network in (ours, compiled):
+        logits = network(tokens)
+        torch.nn.functional.cross_entropy(logits[:, :-1].flatten(0, 1), tokens[:, 1:].flatten()).backward()
+    for (name, one), two in zip(ours.named_parameters(), compiled.parameters(), strict=True):
+        if one.requires_grad:
+            torch.testing.assert_close(one.grad, two.grad, atol=1e-5, rtol=1e-4, msg=name)

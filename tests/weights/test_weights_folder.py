@@ -147,6 +147,10 @@ def truncated(folder, model):
     (folder / "model.safetensors").write_bytes(content[: len(content) // 2])
 
 
+def pointer(folder, model):
+    (folder / "model.safetensors").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:1\nsize 9\n")
+
+
 def changed_config(**changes):
     def change(folder, model):
         content = json.loads((folder / "config.json").read_text())
@@ -167,6 +171,7 @@ def program(folder, model):
         (no_shards, r"the file model-00001-of-\d+\.safetensors and \d+ more of its weights is missing"),
         (other_shape, r"up_proj\.weight has shape \[63, 32\] and its config asks for \[64, 32\]"),
         (missing_weight, r"model\.layers\.1\.self_attn\.o_proj\.weight is missing"),
+        (pointer, r"model\.safetensors: a pointer of Git LFS"),
         (truncated, r"model\.safetensors: truncated"),
         (changed_config(model_type="gpt2"), "'gpt2' is not known; known are llama, qwen2, qwen3, mistral"),
         (changed_config(num_attention_heads=3), "num_attention_heads must be a multiple"),

@@ -59,6 +59,11 @@ def from_hf_config(content: dict[str, Any]) -> DecoderConfig:
     kind = content.get("model_type")
     if kind not in ARCHITECTURES:
         raise ValueError(f"the architecture {kind!r} is not known; known are {', '.join(ARCHITECTURES)}")
+    if quantised := content.get("quantization_config"):
+        method = quantised.get("quant_method") if isinstance(quantised, dict) else quantised
+        raise ValueError(
+            f"weights quantised by {method} can't be trained; take those that they were made of, or a GGUF file"
+        )
     if content.get("mlp_bias") or content.get("hidden_act", "silu") != "silu":
         raise ValueError("biases in feed-forward layers and activations other than silu are not supported")
     plain = DecoderConfig.model_fields.keys() - {"rope_scaling", "rope_theta", "sliding_window", "native_positions"}

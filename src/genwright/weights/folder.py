@@ -28,6 +28,8 @@ _SAFE = ("model.safetensors.index.json", "model.safetensors")
 _OLD = ("pytorch_model.bin.index.json", "pytorch_model.bin")
 _FACTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
+_POINTER = b"version https://git-lfs"
+
 
 def open_folder(folder: Path, shown: str, title: str) -> Weights:
     """Raises RequestError naming the file that is missing or not as it should be."""
@@ -110,6 +112,7 @@ class SafeTensors:
         self.files, self._shown = files, shown
         self._where: dict[str, Any] = {}
         for file in files:
+            _refuse_pointer(file, shown)
             try:
                 opened = safe_open(file, framework="pt")
             except (SafetensorError, OSError) as error:
@@ -131,6 +134,14 @@ class SafeTensors:
             raise RequestError(
                 f"{self._shown}: the weight {name} can't be read ({error}); get the file again."
             ) from error
+
+
+def _refuse_pointer(file: Path, shown: str) -> None:
+    with file.open("rb") as content:
+        if content.read(len(_POINTER)) == _POINTER:
+            raise RequestError(
+                f"{shown}/{file.name}: a pointer of Git LFS, not the weights; fetch them with `git lfs pull`."
+            )
 
 
 class OldTensors:

@@ -175,10 +175,21 @@ def test_whatever_is_said_comes_out_as_text_and_turns_stay_turns(said: list[str]
 FACTS = tokenizer_with(CHATML)
 
 
-def test_a_template_that_rewrites_earlier_turns_is_refused_and_says_what_to_do() -> None:
+def test_a_template_that_rewrites_earlier_turns_has_each_reply_learned_by_itself() -> None:
     facts = tokenizer_with(FORGETFUL)
+    template = ChatTemplate.of(facts, "mine.jinja")
+    assert not template.whole and ChatTemplate.of(tokenizer_with(CHATML)).whole
+    template.check()
     with pytest.raises(RefusedError, match="generation"):
-        ChatTemplate.of(facts).encode_marked(TALK, facts)
+        template.encode_marked(TALK, facts)
+    tokens, weight = template.encode_last(TALK, facts)
+    assert facts.decode(tokens[weight == 1]) == "<think>\n\n</think>\n\nFine,\nthank you."
+    prompt = template.encode(TALK[:-1], facts)
+    assert tokens[: len(prompt)].tolist() == prompt.tolist() and weight[: len(prompt)].sum() == 0
+
+
+def test_a_reply_that_can_not_be_told_from_its_prompt_is_refused_and_says_what_to_do() -> None:
+    facts = tokenizer_with(CHATML.replace("assistant\\n' }}{% endif", "assistant\\n<think>\\n' }}{% endif"))
     with pytest.raises(RequestError, match=r"mine\.jinja: does not render .*generation"):
         ChatTemplate.of(facts, "mine.jinja").check()
 

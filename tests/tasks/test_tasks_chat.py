@@ -426,3 +426,24 @@ def test_an_answer_ends_with_the_context_and_a_message_must_fit_in_it(small: Pat
     assert asked["prompt"] + asked["most"] == 96, "it ends before it would lose its beginning"
     with pytest.raises(RequestError, match="shorten it"):
         list(generator.generate("word " * 300))
+
+
+def test_replies_are_learned_one_by_one_where_the_template_asks_for_it(items, tmp_path) -> None:
+    file = tmp_path / "forgetful.jinja"
+    file.write_text(
+        "{% for m in messages %}<|im_start|>{{ m.role }}{{ '\\n' }}{{ '<think></think>' if loop.last and m.role == 'assistant' }}"
+        "{{ m.content }}<|im_end|>{{ '\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' if add_generation_prompt }}"
+    )
+    task = make_task(f"prepare: {{tokenizer: bpe, vocabulary: 400, template: {file}}}")
+    messages = []
+    for number in range(6):
+        messages += [
+            {"role": "user", "content": f"question {number}"},
+            {"role": "assistant", "content": f"answer {number}"},
+        ]
+    facts = task.fit([row_item({"messages": messages}), *items[:20]])
+    examples = list(task.encode(row_item({"messages": messages}), facts))
+    said = [facts.decode(e["tokens"][e["weight"] == 1]) for e in examples]
+    assert said == [f"<think></think>answer {number}" for number in range(6)]
+    assert all(len(e["tokens"]) <= 96 and facts.decode(e["tokens"]).startswith("user\nquestion") for e in examples)
+    assert facts.decode(examples[1]["tokens"]).startswith("user\nquestion 0\nassistant\nanswer 0\n")

@@ -52,6 +52,13 @@ PLAIN = (
 
 Message = Mapping[str, Any]
 
+_TRIAL = [
+    {"role": "user", "content": "Hello"},
+    {"role": "assistant", "content": "Good day"},
+    {"role": "user", "content": "How are you?"},
+    {"role": "assistant", "content": "Very well"},
+]
+
 _SHIELDS = 0xF0000
 """Characters of private use stand for special tokens in messages while the template is rendered."""
 
@@ -97,17 +104,11 @@ class ChatTemplate:
 
     def check(self) -> None:
         """Raise RequestError when the template can't do what it is for: write a question and mark the answer to it."""
-        trial = [
-            {"role": "user", "content": "Hello"},
-            {"role": "assistant", "content": "Good day"},
-            {"role": "user", "content": "How are you?"},
-            {"role": "assistant", "content": "Very well"},
-        ]
         try:
-            text, spans = self.marked(trial)
+            text, spans = self.marked(_TRIAL) if self.whole else self._last(_TRIAL)
         except RefusedError as error:
             raise RequestError(f"{self.where}: does not render ({error}); correct it.") from error
-        for (start, stop), reply in zip(spans, ("Good day", "Very well"), strict=True):
+        for (start, stop), reply in zip(spans[::-1], ("Very well", "Good day"), strict=False):
             if reply not in text[start:stop]:
                 raise RequestError(f"{self.where}: the reply {reply!r} is not in what it renders; correct it.")
             if self.ends and not text[start:stop].endswith(self.ends):
@@ -132,7 +133,16 @@ class ChatTemplate:
         is answered. Raises RefusedError.
         """
         shielded, names = self._shield(messages)
-        text, spans = self._marked(shielded)
+        return self._counted(*self._marked(shielded), names, facts)
+
+    def encode_last(self, messages: Sequence[Message], facts: Tokenizer) -> tuple[np.ndarray, np.ndarray]:
+        """As `encode_marked`, but of a conversation whose last reply alone counts. Raises RefusedError."""
+        shielded, names = self._shield(messages)
+        return self._counted(*self._last(shielded), names, facts)
+
+    def _counted(
+        self, text: str, spans: Sequence[tuple[int, int]], names: Mapping[str, str], facts: Tokenizer
+    ) -> tuple[np.ndarray, np.ndarray]:
         tokens, weights, place = [], [], 0
         for start, stop in [*spans, (len(text), len(text))]:
             for part, weight in ((text[place:start], 0), (text[start:stop], 1)):
@@ -168,6 +178,25 @@ class ChatTemplate:
                 )
             spans.append((len(before), _last_end(after, len(before), self.ends)))
         return whole, spans
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every reply of a conversation can be told in one text. Some templates write a reply in another way once more turns
+        follow (Qwen3's leaves its thoughts out); with them each reply must be learned from a text that ends with it."""
+        try:
+            self._marked(_TRIAL)
+        except RefusedError:
+            return False
+        return True
+
+    def _last(self, messages: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
+        before, text = self._render(messages[:-1], True), self._render(messages)
+        if not text.startswith(before):
+            raise RefusedError(
+                "a reply does not begin as the prompt for it ends, so that the one can't be told from the other; mark replies in the "
+                "template with {% generation %} and {% endgeneration %}"
+            )
+        return text, [(len(before), _last_end(text, len(before), self.ends))]
 
     def _before(self, messages: Sequence[Message]) -> str | None:
         """The prompt for the reply to some messages; None where nobody was heard yet and the template wants somebody."""

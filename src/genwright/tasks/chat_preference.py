@@ -47,10 +47,7 @@ def encode_pair(
     _, prompt, _ = fit(dialogue.messages, template, facts, max(context - longest - _ROUND // 4, 1))
     sides = []
     for said in (dialogue.chosen, dialogue.rejected):
-        tokens, weight = template.encode_marked([*prompt, *said], facts)
-        # What the prompt's own earlier replies say is the same on both sides.
-        weight = np.where(np.arange(len(weight)) < _last_start(weight), 0, weight).astype(np.uint8)
-        sides.append((tokens, weight))
+        sides.append(template.encode_last([*prompt, *said], facts))
     if all(len(tokens) <= context for tokens, _ in sides):
         (chosen, chosen_weight), (rejected, rejected_weight) = sides
         yield {
@@ -59,12 +56,6 @@ def encode_pair(
             "rejected": rejected,
             "rejected_weight": rejected_weight,
         }
-
-
-def _last_start(weight: np.ndarray) -> int:
-    """Where the last run of ones begins."""
-    begins = np.flatnonzero(np.diff(np.concatenate([[0], weight.astype(np.int8)])) == 1)
-    return int(begins[-1]) if len(begins) else len(weight)
 
 
 def collate(examples: list[Example], end_token: int) -> Batch:

@@ -31,6 +31,9 @@ def windows(
 
     Raises RefusedError where the template can't write the conversation.
     """
+    if not template.whole:
+        yield from _one_by_one(messages, template, facts, context)
+        return
     head, spans = exchanges(messages)
     each = _overhead(template, facts)
     sizes = [len(facts.encode(message["content"])) + each for message in messages]
@@ -49,6 +52,25 @@ def windows(
         if weight[:context].any():
             yield tokens[:context], weight[:context]
         start = stop
+
+
+def _one_by_one(
+    messages: Sequence[Message], template: ChatTemplate, facts: Tokenizer, context: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each reply as an example that ends with it, behind as much of the conversation as the context holds."""
+    head, spans = exchanges(messages)
+    first = 0
+    for index, message in enumerate(messages):
+        if message["role"] != "assistant" or index == head:
+            continue
+        while True:
+            chosen = [*messages[:head], *messages[spans[first][0] : index + 1]]
+            tokens, weight = template.encode_last(chosen, facts)
+            if len(tokens) <= context or first + 1 == len(spans) or spans[first + 1][0] > index:
+                break
+            first += 1
+        if weight[:context].any():
+            yield tokens[:context], weight[:context]
 
 
 def fit(
@@ -77,4 +99,4 @@ def replies(tokens: np.ndarray, weight: np.ndarray) -> list[tuple[int, int]]:
 def _overhead(template: ChatTemplate, facts: Tokenizer) -> int:
     """Tokens that the template adds to a message, rounded up."""
     words = sum(len(facts.encode(message["content"])) for message in _PROBE)
-    return -(-(len(template.encode_marked(_PROBE, facts)[0]) - words) // len(_PROBE))
+    return -(-(len(template.encode(_PROBE, facts, add_generation_prompt=False)) - words) // len(_PROBE))

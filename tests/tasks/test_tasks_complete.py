@@ -12,7 +12,7 @@ from genwright.cli import main
 from genwright.errors import RequestError
 from genwright.ledger import Item
 from genwright.metrics.ngrams import KneserNey
-from genwright.recipe import load
+from genwright.recipe import load, request_class
 from genwright.run import open_run
 from genwright.scores import ScoreSheet
 from genwright.tasks.complete_behaviour import kept_shares, probes
@@ -132,7 +132,7 @@ def test_a_missing_file_and_two_prefixes_are_refused(run, tmp_path, capsys):
 def test_a_model_from_left_to_right_fills_no_hole(run):
     task = run[0].model.task
     plain = type(task)(task.prepare.model_copy(update={"fim_rate": 0.0}), task.model, task.family)
-    request = task.Request(prefix="a", suffix="b")
+    request = request_class("complete", "transformer")(prefix="a", suffix="b")
     with pytest.raises(RequestError, match="left to right"):
         next(plain.answer(run[0].model, request, run[0].engine))
 
@@ -142,6 +142,17 @@ def call(command, arguments):
         return command(arguments) or 0
     except SystemExit as end:
         return end.code or 0
+
+
+def test_other_programs_can_write_a_hole_by_its_marks(run):
+    transformers = pytest.importorskip("transformers")
+    theirs = transformers.AutoTokenizer.from_pretrained(run[1] / "run" / "model")
+    task, model = run[0].model.task, run[0].model
+    laid = task.laid_out(
+        model, request_class("complete", "transformer")(prefix="a = ", suffix="\nb = a\n", path="m.py", max_tokens=8)
+    )
+    text = "<|endoftext|><|file_sep|>m.py\n<|fim_prefix|>a = <|fim_suffix|>\nb = a\n<|fim_middle|>"
+    assert theirs(text, add_special_tokens=False).input_ids == laid.tokens
 
 
 # --- the split, holes and baselines

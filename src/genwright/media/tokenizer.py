@@ -168,8 +168,8 @@ class Tokenizer:
             "bos_token": END,
             "eos_token": next(name for name, index in self.special.items() if index == self.end_tokens[0]),
             "pad_token": END,
-            # A rendered chat template has special tokens in it; any other text has none.
-            "split_special_tokens": self.chat_template is None,
+            # A conversation or a hole is written with its marks spelled out; in any other text what looks like a mark is text.
+            "split_special_tokens": self.chat_template is None and set(self.special) == {END},
             "clean_up_tokenization_spaces": False,
             "additional_special_tokens": [name for name in self.special if name != END],
             "genwright_kind": self.kind,

@@ -16,7 +16,11 @@ _CONTROLS = {
 }
 """Our controls and Ollama's names for them."""
 
-_FILL = ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>")
+_FILL = (
+    ("<|fim_prefix|>", "<|fim_suffix|>", "<|fim_middle|>"),
+    ("<fim_prefix>", "<fim_suffix>", "<fim_middle>"),
+)
+"""What stands before, behind and in the hole that is to be filled; the second are StarCoder's and SmolLM's names."""
 
 _KEPT = """# The chat template stands in the GGUF file and can't be said in Ollama's own language;
 # Ollama uses it where it knows it, and passes the prompt on as it is where it does not.
@@ -43,8 +47,8 @@ def template_of(vocabulary: Vocabulary) -> str | None:
     if vocabulary.chat_template:
         shape = shape_of(vocabulary.chat_template, special_names(vocabulary))
         return None if shape is None else _chat(shape, vocabulary)
-    if all(name in vocabulary.tokens for name in _FILL):
-        prefix, suffix, middle = _FILL
+    tokens = set(vocabulary.tokens)
+    for prefix, suffix, middle in (names for names in _FILL if tokens.issuperset(names)):
         filled = f"{prefix}{{{{ .Prompt }}}}{suffix}{{{{ .Suffix }}}}{middle}"
         return f"{{{{ if .Suffix }}}}{filled}{{{{ else }}}}{{{{ .Prompt }}}}{{{{ end }}}}"
     return "{{ .Prompt }}"

@@ -42,7 +42,7 @@ class Mixture(BaseModel):
         return self.share / self.fair
 
     def text(self) -> str:
-        times = f"{self.factor:.2g} times as often as" if abs(self.factor - 1) > 0.005 else "as often as"
+        times = f"{self.factor:.2g} times as often as" if abs(self.factor - 1) >= 0.05 else "as often as"
         return (
             f"{self.share:.1%} of what is drawn is new, {times} its share of the data ({self.fair:.1%}); the rest is old data, "
             "so that it is not forgotten"

@@ -24,6 +24,7 @@ from genwright.exporters.gguf_tokenizer import read_vocabulary
 from genwright.exporters.source import ModelReference, Source, source_of
 from genwright.media.tokenizer import Tokenizer
 from genwright.weights.gguf_tokenizer import rebuild
+from genwright.weights.opening import open_weights
 
 CPU = torch.device("cpu")
 TEMPLATE = (
@@ -119,6 +120,19 @@ def test_llama_cpp_renders_the_chat_template(tmp_path: Path):
     text_folder(tmp_path, "qwen3", facts)
     _, record = export_as(tmp_path, "gguf")
     assert record.compared[0].conversations == 2
+
+
+@pytest.mark.parametrize("architecture", ["llama", "qwen2", "qwen3"])
+def test_our_own_reader_finds_the_model_again(architecture: str, tmp_path: Path):
+    folder = text_folder(tmp_path, architecture, rope_scaling=None)
+    made = source(folder)
+    write_gguf(made, read_vocabulary(folder, made.config["vocab_size"]), "f32", tmp_path / "x.gguf")
+    found = open_weights(str(tmp_path / "x.gguf"))
+    assert found.config.model_type == architecture
+    assert found.tensors.names() == frozenset(made.tensors)
+    for name, expected in made.tensors.items():
+        torch.testing.assert_close(found.tensors.read(name), expected, rtol=0, atol=0)
+    assert found.tokenizer.encode(TEXT).tolist() == tokenizer().encode(TEXT).tolist()
 
 
 def sentencepiece() -> Tokenizer:

@@ -13,6 +13,7 @@ from genwright import model as models
 from genwright import recipe as recipes
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
+from genwright.families.transformer_options import Precision
 from genwright.media.base import Media
 from genwright.run import Run, model_folder
 from genwright.scores import ScoreSheet
@@ -22,9 +23,14 @@ from genwright.stages.pipeline import Options, run_folder, run_stages
 class Generator:
     """A loaded model that answers requests. The one door for command line and Python."""
 
-    def __init__(self, folder: Path, device: str | None = None):
+    def __init__(self, folder: Path, device: str | None = None, weights: Precision = "float32"):
+        """`weights` int8 generates text from weights rounded to 8 bits. Raises RequestError where that can't be done."""
         self.folder = folder
         self.model = models.load(model_folder(folder), devices.choose(device))
+        if weights != "float32":
+            if self.model.task.family != "transformer":
+                raise RequestError(f"--weights {weights}: {folder} is no text model, and only those can; leave it out.")
+            self.model.opening = {"precision": weights}
         self.engine = Engine()
 
     def generate(self, prompt: str = "", **options: Any) -> Iterator[Media]:
@@ -61,9 +67,9 @@ def run(
     return Generator(folder.folder, chosen.device)
 
 
-def load(folder: str | Path, device: str | None = None) -> Generator:
-    """Open a run or a model folder."""
-    return Generator(Path(folder), device)
+def load(folder: str | Path, device: str | None = None, weights: Precision = "float32") -> Generator:
+    """Open a run or a model folder; `weights` as in `Generator`."""
+    return Generator(Path(folder), device, weights)
 
 
 __all__ = ["Generator", "Run", "load", "run"]

@@ -17,8 +17,9 @@ import click
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
+from genwright.families.transformer_options import Precision
 from genwright.generate import task_and_family
-from genwright.request_options import check, options_of
+from genwright.request_options import check, options_of, precision_option
 
 if TYPE_CHECKING:
     from genwright.api import Generator
@@ -45,6 +46,7 @@ def chat_command(arguments: list[str]) -> None:
             click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
             click.Option(["--threads"], type=click.IntRange(min=1), help="Threads to compute with."),
             click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+            precision_option(),
             *(option for option in options_of(schema) if option.name not in _NOT_ASKED),
         ],
         callback=lambda **options: _call(schema, **options),
@@ -54,7 +56,9 @@ def chat_command(arguments: list[str]) -> None:
     command.main(args=arguments or ["--help"], prog_name="genwright chat", standalone_mode=True)
 
 
-def _call(schema: Any, run: Path, device: str | None, threads: int | None, debug: bool, **options: Any) -> None:
+def _call(
+    schema: Any, run: Path, device: str | None, threads: int | None, debug: bool, weights: Precision, **options: Any
+) -> None:
     task, _ = task_and_family(run)
     if task != "chat":
         raise RequestError(f"{run}: was trained to {task}, not to chat; use `genwright generate {run}`.")
@@ -65,7 +69,7 @@ def _call(schema: Any, run: Path, device: str | None, threads: int | None, debug
         torch.set_num_threads(threads)
     from genwright.api import Generator
 
-    Terminal(Conversation(Generator(run, device), request)).talk()
+    Terminal(Conversation(Generator(run, device, weights), request)).talk()
 
 
 class Conversation:

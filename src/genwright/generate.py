@@ -11,9 +11,10 @@ import click
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
+from genwright.families.transformer_options import Controls, Precision
 from genwright.output import Around, deliver, read_prompt, read_text
 from genwright.registry import TASKS
-from genwright.request_options import check, options_of
+from genwright.request_options import check, options_of, precision_option
 from genwright.run import model_folder
 
 _LONGEST_PROMPT = 1_000_000
@@ -63,6 +64,8 @@ def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None
     if continues:
         file = click.Path(path_type=Path)
         fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
+    if not schema or issubclass(schema, Controls):
+        fixed.append(precision_option())
     asked = options_of(schema) if schema else []
 
     def call(
@@ -75,6 +78,7 @@ def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None
         as_json: bool,
         debug: bool,
         go_on: Path | None = None,
+        weights: Precision = "float32",
         **options: Any,
     ) -> None:
         if go_on is not None and (prompt is not None or prompt_file is not None):
@@ -87,7 +91,7 @@ def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None
             torch.set_num_threads(threads)
         from genwright.api import Generator
 
-        generator = Generator(run, device)
+        generator = Generator(run, device, weights)
         answer = generator.model.task.answer(generator.model, request, generator.engine)
         hole = around(request) if around else None
         deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=hole, echo=echo)

@@ -41,6 +41,8 @@ class Model:
     device: torch.device
     about: dict[str, Any] = field(default_factory=dict)
     """What is known of its making: recipe hash, ledger account, steps, scores. Goes to config.json and into files it makes."""
+    opening: dict[str, Any] = field(default_factory=dict)
+    """More that the generating family's `open` is told: {"precision": "int8"}."""
     _sessions: dict[tuple[str, int], Session] = field(default_factory=dict, repr=False)
 
     @property
@@ -52,7 +54,8 @@ class Model:
         """An open session of a part, made once a capacity."""
         key = (part or list(self.parts)[-1], capacity)
         if key not in self._sessions:
-            self._sessions[key] = self.parts[key[0]].open(capacity)
+            more = self.opening if key[0] == list(self.parts)[-1] else {}
+            self._sessions[key] = self.parts[key[0]].open(capacity, **more)
         return self._sessions[key]
 
     def save(self, folder: Path) -> None:

@@ -9,10 +9,18 @@ import click
 from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
+from genwright.families.transformer_options import Precision
+
 
 def options_of(schema: type[BaseModel]) -> list[click.Option]:
     """One option a field but the prompt; limits are checked by the schema itself."""
     return [_option(name, field) for name, field in schema.model_fields.items() if name != "prompt"]
+
+
+def precision_option() -> click.Option:
+    """How a text model's weights are held while it generates."""
+    text = "int8 holds weights in 8 bits: faster, output nearly the same; needs a C++ compiler. [default: float32]"
+    return click.Option(["--weights"], type=click.Choice(get_args(Precision)), default="float32", help=text)
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:

@@ -37,7 +37,7 @@ def reader_of(network: Decoder, precision: Precision) -> Reader:
         return NativeReader(network, precision)
     if precision == "int8":
         raise RequestError(
-            "`weights: int8` needs a processor, a C++ compiler with OpenMP and float32 weights; leave it out, or install g++."
+            "--weights int8: needs a processor and a C++ compiler with OpenMP; install g++, or leave it out."
         )
     return TorchReader(network)
 

@@ -163,7 +163,8 @@ def theirs(folder: Path, lora: bool) -> Callable[[], float]:
         nonlocal place
         tokens = rows.batch(place, BATCH)["tokens"]
         place += BATCH
-        loss = model(input_ids=tokens[:, :-1], labels=tokens[:, 1:], shift_labels=tokens[:, 1:]).loss
+        targets = tokens[:, 1:].contiguous()
+        loss = model(input_ids=tokens[:, :-1], labels=targets, shift_labels=targets).loss
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()

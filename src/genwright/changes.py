@@ -73,5 +73,5 @@ def headline(changes: Changes) -> str:
     forgotten = changes.of(metric.name, "old")
     if forgotten is not None and metric.better != "none":
         worse = forgotten.after.value > forgotten.before.value if metric.better == "lower" else forgotten.after.value < forgotten.before.value  # fmt: skip
-        sentence += ": something of the old was forgotten" if worse else ": nothing of the old was forgotten"
+        sentence += ": some of the old was forgotten" if worse else ": no forgetting of the old is seen"
     return sentence[0].upper() + sentence[1:] + "."

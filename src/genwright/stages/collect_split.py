@@ -11,6 +11,7 @@ import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,13 +33,13 @@ def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> li
     if rule.startswith("tail"):
         if task.medium != "text":
             raise RequestError(f"`data.split: {rule}` holds out the end of a text; for `{task.name}` use `hash`.")
-        divided = _tail(kept, int(rule.removeprefix("tail ").rstrip("%")), before)
+        divided = _tail(kept, int(rule.removeprefix("tail ").rstrip("%")), task, before)
     else:
         divided = _blocks(kept, task, before)
         pieces = [piece for children in divided.values() for piece in children]
         _by_hash([item for item in kept if item.id not in divided] + pieces, task.split_shares, before)
     rows = [row for item in items for row in (item, *divided.get(item.id, ()))]
-    before.add(row for row in rows if row.kept and row.split)
+    before.add((row for row in rows if row.kept and row.split), {item.id: str(item.sha256) for item in kept})
     before.write(record)
     return rows
 
@@ -63,12 +64,43 @@ def _blocks(kept: Sequence[Item], task: BaseTask, before: _Record) -> dict[str, 
     few = len({item.group for item in kept}) < FEW_GROUPS
     divided = {}
     for item in kept:
-        spans = before.spans(item)
+        spans = before.spans(item) or _grown(item, task, before)
         if not spans and few and item.group not in before.splits:
             spans = task.divide(item)
         if spans:
-            divided[item.id] = [_child(item, number, *span) for number, span in enumerate(spans)]
+            divided[item.id] = _children(item, spans, task, before)
     return divided
+
+
+def _grown(item: Item, task: BaseTask, before: _Record) -> list[tuple[int, int]]:
+    """The blocks of a text that was divided and has changed since: as they were up to the first change, and new ones behind.
+
+    So what was added to a text moves nothing that stood there before from one split to another. [] where nothing stands as it did.
+    """
+    former = before.parents.get(item.id, [])
+    inside = [span for span in former if span[1] <= (item.characters or 0)]
+    marks = task.fingerprints(item, inside) if inside else []
+    same = 0
+    while same < len(marks) and marks[same] == before.marks[item.id][same]:
+        same += 1
+    if not same:
+        return []
+    kept, end, length = inside[:same], inside[same - 1][1], item.characters or 0
+    least = kept[0][1] - kept[0][0]
+    edges = [end]
+    for _, stop in task.divide(item):
+        if stop - edges[-1] >= least // 2 and length - stop >= least // 2:
+            edges.append(stop)
+    return kept + ([*pairwise([*edges, length])] if length > end else [])
+
+
+def _children(item: Item, spans: Sequence[tuple[int, int]], task: BaseTask, before: _Record) -> list[Item]:
+    """A row a block. Its hash is that of its own characters, but for the last one, at whose end the text may go on some day."""
+    children = [_child(item, number, *span) for number, span in enumerate(spans)]
+    before.marks[item.id] = task.fingerprints(item, spans)
+    for child, mark in zip(children[:-1], before.marks[item.id], strict=False):
+        child.sha256 = mark
+    return children
 
 
 def _child(item: Item, number: int, start: int, stop: int) -> Item:
@@ -106,14 +138,14 @@ def _fill_empty(counts: Counter[str], new: dict[str, str], shares: Mapping[str, 
     return groups
 
 
-def _tail(kept: Sequence[Item], percent: int, before: _Record) -> dict[str, list[Item]]:
+def _tail(kept: Sequence[Item], percent: int, task: BaseTask, before: _Record) -> dict[str, list[Item]]:
     """The last `percent` of all characters, in the ledger's order, are for validation; texts that came later are learnt from."""
     divided = {}
     if before.splits:
         for item in kept:
-            spans = before.spans(item)
+            spans = before.spans(item) or _grown(item, task, before)
             if spans:
-                divided[item.id] = [_child(item, number, *span) for number, span in enumerate(spans)]
+                divided[item.id] = _children(item, spans, task, before)
                 for piece in divided[item.id]:
                     piece.split = before.splits.get(str(piece.group), "train")
             else:
@@ -126,7 +158,7 @@ def _tail(kept: Sequence[Item], percent: int, before: _Record) -> dict[str, list
         cut = boundary - place
         place += length
         if 0 < cut < length:
-            divided[item.id] = [_child(item, 0, 0, cut), _child(item, 1, cut, length)]
+            divided[item.id] = _children(item, [(0, cut), (cut, length)], task, before)
             divided[item.id][0].split, divided[item.id][1].split = "train", "validation"
         else:
             item.split = "train" if cut > 0 else "validation"
@@ -141,6 +173,8 @@ class _Record:
         self.splits: dict[str, str] = {}
         self.parents: dict[str, list[tuple[int, int]]] = {}
         self.contents: dict[str, str] = {}
+        self.marks: dict[str, list[str]] = {}
+        """Hashes of the characters of each block, by parent."""
 
     @classmethod
     def read(cls, file: Path, key: str) -> _Record:
@@ -159,19 +193,21 @@ class _Record:
             else:
                 record.parents.setdefault(row["parent"], []).append((row["start"], row["stop"]))
                 record.contents[row["parent"]] = row["sha256"]
+                record.marks.setdefault(row["parent"], []).append(row.get("mark") or "")
         return record
 
     def spans(self, item: Item) -> list[tuple[int, int]]:
         """How the item was divided, if it was and still has the same content."""
         return self.parents.get(item.id, []) if self.contents.get(item.id) == item.sha256 else []
 
-    def add(self, leaves: Iterable[Item]) -> None:
+    def add(self, leaves: Iterable[Item], contents: Mapping[str, str]) -> None:
+        """`contents` are the hashes of whole items, by id."""
         parents: dict[str, list[tuple[int, int]]] = {}
         for leaf in leaves:
             self.splits[str(leaf.group)] = leaf.split
             if leaf.parent is not None and leaf.start is not None and leaf.stop is not None:
                 parents.setdefault(leaf.parent, []).append((leaf.start, leaf.stop))
-                self.contents[leaf.parent] = str(leaf.sha256)
+                self.contents[leaf.parent] = contents[leaf.parent]
         self.parents.update(parents)
 
     def write(self, file: Path) -> None:
@@ -179,6 +215,7 @@ class _Record:
         import pyarrow.parquet as pq
 
         columns = {"group": pa.string(), "split": pa.string(), "parent": pa.string(), "sha256": pa.string()}
+        columns["mark"] = pa.string()
         schema = pa.schema([*columns.items(), ("start", pa.int64()), ("stop", pa.int64())], {"rule": self.key})
         temporary = file.with_name(f".{file.name}.{os.getpid()}")
         pq.write_table(pa.Table.from_pylist(list(self._rows()), schema=schema), temporary)
@@ -188,5 +225,6 @@ class _Record:
         for group, split in self.splits.items():
             yield {"group": group, "split": split}
         for parent, spans in self.parents.items():
-            for start, stop in spans:
-                yield {"parent": parent, "sha256": self.contents[parent], "start": start, "stop": stop}
+            marks = self.marks.get(parent) or [""] * len(spans)
+            for (start, stop), mark in zip(spans, marks, strict=True):
+                yield {"parent": parent, "sha256": self.contents[parent], "mark": mark, "start": start, "stop": stop}

@@ -171,6 +171,10 @@ class BaseTask(ABC):
         """Contiguous blocks (start, stop) to split an item by, where there are too few items to split by group; [] means it can't be."""
         return []
 
+    def fingerprints(self, item: Item, spans: Sequence[tuple[int, int]]) -> list[str]:
+        """A hash of what each of some blocks holds, where items are divided, so that a text that grew is known again; [] if not."""
+        return []
+
     @abstractmethod
     def fit(self, sample: Iterable[Item]) -> Facts:
         """Measure tokenizer and statistics on (a sample of) the training items."""

@@ -6,7 +6,8 @@ token counts in the loss.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -66,6 +67,13 @@ class TextTask(BaseTask):
     def special_tokens(self) -> tuple[str, ...]:
         """Tokens the task needs beside the end of a text; no text ever becomes one of them."""
         return ()
+
+    def fingerprints(self, item: Item, spans: Sequence[tuple[int, int]]) -> list[str]:
+        text = whole_text(item)
+        if isinstance(text, Drop):
+            return []
+        blocks = (text[start:stop].encode("utf-8", "surrogatepass") for start, stop in spans)
+        return [hashlib.sha256(block).hexdigest() for block in blocks]
 
     def missing_special_tokens(self, tokenizer: Tokenizer) -> tuple[str, ...]:
         """Those of them that a tokenizer which came with weights must be given."""

@@ -45,7 +45,8 @@ def choose(
         if int(ends_E.diff().square().sum()) < _SPARED * rows * length**2:
             return None, ends_E
     if window is None and kind == "cuda" and dtype in (torch.bfloat16, torch.float16):
-        return None, document_ends(segment_BT)
+        if torch.cuda.get_device_capability(segment_BT.device) >= (8, 0):  # FlashAttention's least
+            return None, document_ends(segment_BT)
     return within_segments(segment_BT), None
 
 

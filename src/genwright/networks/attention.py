@@ -44,10 +44,13 @@ def choose(
         rows, length = segment_BT.shape
         if int(ends_E.diff().square().sum()) < _SPARED * rows * length**2:
             return None, ends_E
-    if window is None and kind == "cuda" and dtype in (torch.bfloat16, torch.float16):
-        if torch.cuda.get_device_capability(segment_BT.device) >= (8, 0):  # FlashAttention's least
-            return None, document_ends(segment_BT)
+    if window is None and kind == "cuda" and _has_flash_attention(segment_BT.device, dtype):
+        return None, document_ends(segment_BT)
     return within_segments(segment_BT), None
+
+
+def _has_flash_attention(device: torch.device, dtype: torch.dtype) -> bool:
+    return dtype in (torch.bfloat16, torch.float16) and torch.cuda.get_device_capability(device) >= (8, 0)
 
 
 def within_segments(segment_BT: Tensor) -> Tensor:

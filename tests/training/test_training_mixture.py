@@ -61,6 +61,22 @@ def test_what_one_part_leaves_out_is_filled_in() -> None:
     assert batch["mask"][:, 0].tolist() == [1.0] * 6 + [0.5] * 2
 
 
+class Ragged(Numbers):
+    """Examples of different lengths, padded when they are stacked."""
+
+    def examples(self, position: int, size: int) -> list[int]:
+        return [self.first + (position + i) % self.pass_examples for i in range(size)]
+
+    def stack(self, examples: list[int]) -> Batch:
+        width = max(number % 7 for number in examples) + 1
+        return {"tokens": torch.tensor([[number] * width for number in examples])}
+
+
+def test_examples_that_are_padded_are_stacked_together() -> None:
+    mixed = Mixed(Ragged(0, 1000), Ragged(5000, 10), mixture(0.3))
+    assert drawn(mixed, [10] * 5, 100) == drawn(Mixed(Numbers(0, 1000), Numbers(5000, 10), mixture(0.3)), [10] * 5, 100)
+
+
 @pytest.mark.parametrize(("old", "new", "before", "to_draw"), [(900, 100, 5000, 5000), (990, 10, 3000, 9000)])
 def test_new_examples_end_up_seen_as_often_as_old_ones(old: int, new: int, before: int, to_draw: int) -> None:
     share = share_for(fair_share(old, new), before, to_draw)

@@ -87,13 +87,16 @@ class ShuffledBatches:
         self._order: tuple[int, np.ndarray] | None = None
 
     def batch(self, position: int, size: int) -> Batch:
+        return self.stack(self.examples(position, size))
+
+    def examples(self, position: int, size: int) -> list[Example]:
         examples = []
         for slot in range(position, position + size):
             example = self.store[self._index(slot)]
             if self.augment:
                 example = self.task.augment(example, np.random.default_rng([self.seed, 7, slot]))
             examples.append(example)
-        return self.stack(examples)
+        return examples
 
     def stack(self, examples: list[Example]) -> Batch:
         return self.task.collate(examples)

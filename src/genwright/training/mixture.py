@@ -74,6 +74,11 @@ class Mixed:
         """The old examples of the batch, then the new ones."""
         first, last = self._taken(position), self._taken(position + size)
         new = last - first
+        examples = [getattr(batches, "examples", None) for batches in (self.old, self.new)]
+        stack = getattr(self.old, "stack", None)
+        if stack is not None and examples[0] is not None and examples[1] is not None:
+            # Stacked together, because what is padded to the longest would not fit side by side.
+            return stack(examples[0](position - first, size - new) + examples[1](first, new))
         parts = []
         if size > new:
             parts.append(self.old.batch(position - first, size - new))

@@ -235,6 +235,7 @@ def _commands(recipe: Recipe, place: str) -> list[tuple[str, str]]:
     typed = example(recipe.task, recipe.prepare.model_dump(mode="json"))
     ask = [("Make something new", f"genwright generate {quoted} {typed}")]
     if recipe.family == "transformer":
+        ask.append(("Where a passage comes from", f'genwright explain {quoted} --nearest "..."'))
         ask.append(("In transformers", f'AutoModelForCausalLM.from_pretrained("{place}/model")'))
     return [
         *ask,

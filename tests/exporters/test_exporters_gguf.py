@@ -176,7 +176,7 @@ def test_other_weights_are_found_out(tmp_path: Path):
     write_gguf(made, read_vocabulary(folder, made.config["vocab_size"]), "f32", tmp_path / "x.gguf")
     ours = ModelReference(models.load(folder, CPU))
     with pytest.raises(WorkError, match=r"the greedy output of llama\.cpp"):
-        llama_cpp.compare(tmp_path / "x.gguf", trials(ours), words(ours), exact=True)
+        llama_cpp.compare(tmp_path / "x.gguf", trials(ours), words(ours), exact=True, threads=1)
 
 
 def test_a_torn_file_is_found_out(tmp_path: Path):
@@ -186,7 +186,7 @@ def test_a_torn_file_is_found_out(tmp_path: Path):
     file.write_bytes(file.read_bytes()[:-5000])
     ours = ModelReference(models.load(folder, CPU))
     with pytest.raises(WorkError, match=r"x\.gguf: llama\.cpp can't run it"):
-        llama_cpp.compare(file, trials(ours), words(ours), exact=True)
+        llama_cpp.compare(file, trials(ours), words(ours), exact=True, threads=1)
 
 
 def test_without_llama_cpp_it_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -163,7 +163,9 @@ def write_gguf(work: Work) -> None:
     if missing := llama_cpp.missing():
         work.not_compared.append(missing)
         return
-    found = llama_cpp.compare(file, work.trials(context), work.words(), exact=work.kind == "f32")
+    found = llama_cpp.compare(
+        file, work.trials(context), work.words(), exact=work.kind == "f32", threads=torch.get_num_threads()
+    )
     if context < config.max_position_embeddings:
         found.notes.append(f"its context ends at the sliding window of {context} tokens, which llama.cpp does not have")
     work.compared.append(found)

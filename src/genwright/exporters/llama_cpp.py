@@ -29,7 +29,7 @@ def missing() -> str | None:
     return None
 
 
-def compare(file: Path, made: Sequence[Trial], told: Words, *, exact: bool, threads: int = 1) -> Comparison:
+def compare(file: Path, made: Sequence[Trial], told: Words, *, exact: bool, threads: int) -> Comparison:
     """`exact`: greedy output must be equal, which is so for f32.
 
     Raises WorkError where llama.cpp can't read the file or does not do what our model does.

@@ -19,7 +19,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
-RecipeFile = Annotated[Path, typer.Argument(metavar="RECIPE", help="A recipe: one YAML file.")]
+RecipeFile = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="A recipe, one YAML file; or a run folder, to go on with it.")
+]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, like runs/demo-write.")]
 Set = Annotated[
     list[str] | None,
@@ -53,6 +55,7 @@ def _stages(
 ) -> Any:
     from genwright import recipe as recipes
 
+    recipe, run_dir = _recipe_file(recipe, run_dir)
     loaded = recipes.load(recipe, sets)
     _use_threads(threads)
     from genwright.run import STAGES
@@ -61,6 +64,15 @@ def _stages(
     run = run_folder(recipe, run_dir)
     run_stages(loaded, run, Options(**options), stages or list(STAGES))
     return run
+
+
+def _recipe_file(recipe: Path, run_dir: Path | None) -> tuple[Path, Path | None]:
+    """A run folder stands for the recipe in it, and is where that goes on."""
+    if not recipe.is_dir():
+        return recipe, run_dir
+    from genwright.run import open_run
+
+    return open_run(recipe).folder / "recipe.yaml", run_dir or recipe
 
 
 def _use_threads(threads: int | None) -> None:
@@ -106,6 +118,7 @@ def plan(
     """What it would cost: size, memory, disk, seconds a step and time to the end, measured by a few steps."""
     from genwright import recipe as recipes
 
+    recipe, run_dir = _recipe_file(recipe, run_dir)
     loaded = recipes.load(recipe, sets)
     _use_threads(threads)
     from genwright.stages.pipeline import Options, plan_run, run_folder

@@ -223,3 +223,12 @@ def test_bad_files_beside_good_ones_cost_a_row_each(place: Path, capsys: pytest.
         "line.txt": None,
     }
     assert sum(reason is None for reason in rows.values()) == 31
+
+
+def test_a_run_folder_goes_on_where_a_recipe_is_asked_for(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """As the report says: `genwright run RUN --more 30m`."""
+    assert call("train", "runs/good", "--more", "3 steps", "--device", "cpu", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["summary"]["steps"] == 7
+    (place / "folder").mkdir()
+    assert call("run", "folder") == 2
+    assert "folder: not a run folder" in capsys.readouterr().err

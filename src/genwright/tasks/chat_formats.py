@@ -24,7 +24,7 @@ Message = dict[str, str]
 
 ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
-    **dict.fromkeys(("user", "human", "prompter", "customer", "me"), "user"),
+    **dict.fromkeys(("user", "human", "prompter", "customer"), "user"),
     **dict.fromkeys(("assistant", "gpt", "bot", "model", "chatgpt", "chatbot", "ai", "agent"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "tool_response"), "tool"),
 }

@@ -221,7 +221,7 @@ class Chat(TextTask):
     def _dialogues(self, item: Item) -> Iterator[Dialogue]:
         try:
             values = self._values(item)
-        except ValueError:
+        except (ValueError, RecursionError):
             return
         for value in values:
             read = dialogues(value, _mapping(self.prepare.conversation), self.prepare.preference)

@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from genwright.networks.attention import choose, document_attention
+from genwright.networks.elementwise import RMSNorm, rotate
 from genwright.networks.roles import Role, default_roles
-from genwright.networks.rope import RopeScaling, rope_tables, rotate
+from genwright.networks.rope import RopeScaling, rope_tables
 
 
 class DecoderConfig(BaseModel):
@@ -91,8 +92,8 @@ class Attention(nn.Module):
         self.o_proj = nn.Linear(self.heads * self.head_dim, width, bias=config.output_bias)
         self.qk_norm = config.qk_norm
         if self.qk_norm:
-            self.q_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
-            self.k_norm = nn.RMSNorm(self.head_dim, eps=config.rms_norm_eps)
+            self.q_norm = RMSNorm(self.head_dim, eps=config.rms_norm_eps)
+            self.k_norm = RMSNorm(self.head_dim, eps=config.rms_norm_eps)
 
     def forward(
         self,
@@ -105,7 +106,7 @@ class Attention(nn.Module):
         split = self.qkv_proj(x_BTD).unflatten(-1, (-1, self.head_dim))
         q_BTNH, k_BTKH, v_BTKH = split.split((self.heads, self.kv_heads, self.kv_heads), dim=2)
         if self.qk_norm:
-            q_BTNH, k_BTKH = _normed(q_BTNH, self.q_norm), _normed(k_BTKH, self.k_norm)
+            q_BTNH, k_BTKH = self.q_norm(q_BTNH), self.k_norm(k_BTKH)
         q_BTNH, k_BTKH = rotate(q_BTNH, rope), rotate(k_BTKH, rope)
         if ends is not None:
             return self.o_proj(document_attention(q_BTNH, k_BTKH, v_BTKH, ends).flatten(2))
@@ -121,11 +122,6 @@ class Attention(nn.Module):
             enable_gqa=self.heads != self.kv_heads,
         )
         return self.o_proj(out_BNTH.transpose(1, 2).flatten(2))
-
-
-def _normed(x: Tensor, norm: nn.RMSNorm) -> Tensor:
-    # Autocast would leave the weight in fp32 beside a bf16 input, for which torch has no fused norm.
-    return F.rms_norm(x, norm.normalized_shape, norm.weight.to(x.dtype), norm.eps)
 
 
 class FeedForward(nn.Module):
@@ -154,9 +150,9 @@ class Block(nn.Module):
 
     def __init__(self, config: DecoderConfig):
         super().__init__()
-        self.input_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.input_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.self_attn = Attention(config)
-        self.post_attention_layernorm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.mlp = FeedForward(config)
 
     def forward(
@@ -184,7 +180,7 @@ class Decoder(nn.Module):
         """Keep each layer's input alone and compute the rest again in the backward pass; set by the trainer."""
         self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
         self.layers = nn.ModuleList(Block(config) for _ in range(config.num_hidden_layers))
-        self.norm = nn.RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
+        self.norm = RMSNorm(config.hidden_size, eps=config.rms_norm_eps)
         self.lm_head = (
             None if config.tie_word_embeddings else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         )

@@ -51,10 +51,3 @@ def rope_tables(head_dim: int, theta: float, scaling: RopeScaling | None, positi
     frequency_H = rope_frequencies(head_dim, theta, scaling)
     angle_PH = torch.arange(positions, dtype=torch.float32)[:, None] * frequency_H
     return angle_PH.cos(), angle_PH.sin()
-
-
-def rotate(x_BTNH: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
-    """Turn the pairs (i, i + H/2) of each head by the position's angles: the halves convention of Hugging Face."""
-    cos, sin = (table.to(x_BTNH.dtype) for table in rope)
-    first, second = x_BTNH.chunk(2, dim=-1)
-    return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)

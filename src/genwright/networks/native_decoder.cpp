@@ -120,10 +120,16 @@ struct Bytes {
   inline float one(int64_t i, float scale) const { return float(row[i]) * scale; }
 };
 
+// What lies ahead in memory is asked for while a tile is computed: `step` bytes for every 8 inputs.
+struct Ahead {
+  const char* data;
+  int64_t step;
+};
+
 // O outputs by R rows: out[o][r] = sum over i of weight[o][i] * x[r][i].
 template <int O, int R, class Row>
 inline void tile(const Row* weight, const float* const* scale, int64_t group, const float* x, int64_t ldx, int64_t inputs,
-                 float out[O][R]) {
+                 float out[O][R], Ahead ahead = {nullptr, 0}) {
   f8 total[O][R];
   UNROLL for (int o = 0; o < O; o++)
     UNROLL for (int r = 0; r < R; r++) total[o][r] = splat(0.0f);
@@ -133,6 +139,8 @@ inline void tile(const Row* weight, const float* const* scale, int64_t group, co
     f8 s[O];
     UNROLL for (int o = 0; o < O; o++) s[o] = scale ? splat(scale[o][g]) : splat(1.0f);
     for (int64_t i = start; i < whole; i += 8) {
+      for (int64_t byte = 0; byte < ahead.step; byte += 64) __builtin_prefetch(ahead.data + byte);
+      ahead.data += ahead.step;
       f8 v[R];
       UNROLL for (int r = 0; r < R; r++) {
         v[r] = load(x + r * ldx + i);
@@ -164,10 +172,14 @@ inline void put(const float out[O][R], const Matrix& m, int64_t o, float* y, int
 
 template <int O, class Row>
 inline void rows_of_tile(const Row* weight, const float* const* scale, int64_t group, const Matrix& m, int64_t o, const float* x,
-                         int64_t ldx, int64_t rows, float* y, int64_t ldy, bool add) {
+                         int64_t ldx, int64_t rows, float* y, int64_t ldy, bool add, int64_t bytes) {
+  // The weights of the next tile follow those of this one; each of the parts that the rows fall into asks for its share.
+  const int64_t parts = rows / 3 + (rows % 3 != 0), step = 8 * O * bytes / parts;
+  const char* next = static_cast<const char*>(m.data) + (o + O) * m.inputs * bytes;
   auto some = [&](auto count, int64_t r) {
     float out[O][count.value];
-    tile<O, count.value>(weight, scale, group, x + r * ldx, ldx, m.inputs, out);
+    tile<O, count.value>(weight, scale, group, x + r * ldx, ldx, m.inputs, out, Ahead{next, step});
+    next += m.inputs / 8 * step;
     put<O, count.value>(out, m, o, y + r * ldy, ldy, add);
   };
   int64_t r = 0;
@@ -182,7 +194,7 @@ inline void outputs_of_tile(const Matrix& m, int64_t o, const float* x, int64_t 
   if (!m.scale) {
     Floats weight[O];
     for (int a = 0; a < O; a++) weight[a] = {static_cast<const float*>(m.data) + (o + a) * m.inputs};
-    rows_of_tile<O>(weight, nullptr, m.inputs, m, o, x, ldx, rows, y, ldy, add);
+    rows_of_tile<O>(weight, nullptr, m.inputs, m, o, x, ldx, rows, y, ldy, add, 4);
     return;
   }
   const int64_t groups = (m.inputs + m.group - 1) / m.group;
@@ -193,7 +205,7 @@ inline void outputs_of_tile(const Matrix& m, int64_t o, const float* x, int64_t 
     scale[a] = m.scale + (o + a) * groups;
   }
   if (rows <= 3 || O > 4) {
-    rows_of_tile<O>(packed, scale, m.group, m, o, x, ldx, rows, y, ldy, add);
+    rows_of_tile<O>(packed, scale, m.group, m, o, x, ldx, rows, y, ldy, add, 1);
     return;
   }
   Floats weight[O];  // unpacked once for all rows: the same products, so the same sums
@@ -207,7 +219,7 @@ inline void outputs_of_tile(const Matrix& m, int64_t o, const float* x, int64_t 
     }
     weight[a] = {line};
   }
-  rows_of_tile<O>(weight, nullptr, m.group, m, o, x, ldx, rows, y, ldy, add);
+  rows_of_tile<O>(weight, nullptr, m.group, m, o, x, ldx, rows, y, ldy, add, 1);
 }
 
 // y[r][o - first] (+)= m x[r] for outputs first to last; blocks of rows stay in the second-level cache.

@@ -17,9 +17,10 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-_CHUNK_BYTES = {"cpu": 1 << 24}
+_CHUNK_BYTES = {"cpu": 1 << 26}
 _CHUNK_BYTES_ELSEWHERE = 1 << 28
-"""Logits that stand at once. On a CPU they should stay near its caches; a GPU wants large products."""
+"""Logits that stand at once. Each chunk reads and writes the output matrix's gradient, so it must not be small beside that; a GPU wants
+large products too."""
 _LEAST_ROWS = 64
 """Fewer rows a product would leave the processor waiting for the output matrix."""
 
@@ -30,8 +31,8 @@ def chunk_rows(vocabulary: int, device: torch.device) -> int:
 
 
 def is_large(rows: int, vocabulary: int, device: torch.device) -> bool:
-    """Whether so many logits are worth cutting: they would fill two chunks or more."""
-    return rows >= 2 * chunk_rows(vocabulary, device)
+    """Whether so many logits are worth the care: half a chunk gains already, by leaving out the rows that do not count."""
+    return rows >= chunk_rows(vocabulary, device) // 2
 
 
 def weighted_nats(hidden_MD: Tensor, matrix_VD: Tensor, target_M: Tensor, weight_M: Tensor) -> Tensor:
@@ -87,7 +88,9 @@ class _WeightedNats(torch.autograd.Function):
                 gradient_RV = log_p_RV.exp_().mul_(weight_R1).scatter_add_(1, target_R1, -weight_R1).to(dtype)
                 if hidden_grad_MD is not None:
                     hidden_grad_MD[chunk] = gradient_RV @ matrix
-                if matrix_grad_VD is not None:
+                if matrix_grad_VD is not None and matrix_grad_VD.dtype == dtype:
+                    matrix_grad_VD.addmm_(gradient_RV.T, hidden_RD)
+                elif matrix_grad_VD is not None:
                     matrix_grad_VD += gradient_RV.T @ hidden_RD
         ctx.save_for_backward(hidden_grad_MD, matrix_grad_VD)
         return total

@@ -106,30 +106,34 @@ def _tensor_files(folder: Path, shown: str) -> SafeTensors | OldTensors:
 
 
 class SafeTensors:
-    """`TensorFiles` of some safetensors files."""
+    """`TensorFiles` of some safetensors files, each opened for every tensor anew: what stays open stays in the memory."""
 
     def __init__(self, files: list[Path], shown: str):
         self.files, self._shown = files, shown
-        self._where: dict[str, Any] = {}
+        self._where: dict[str, Path] = {}
+        self._shapes: dict[str, tuple[int, ...]] = {}
         for file in files:
             _refuse_pointer(file, shown)
             try:
-                opened = safe_open(file, framework="pt")
+                with safe_open(file, framework="pt") as opened:
+                    shapes = {name: tuple(opened.get_slice(name).get_shape()) for name in opened.keys()}  # noqa: SIM118
             except (SafetensorError, OSError) as error:
                 raise RequestError(
                     f"{shown}/{file.name}: truncated, or no safetensors file ({error}); get the file again."
                 ) from error
-            self._where |= dict.fromkeys(opened.keys(), opened)
+            self._shapes |= shapes
+            self._where |= dict.fromkeys(shapes, file)
 
     def names(self) -> frozenset[str]:
         return frozenset(self._where)
 
     def shape(self, name: str) -> tuple[int, ...]:
-        return tuple(self._where[name].get_slice(name).get_shape())
+        return self._shapes[name]
 
     def read(self, name: str) -> Tensor:
         try:
-            return self._where[name].get_tensor(name)
+            with safe_open(self._where[name], framework="pt") as opened:
+                return opened.get_tensor(name)
         except (SafetensorError, OSError) as error:
             raise RequestError(
                 f"{self._shown}: the weight {name} can't be read ({error}); get the file again."

@@ -120,16 +120,18 @@ struct Bytes {
   inline float one(int64_t i, float scale) const { return float(row[i]) * scale; }
 };
 
-// What lies ahead in memory is asked for while a tile is computed: `step` bytes for every 8 inputs.
+// What lies ahead in memory is asked for while a tile is computed: `step` bytes for every 8 inputs. `far`: only as near as the
+// second-level cache, which can wait for more lines at once; better where memory is what is waited for, worse where it is not.
 struct Ahead {
   const char* data;
   int64_t step;
+  bool far;
 };
 
 // O outputs by R rows: out[o][r] = sum over i of weight[o][i] * x[r][i].
 template <int O, int R, class Row>
 inline void tile(const Row* weight, const float* const* scale, int64_t group, const float* x, int64_t ldx, int64_t inputs,
-                 float out[O][R], Ahead ahead = {nullptr, 0}) {
+                 float out[O][R], Ahead ahead = {nullptr, 0, false}) {
   f8 total[O][R];
   UNROLL for (int o = 0; o < O; o++)
     UNROLL for (int r = 0; r < R; r++) total[o][r] = splat(0.0f);
@@ -139,7 +141,8 @@ inline void tile(const Row* weight, const float* const* scale, int64_t group, co
     f8 s[O];
     UNROLL for (int o = 0; o < O; o++) s[o] = scale ? splat(scale[o][g]) : splat(1.0f);
     for (int64_t i = start; i < whole; i += 8) {
-      for (int64_t byte = 0; byte < ahead.step; byte += 64) __builtin_prefetch(ahead.data + byte);
+      for (int64_t byte = 0; byte < ahead.step; byte += 64)
+        ahead.far ? __builtin_prefetch(ahead.data + byte, 0, 2) : __builtin_prefetch(ahead.data + byte);
       ahead.data += ahead.step;
       f8 v[R];
       UNROLL for (int r = 0; r < R; r++) {
@@ -178,7 +181,7 @@ inline void rows_of_tile(const Row* weight, const float* const* scale, int64_t g
   const char* next = static_cast<const char*>(m.data) + (o + O) * m.inputs * bytes;
   auto some = [&](auto count, int64_t r) {
     float out[O][count.value];
-    tile<O, count.value>(weight, scale, group, x + r * ldx, ldx, m.inputs, out, Ahead{next, step});
+    tile<O, count.value>(weight, scale, group, x + r * ldx, ldx, m.inputs, out, Ahead{next, step, bytes == 4 && rows <= 6});
     next += m.inputs / 8 * step;
     put<O, count.value>(out, m, o, y + r * ldy, ldy, add);
   };

@@ -1,7 +1,7 @@
 """Compiles native_decoder.cpp with the compiler of the machine, once; where that can't be done, torch does the work instead.
 
-Nothing but a C++ compiler with OpenMP is asked for (`CXX`, c++, g++ or clang++): the code includes no header of torch or Python,
-so compiling takes two seconds, and is called by ctypes.
+Nothing but a C++ compiler with OpenMP is asked for (`CXX`, c++, g++ or clang++): the code includes no header of torch or Python, so
+compiling takes two seconds; it is called by ctypes.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from genwright import cache as caches
 from genwright.errors import RequestError
 
 SOURCE = Path(__file__).with_name("native_decoder.cpp")
+HEADER = Path(__file__).with_name("native_kernels.hpp")
 SWITCH = "GENWRIGHT_NATIVE"
 """Environment variable: 0 leaves all work to torch."""
 
@@ -67,7 +68,12 @@ def _fingerprint(command: list[str]) -> str:
         processor = sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))})
     except OSError:
         processor = [platform.processor()]
-    about = [SOURCE.read_bytes(), version, repr((command, processor, platform.platform())).encode()]
+    about = [
+        SOURCE.read_bytes(),
+        HEADER.read_bytes(),
+        version,
+        repr((command, processor, platform.platform())).encode(),
+    ]
     return hashlib.sha256(b"\0".join(about)).hexdigest()[:16]
 
 

@@ -6,11 +6,14 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 from random_models import ARCHITECTURES, text_folder, tokenizer
 
+from genwright import model as models
 from genwright.errors import WorkError
 from genwright.exporters.formats import export_as
-from genwright.exporters.hugging_face import CONFIG_KEYS, GENERATION_KEYS, missing_keys
+from genwright.exporters.hugging_face import CONFIG_KEYS, GENERATION_KEYS, missing_keys, write_folder
+from genwright.exporters.source import source_of
 from genwright.media.chat_template import CHATML
 
 
@@ -37,14 +40,19 @@ def test_every_key_that_vllm_reads_is_there(architecture: str, tmp_path: Path):
     assert missing_keys(folder) == []
 
 
-def test_a_missing_key_is_named(tmp_path: Path):
+def test_a_missing_key_is_named_and_put_back(tmp_path: Path):
     folder = text_folder(tmp_path)
     config = json.loads((folder / "config.json").read_text())
     del config["tie_word_embeddings"]
     (folder / "config.json").write_text(json.dumps(config))
     assert missing_keys(folder) == ["config.json: tie_word_embeddings"]
-    with pytest.raises(WorkError, match=r"tie_word_embeddings"):
-        export_as(tmp_path, "hf")
+    made = source_of(models.load(folder, torch.device("cpu")), folder, "small")
+    (tmp_path / "out").mkdir()
+    write_folder(made, "f32", tmp_path / "out")
+    assert missing_keys(tmp_path / "out") == []
+    del made.config["tie_word_embeddings"]
+    with pytest.raises(WorkError, match=r"out lacks config\.json: tie_word_embeddings"):
+        write_folder(made, "f32", tmp_path / "out")
 
 
 def test_conversations_become_the_same_tokens(tmp_path: Path):

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import platform
 import statistics
 import subprocess
@@ -37,6 +38,7 @@ from genwright.families.transformer_options import Controls
 from genwright.media.tokenizer import build_characters
 from genwright.model import Model
 from genwright.networks.decoder import Decoder, DecoderConfig
+from genwright.networks.native_decoder import NativeDecoder
 from genwright.recipe import recipe_class
 from genwright.registry import TASKS
 from genwright.sources.packages import PyPISource, PyPISpec
@@ -72,7 +74,9 @@ def main() -> None:
             rounds.append(one_round(models, sides))
             print(json.dumps(rounds[-1]), flush=True)
             file.write_text(json.dumps(rounds, indent=1) + "\n", encoding="utf-8")
+        cost = [cost_of_int8(models["smollm2"])] if "smollm2" in models else []
     closing = [
+        *cost,
         f"date {time.strftime('%Y-%m-%d %H:%M %Z')}; {torch.get_num_threads()} threads; {platform.processor() or platform.machine()};"
         f" {platform.platform()}",
         "versions "
@@ -225,6 +229,32 @@ def one_round(models: dict[str, Model], sides: dict[str, dict[str, Side]]) -> di
                 run(prompts, 4)
                 found[f"{name}/{together}/{side}"] = together * count / run(prompts, count)
     return found
+
+
+def cost_of_int8(model: Model) -> str:
+    """Bits per byte of a piece of Shakespeare that SmolLM2 did not write, in fp32 and in int8."""
+    from nanogpt_text import load_text
+
+    network = model.family.modules["model"]
+    assert isinstance(network, Decoder)
+    tokens = [int(token) for token in model.facts.encode(load_text()[20_000:24_000])]
+    size = len(model.facts.decode(tokens[1:]).encode())
+    config, count = network.config, len(tokens) - 1
+    shape = (config.num_hidden_layers, 1, config.num_key_value_heads, count, config.head_dim)
+    bits, logits = [], []
+    for int8 in (False, True):
+        decoder = NativeDecoder(network, int8)
+        places = [*range(count)]
+        made_TV = decoder.read(tokens[:-1], [0] * count, places, places, torch.zeros(shape), torch.zeros(shape))
+        nats = torch.nn.functional.cross_entropy(made_TV, torch.tensor(tokens[1:])).item()
+        bits.append(nats * count / size / math.log(2))
+        logits.append(made_TV)
+    same = (logits[0].argmax(-1) == logits[1].argmax(-1)).float().mean()
+    apart = (logits[0] - logits[1]).abs().mean()
+    return (
+        f"int8 on {count} tokens of Shakespeare: {bits[1]:.4f} bits per byte, fp32 {bits[0]:.4f}; the likeliest token is the same in"
+        f" {same:.1%} of places; logits differ by {apart:.3f} on average (they spread by {logits[0].std():.1f})."
+    )
 
 
 def memory_speed() -> float:

@@ -166,7 +166,7 @@ class Counted:
     """A reader that counts the rows it reads."""
 
     def __init__(self, reader):
-        self.reader, self.exact, self.rows, self.steps = reader, reader.exact, 0, 0
+        self.reader, self.exact, self.row_cost, self.rows, self.steps = reader, reader.exact, reader.row_cost, 0, 0
 
     def read(self, tokens, *rest):
         self.rows, self.steps = self.rows + len(tokens), self.steps + 1
@@ -249,14 +249,26 @@ def test_guesses_obey_constraint_penalty_and_the_end_of_the_context():
     assert texts[0] == texts[1] and len(texts[0]) == 100
 
 
-@given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 10))
+@given(st.lists(st.integers(0, 3), max_size=40), st.integers(0, 10), st.floats(0, 1.5))
 @settings(max_examples=100, deadline=None)
-def test_a_guess_is_what_followed_the_same_tokens_before(text, most):
-    guess = Drafts().guess(text, most)
+def test_a_guess_is_what_followed_the_same_tokens_before(text, most, cost):
+    guess = Drafts().guess(text, most, cost)
     assert len(guess) <= min(most, LONGEST)
+    assert not guess or cost < 0.5  # the chance it starts with
     if guess:
         places = [i for i in range(3, len(text)) if text[i - 3 : i] == text[-3:]]
-        assert guess == text[places[-1] : places[-1] + len(guess)]
+        assert all((text + guess)[places[-1] + i] == token for i, token in enumerate(guess))
+
+
+def test_right_guesses_make_it_guess_further_and_wrong_ones_stop_it_for_a_while():
+    text, drafts = [1, 2, 3] * 20, Drafts()
+    lengths = []
+    for right in [True] * 30 + [False] * 40:
+        guess = drafts.guess(text, 8, 0.15)
+        drafts.learn(len(guess), len(guess) if right else 0)
+        lengths.append(len(guess))
+    assert lengths[0] == 2 and lengths[29] == 8
+    assert lengths[-20:].count(0) > 10 and max(lengths[-20:]) == 1
 
 
 def test_the_cache_grows_by_need_and_keeps_what_it_holds(monkeypatch, reader):

@@ -166,11 +166,12 @@ class TextSession:
                 chunks.append((state, chunk))
                 ahead.append(state)
         if self.speculate and not beginning:
-            share = DRAFT_ROWS // len(writing) - 1
+            share, one = DRAFT_ROWS // len(writing) - 1, self.reader.row_cost
+            cost = len(writing) * one / (1 + (len(writing) - 1) * one)
             for state in writing:
                 seen = self.seen(state)
                 most = min(share, self.context - len(seen) - 1, state.max_tokens - len(state.generated) - 1)
-                state.guesses = state.drafts.guess([*seen, *state.unread], most) if most > 1 else []
+                state.guesses = state.drafts.guess([*seen, *state.unread], most, cost) if most > 0 else []
         return chunks
 
     def _settle(self, state: TextState, ahead: list[TextState]) -> bool:

@@ -227,7 +227,9 @@ def one_round(models: dict[str, Model], sides: dict[str, dict[str, Side]]) -> di
             prompts = [[prompts[index][0] + index, *prompts[index][1:]] for index in range(together)]
             for side, run in sides[name].items():
                 run(prompts, 4)
-                found[f"{name}/{together}/{side}"] = together * count / run(prompts, count)
+                key = f"{name}/{together}/{side}"
+                found[key] = together * count / run(prompts, count)
+                print(f"{key}: {found[key]:.0f} tokens/s", file=sys.stderr, flush=True)
     return found
 
 

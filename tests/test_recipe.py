@@ -126,3 +126,12 @@ def test_any_yaml_is_a_recipe_or_a_clear_error(content: object) -> None:
 
     with pytest.raises(RequestError):
         recipe.parse(yaml.safe_dump({"task": "draw", "data": content, "train": content}))
+
+
+def test_the_package_runs_recipes_whatever_was_imported_before() -> None:
+    import genwright
+    from genwright.run import Run
+
+    assert isinstance(Run(Path("x")), Run)
+    with pytest.raises(RequestError, match=r"no-such\.yaml"):
+        genwright.run("no-such.yaml")

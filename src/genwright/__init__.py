@@ -8,22 +8,31 @@ for media in run.generate("a red fox"):
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["GenwrightError", "RequestError", "WorkError", "__version__", "load", "run"]
+
+# Loaded now, because loading it later would put the module of this name in place of the function below.
+import genwright.run  # noqa: F401
+from genwright.errors import GenwrightError, RequestError, WorkError
 
 if TYPE_CHECKING:
-    from genwright.api import load, run
-    from genwright.errors import GenwrightError, RequestError, WorkError
+    from genwright.api import Generator
+
+__all__ = ["GenwrightError", "RequestError", "WorkError", "__version__", "load", "run"]
 
 
-def __getattr__(name: str) -> Any:
-    # Lazy, so that `import genwright` and shell completion stay free of torch and numpy.
-    from importlib import import_module
+def run(recipe: str | Path, **options: Any) -> Generator:
+    """Run all stages of a recipe file and open what came of it; see `genwright.api.run`."""
+    # Imported here, so that `import genwright` and shell completion stay free of torch and numpy.
+    from genwright.api import run as run_recipe
 
-    if name in ("load", "run"):
-        return getattr(import_module("genwright.api"), name)
-    if name in ("GenwrightError", "RequestError", "WorkError"):
-        return getattr(import_module("genwright.errors"), name)
-    raise AttributeError(f"module 'genwright' has no attribute {name!r}")
+    return run_recipe(recipe, **options)
+
+
+def load(folder: str | Path, **options: Any) -> Generator:
+    """Open a run or a model folder; see `genwright.api.load`."""
+    from genwright.api import load as load_folder
+
+    return load_folder(folder, **options)

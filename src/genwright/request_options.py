@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
@@ -10,6 +11,8 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from genwright.families.transformer_options import Precision
+from genwright.output import read_text
+from genwright.recipe import AT_FILE
 
 
 def options_of(schema: type[BaseModel]) -> list[click.Option]:
@@ -31,6 +34,8 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     text = (field.description or "") + (
         "" if default is None or default in ("", []) or default is False else f" [default: {default}]"
     )
+    if field.json_schema_extra == AT_FILE:
+        text = f"{text} Or @FILE, which holds it."
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=text)
     return click.Option([*names, name], type=kind, multiple=multiple, default=None, help=text, show_default=False)
@@ -48,9 +53,12 @@ def _click_type(annotation: Any) -> tuple[Any, bool]:
 
 
 def check(schema: type[BaseModel], given: dict[str, Any]) -> BaseModel:
-    """Build the request. Raises click.BadParameter naming the option."""
+    """Build the request; a long text may be given as @FILE. Raises click.BadParameter naming the option.
+
+    Files are read here and nowhere behind: a request that came over a network must not reach into them.
+    """
     values = {
-        name: list(value) if isinstance(value, tuple) else value
+        name: list(value) if isinstance(value, tuple) else _from_file(name, value, schema)
         for name, value in given.items()
         if value not in (None, ())
     }
@@ -62,3 +70,10 @@ def check(schema: type[BaseModel], given: dict[str, Any]) -> BaseModel:
         raise click.BadParameter(
             f"{first['msg'].removeprefix('Value error, ')} (given: {first.get('input')!r})", param_hint=option
         ) from error
+
+
+def _from_file(name: str, value: Any, schema: type[BaseModel]) -> Any:
+    field = schema.model_fields.get(name)
+    if field is None or field.json_schema_extra != AT_FILE or not (isinstance(value, str) and value.startswith("@")):
+        return value
+    return read_text(Path(value[1:]), f"--{name.replace('_', '-')}")

@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from genwright.recipe import Section
+from genwright.recipe import AT_FILE, Section
 from genwright.tasks import text_options
 
 __all__ = ["ECHO", "EXAMPLE", "FAMILIES", "MEDIUM", "WHOLE_ROWS", "Model", "Prepare", "Request"]
@@ -89,7 +89,8 @@ class Request(text_options.Request):
     system: str | None = Field(None, description="How the assistant is to behave, said before the conversation.")
     messages: str | list[Message] | None = Field(
         None,
-        description='The conversation so far, before the prompt, as JSON: [{"role": "user", "content": "Hello"}], or @FILE.',
+        description='The conversation so far, before the prompt, as JSON: [{"role": "user", "content": "Hello"}].',
+        json_schema_extra=AT_FILE,
     )
 
     @field_validator("messages", mode="after")
@@ -101,14 +102,9 @@ class Request(text_options.Request):
 
 
 def _read_messages(text: str) -> list[Message]:
-    """Messages from JSON, or from a file named behind an @. Raises ValueError."""
+    """Messages from JSON. Raises ValueError."""
     import json
 
-    if text.startswith("@"):
-        try:
-            text = Path(text[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ValueError(f"{text[1:]}: can't be read ({error})") from error
     try:
         found = json.loads(text)
     except ValueError as error:

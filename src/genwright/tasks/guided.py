@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -111,19 +110,12 @@ def _grammar(request: Any, facts: Tokenizer) -> str | None:
 def _schema_grammar(given: str) -> str:
     from llguidance import LLMatcher
 
-    text, name = given, "--json-schema"
-    if given.startswith("@"):
-        name = f"--json-schema {given}"
-        try:
-            text = Path(given[1:]).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise RequestError(f"{name}: the file can't be read ({error}); name a JSON file.") from error
     try:
-        schema = json.loads(text)
+        schema = json.loads(given)
     except (ValueError, RecursionError) as error:
-        raise RequestError(f"{name}: not valid JSON ({error}); give a schema or @FILE.") from error
+        raise RequestError(f"--json-schema: not valid JSON ({error}); give a schema.") from error
     if not isinstance(schema, dict):
-        raise RequestError(f'{name}: a schema is a JSON object, like {{"type": "object"}}.')
+        raise RequestError('--json-schema: a schema is a JSON object, like {"type": "object"}.')
     # Free white space would let an answer go on for ever without saying anything.
     return LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_LAYOUT)
 

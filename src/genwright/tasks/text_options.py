@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from genwright.recipe import Section
+from genwright.recipe import AT_FILE, Section
 
 
 class Prepare(Section):
@@ -37,5 +37,5 @@ class Request(Section):
     logit_bias: list[str] = Field(
         [], description="Make a text or token likelier or less: TEXT=VALUE, added to its logit (-100 forbids it)."
     )
-    json_schema: str | None = Field(None, description="Answer in JSON of this schema (the schema, or @FILE).")
+    json_schema: str | None = Field(None, description="Answer in JSON of this schema.", json_schema_extra=AT_FILE)
     regex: str | None = Field(None, description="Answer in the form of this regular expression.")

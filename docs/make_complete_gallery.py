@@ -61,7 +61,7 @@ def protocol(sheet: ScoreSheet) -> str:
     return (
         f"In brackets: 95 % intervals. {about['lines']:,} masked lines and {about['bodies']:,} masked bodies of {about['held_out_files']:,} "
         f"held-out files. Of {about['functions_looked_at']:,} functions in them, {about['functions_qualified']:,} could be recorded and gave "
-        f"{holes['line']:,} holes of a line and {holes['body']:,} of a body (a hole that `pass` fills as well is left out: "
+        f"{holes['line']:,} holes of a line and {holes['body']:,} of a body (a hole that `pass` or nothing fills as well is left out: "
         f"{about['holes_left_out_because_nothing_in_them_matters']:,}). The others: {why}. They ran behind: {', '.join(about['sandbox'])}. "
         f"Of {about['definitions_that_use_other_files']:,} definitions that use other files, "
         f"{about['of_those_in_one_context_with_what_they_use']:,} were learned from in one context with what they use."

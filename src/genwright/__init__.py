@@ -8,6 +8,7 @@ for media in run.generate("a red fox"):
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,14 +26,15 @@ __all__ = ["GenwrightError", "RequestError", "WorkError", "__version__", "load",
 
 def run(recipe: str | Path, **options: Any) -> Generator:
     """Run all stages of a recipe file and open what came of it; see `genwright.api.run`."""
-    # Imported here, so that `import genwright` and shell completion stay free of torch and numpy.
-    from genwright.api import run as run_recipe
-
-    return run_recipe(recipe, **options)
+    return _api().run(recipe, **options)
 
 
 def load(folder: str | Path, **options: Any) -> Generator:
     """Open a run or a model folder; see `genwright.api.load`."""
-    from genwright.api import load as load_folder
+    return _api().load(folder, **options)
 
-    return load_folder(folder, **options)
+
+def _api() -> Any:
+    # Imported when it is asked for, so that `import genwright` and shell completion stay free of torch and numpy; by its name, because
+    # whoever needs the version above must not seem to need all of this.
+    return import_module("genwright.api")

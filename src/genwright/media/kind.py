@@ -89,6 +89,47 @@ def _mpeg_audio(head: bytes) -> bool:
 
 
 CODE_SUFFIXES = frozenset(
-    [".py", ".pyi", ".c", ".h", ".cc", ".cpp", ".hpp", ".cs", ".go", ".rs", ".java", ".kt", ".scala", ".js", ".jsx", ".ts", ".tsx", ".rb", ".php", ".swift", ".m", ".lua", ".pl", ".r", ".jl", ".hs", ".ml", ".ex", ".exs", ".clj", ".sh", ".bash", ".zsh", ".ps1", ".sql", ".zig", ".dart", ".vue", ".css", ".scss"]
+    [
+        ".py",
+        ".pyi",
+        ".c",
+        ".h",
+        ".cc",
+        ".cpp",
+        ".hpp",
+        ".cs",
+        ".go",
+        ".rs",
+        ".java",
+        ".kt",
+        ".scala",
+        ".js",
+        ".jsx",
+        ".ts",
+        ".tsx",
+        ".rb",
+        ".php",
+        ".swift",
+        ".m",
+        ".lua",
+        ".pl",
+        ".r",
+        ".jl",
+        ".hs",
+        ".ml",
+        ".ex",
+        ".exs",
+        ".clj",
+        ".sh",
+        ".bash",
+        ".zsh",
+        ".ps1",
+        ".sql",
+        ".zig",
+        ".dart",
+        ".vue",
+        ".css",
+        ".scss",
+    ]
 )
 """What program text is called; nothing in its first bytes tells it from prose."""

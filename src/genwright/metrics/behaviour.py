@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 from genwright.metrics import sandbox
 from genwright.metrics.sandbox import Outcome
+from genwright.metrics.syntax import tree_of
 
 CALLS = 40
 MOST_OF_ONE = 0.8
@@ -116,8 +117,10 @@ def replay(recording: Recording, code: str) -> float:
 
 
 def definition(code: str, function: str) -> ast.FunctionDef | None:
-    tree = ast.parse(code)
-    found = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == function]
+    tree = tree_of(code)
+    found = [
+        node for node in (tree.body if tree else []) if isinstance(node, ast.FunctionDef) and node.name == function
+    ]
     return found[-1] if found else None
 
 
@@ -129,18 +132,15 @@ def doctest_calls(node: ast.FunctionDef) -> list[str]:
         return []
     found = []
     for example in examples:
-        try:
-            tree = ast.parse(example.source)
-        except SyntaxError:
-            continue
-        for call in ast.walk(tree):
+        tree = tree_of(example.source)
+        for call in ast.walk(tree) if tree else ():
             if isinstance(call, ast.Call) and not call.keywords and ast.unparse(call.func).endswith(node.name):
-                text = ast.unparse(ast.Tuple(list(call.args), ast.Load()))
+                arguments = ast.Tuple(list(call.args), ast.Load())
                 try:
-                    ast.literal_eval(text)
-                except (ValueError, SyntaxError, TypeError):
+                    ast.literal_eval(arguments)
+                except (ValueError, TypeError):
                     continue
-                found.append(text)
+                found.append(ast.unparse(arguments))
     return found
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import ast
-import warnings
 from collections.abc import Sequence
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
+from genwright.metrics.syntax import tree_of
 from genwright.metrics.text import share
 from genwright.scores import Score
 
@@ -28,15 +27,5 @@ def edit_similarity(fills: Sequence[str], originals: Sequence[str], seed: int = 
 
 def parses(texts: Sequence[str], seed: int = 0) -> Score:
     """Share of whole Python files that parse with the filling in its place."""
-    hits = [_parses(text) for text in texts]
+    hits = [tree_of(text) is not None for text in texts]
     return share(np.array(hits), np.ones(len(hits)), seed)
-
-
-def _parses(text: str) -> bool:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return False
-    return True

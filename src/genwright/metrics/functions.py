@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from genwright.metrics.behaviour import definition
+from genwright.metrics.syntax import tree_of
 
 _BUILTINS = frozenset(dir(builtins))
 _IMPURE = frozenset(
@@ -65,8 +66,8 @@ class Function:
 
 def functions_of(text: str) -> Iterator[Function | tuple[str, str]]:
     """The top-level functions of a file; for one that does not qualify, (name, why)."""
-    tree = ast.parse(text)
-    for node in tree.body:
+    tree = tree_of(text)
+    for node in tree.body if tree else []:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             why = _unfit(node)
             code = None if why else slice_of(text, node.name)
@@ -78,9 +79,8 @@ def functions_of(text: str) -> Iterator[Function | tuple[str, str]]:
 
 def slice_of(text: str, name: str) -> str | None:
     """The top-level statements that a function needs, in the file's order; None where one is missing or the text does not parse."""
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+    tree = tree_of(text)
+    if tree is None:
         return None
     binders: dict[str, list[int]] = {}
     for number, statement in enumerate(tree.body):

@@ -51,7 +51,13 @@ class TableSource(Source):
         if not file.is_file():
             raise RequestError(f"{file}: there is no such table; check `table` in the recipe.")
         join = Join(
-            table=file.name, rows=spec.rows, path=spec.path, text=spec.text, label=spec.label, fields=spec.fields
+            table=file.name,
+            rows=spec.rows,
+            path=spec.path,
+            text=spec.text,
+            label=spec.label,
+            lookup=None,
+            fields=spec.fields,
         )
         joiner = Joiner(self.name, join, [Entry(file.name, str(file), file.stat().st_size)])
         joiner.entries = _Beside(file.parent, joiner.entries)

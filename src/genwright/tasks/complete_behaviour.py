@@ -13,8 +13,9 @@ from genwright.console import track
 from genwright.metrics import behaviour
 from genwright.metrics.behaviour import Recording
 from genwright.metrics.functions import Function, functions_of, same_function
+from genwright.metrics.syntax import tree_of
 from genwright.tasks.complete_holes import File, Hole, body_span
-from genwright.tasks.complete_syntax import Offsets, is_python, line_spans, parse
+from genwright.tasks.complete_syntax import Offsets, is_python, line_spans
 
 LINES_A_FUNCTION = 2
 _SIDE_BY_SIDE = 2
@@ -55,7 +56,7 @@ def probes(files: Sequence[File], most: int, seed: int) -> Probes:
         return found
     candidates: list[tuple[File, Function]] = []
     for file in files:
-        for function in functions_of(file.text) if is_python(file.path) and parse(file.text) else ():
+        for function in functions_of(file.text) if is_python(file.path) and tree_of(file.text) else ():
             found.functions += 1
             if isinstance(function, Function):
                 candidates.append((file, function))

@@ -14,10 +14,11 @@ from genwright.engine.engine import Engine
 from genwright.media.tokenizer import Tokenizer
 from genwright.metrics.behaviour import Recording
 from genwright.metrics.ngrams import KneserNey
+from genwright.metrics.syntax import tree_of
 from genwright.tasks import complete_options
 from genwright.tasks.base import Splits
 from genwright.tasks.complete_prompt import lay_out
-from genwright.tasks.complete_syntax import Span, is_python, line_spans, parse, spans_of
+from genwright.tasks.complete_syntax import Span, is_python, line_spans, spans_of
 from genwright.tasks.text import item_text
 from genwright.tasks.text_samples import continue_all
 
@@ -96,7 +97,7 @@ def _lines(file: File) -> list[Span]:
 
 
 def _bodies(file: File) -> list[Span]:
-    tree = parse(file.text) if is_python(file.path) else None
+    tree = tree_of(file.text) if is_python(file.path) else None
     if tree is None:
         spans = spans_of(file.text, python=False).bodies if not is_python(file.path) else []
     else:

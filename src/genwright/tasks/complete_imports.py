@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 
-from genwright.tasks.complete_syntax import Offsets, parse
+from genwright.metrics.syntax import tree_of
+from genwright.tasks.complete_syntax import Offsets
 
 _MOST_SUFFIXES = 3
 """`src/package/module.py` is known as `src.package.module`, `package.module` and `module`."""
@@ -27,7 +28,7 @@ class Names:
 
 
 def names_of(text: str, path: str, source: str) -> Names:
-    tree = parse(text)
+    tree = tree_of(text)
     if tree is None:
         return Names([], [])
     offsets = Offsets(text)

@@ -10,8 +10,9 @@ from itertools import pairwise
 from rapidfuzz import fuzz, process
 
 from genwright.console import track
+from genwright.metrics.syntax import tree_of
 from genwright.tasks.complete_holes import File, Hole, body_span
-from genwright.tasks.complete_syntax import Offsets, indented_blocks, is_python, parse
+from genwright.tasks.complete_syntax import Offsets, indented_blocks, is_python
 
 _NEAREST = 20
 """Functions whose lines are looked through for the line that stands where the hole is."""
@@ -61,7 +62,7 @@ class Nearest:
 
 
 def _functions(file: File) -> list[_Function]:
-    tree = parse(file.text) if is_python(file.path) else None
+    tree = tree_of(file.text) if is_python(file.path) else None
     if tree is None:
         spans = list(indented_blocks(file.text)) if not is_python(file.path) else []
         return [_Function(_head_before(file.text, start), file.text[start:stop]) for start, stop in spans]

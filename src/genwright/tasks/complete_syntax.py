@@ -7,11 +7,12 @@ Offsets are characters of the text unless a name says bytes.
 from __future__ import annotations
 
 import ast
-import warnings
 from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import accumulate
+
+from genwright.metrics.syntax import tree_of
 
 Span = tuple[int, int]
 
@@ -40,16 +41,6 @@ def is_python(path: str) -> bool:
     return path.endswith((".py", ".pyi"))
 
 
-def parse(text: str) -> ast.Module | None:
-    """The syntax tree, or None where there is none. A piece of a class body is parsed as such."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # SyntaxWarning of strange escapes in other people's code
-            return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
 def spans_of(text: str, python: bool) -> Spans:
     """All spans of a piece of a file."""
     tree, shift = parse_piece(text) if python else (None, 0)
@@ -74,12 +65,12 @@ def spans_of(text: str, python: bool) -> Spans:
 
 def parse_piece(text: str) -> tuple[ast.Module | None, int]:
     """The tree of a piece, and by how many lines its line numbers are too high (a piece of a class body gets a header)."""
-    tree = parse(text)
+    tree = tree_of(text)
     if tree is not None:
         return tree, 0
     first = next((line for line in text.split("\n") if line.strip()), "")
     if first[:1] in (" ", "\t"):
-        return parse("class _:\n" + text), 1
+        return tree_of("class _:\n" + text), 1
     return None, 0
 
 
@@ -170,7 +161,7 @@ def edges_of(text: str, python: bool) -> list[tuple[int, int]]:
 
 
 def _levels_by_syntax(text: str, lines: list[str]) -> list[int] | None:
-    tree = parse(text)
+    tree = tree_of(text)
     if tree is None:
         return None
     levels = [2] * len(lines)

@@ -15,9 +15,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model
 from genwright.errors import RequestError
 from genwright.registry import FAMILIES, SOURCES, TASKS, families_of
 
-AT_FILE: dict[str, Any] = {"at_file": True}
-"""`json_schema_extra` of a request's field whose text the command line takes from @FILE too."""
-
 
 class Section(BaseModel):
     """Base of every part of a recipe: unknown keys are refused."""

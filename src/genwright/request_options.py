@@ -12,12 +12,19 @@ from pydantic.fields import FieldInfo
 
 from genwright.families.transformer_options import Precision
 from genwright.output import read_text
-from genwright.recipe import AT_FILE
+from genwright.request_files import AT_FILE, FILE_TOO, NAMED_BY_FILE, File
 
 
 def options_of(schema: type[BaseModel]) -> list[click.Option]:
-    """One option a field but the prompt; limits are checked by the schema itself."""
-    return [_option(name, field) for name, field in schema.model_fields.items() if name != "prompt"]
+    """One option a field but the prompt, two where a file may hold its text; limits are checked by the schema itself."""
+    options = []
+    for name, field in schema.model_fields.items():
+        if name != "prompt":
+            options.append(_option(name, field))
+        if field.json_schema_extra == FILE_TOO:
+            text = f"A file with the text of --{name}."
+            options.append(click.Option([f"--{name}-file"], metavar="FILE", default=None, help=text))
+    return options
 
 
 def precision_option() -> click.Option:
@@ -36,9 +43,16 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     )
     if field.json_schema_extra == AT_FILE:
         text = f"{text} Or @FILE, which holds it."
+    if field.json_schema_extra == NAMED_BY_FILE:
+        text = f"{text} [default: the name of the file that is given]"
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=text)
-    return click.Option([*names, name], type=kind, multiple=multiple, default=None, help=text, show_default=False)
+    metavar = "FILE" if _is_files(field) else None
+    return click.Option([*names, name], type=kind, multiple=multiple, default=None, help=text, metavar=metavar)
+
+
+def _is_files(field: FieldInfo) -> bool:
+    return get_origin(field.annotation) is list and get_args(field.annotation) == (File,)
 
 
 def _click_type(annotation: Any) -> tuple[Any, bool]:
@@ -53,17 +67,9 @@ def _click_type(annotation: Any) -> tuple[Any, bool]:
 
 
 def check(schema: type[BaseModel], given: dict[str, Any]) -> BaseModel:
-    """Build the request; a long text may be given as @FILE. Raises click.BadParameter naming the option.
-
-    Files are read here and nowhere behind: a request that came over a network must not reach into them.
-    """
-    values = {
-        name: list(value) if isinstance(value, tuple) else _from_file(name, value, schema)
-        for name, value in given.items()
-        if value not in (None, ())
-    }
+    """Build the request, its files read. Raises click.BadParameter naming the option, RequestError where a file can't be read."""
     try:
-        return schema.model_validate(values)
+        return schema.model_validate(_with_files({n: v for n, v in given.items() if v not in (None, ())}, schema))
     except ValidationError as error:
         first = error.errors()[0]
         option = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
@@ -72,8 +78,25 @@ def check(schema: type[BaseModel], given: dict[str, Any]) -> BaseModel:
         ) from error
 
 
-def _from_file(name: str, value: Any, schema: type[BaseModel]) -> Any:
-    field = schema.model_fields.get(name)
-    if field is None or field.json_schema_extra != AT_FILE or not (isinstance(value, str) and value.startswith("@")):
-        return value
-    return read_text(Path(value[1:]), f"--{name.replace('_', '-')}")
+def _with_files(given: dict[str, Any], schema: type[BaseModel]) -> dict[str, Any]:
+    """The values of the request's fields, what files hold in place of their names."""
+    values, named = dict(given), []
+    for name, field in schema.model_fields.items():
+        option, value = f"--{name.replace('_', '-')}", values.get(name)
+        if field.json_schema_extra == AT_FILE and isinstance(value, str) and value.startswith("@"):
+            values[name] = read_text(Path(value[1:]), option)
+        elif field.json_schema_extra == FILE_TOO and (file := values.pop(f"{name}_file", None)) is not None:
+            if value is not None:
+                raise click.BadParameter(f"give either {option} or {option}-file", param_hint=f"{option}-file")
+            values[name] = read_text(Path(file), f"{option}-file")
+            named.append(Path(file).name)
+        elif isinstance(value, tuple):
+            values[name] = [_file(Path(file), option) for file in value] if _is_files(field) else list(value)
+    for name, field in schema.model_fields.items():
+        if named and field.json_schema_extra == NAMED_BY_FILE:
+            values.setdefault(name, named[0])
+    return values
+
+
+def _file(path: Path, option: str) -> File:
+    return File(path=path.name, text=read_text(path, option))

@@ -22,7 +22,7 @@ from genwright.exporters.formats import export_as
 from genwright.exporters.gguf_file import TYPES, permute, write_gguf
 from genwright.exporters.gguf_tokenizer import read_vocabulary
 from genwright.exporters.source import ModelReference, Source, source_of
-from genwright.media.tokenizer import Tokenizer
+from genwright.media.tokenizer import Tokenizer, build_characters
 from genwright.weights.gguf_tokenizer import rebuild
 from genwright.weights.opening import open_weights
 
@@ -112,6 +112,16 @@ def test_llama_cpp_reads_a_tokenizer_of_characters_and_quantised_weights(tmp_pat
     assert any("the next token is ours" in note for note in found.notes)
     assert found.largest_difference is not None
     assert 1e-3 < found.largest_difference < 3
+
+
+def test_llama_cpp_reads_characters_of_ascii_alone(tmp_path: Path):
+    """They need no merges, and llama.cpp takes no file without."""
+    letters = "Once upon a time there was a small model that could read 3 books, 14 letters and 2026 lines of code.\n"
+    text_folder(tmp_path, "qwen3", build_characters([letters]))
+    _, record = export_as(tmp_path, "gguf", kind="f32")
+    [found] = record.compared
+    assert found.texts == 5
+    assert found.equal == found.tokens > 60
 
 
 def test_llama_cpp_renders_the_chat_template(tmp_path: Path):

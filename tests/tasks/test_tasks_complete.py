@@ -126,7 +126,33 @@ def test_a_missing_file_and_two_prefixes_are_refused(run, tmp_path, capsys):
     assert call(main, ["generate", folder, "--prefix-file", str(tmp_path / "no.py")]) == 2
     assert "--prefix-file" in capsys.readouterr().err
     assert call(main, ["generate", folder, "--prefix", "a", "--prefix-file", "b"]) == 2
-    assert "either prefix or prefix_file" in capsys.readouterr().err
+    assert "either --prefix or --prefix-file" in capsys.readouterr().err
+
+
+def test_files_that_are_imported_are_read_by_the_command_line(run, tmp_path, capsys):
+    (tmp_path / "helper.py").write_text("def assist(value):\n    return value\n")
+    given = [
+        "generate",
+        str(run[1] / "run"),
+        "--prefix",
+        BEFORE,
+        "--suffix",
+        AFTER,
+        "--temperature",
+        "0",
+        "--max-tokens",
+        "12",
+    ]
+    assert call(main, [*given, "--beside", str(tmp_path / "helper.py")]) == 0
+    beside = [{"path": "helper.py", "text": (tmp_path / "helper.py").read_text()}]
+    assert capsys.readouterr().out.removesuffix("\n") == fill(run[0], prefix=BEFORE, suffix=AFTER, beside=beside)
+    assert call(main, [*given, "--beside", str(tmp_path / "missing.py")]) == 2
+    assert "--beside" in capsys.readouterr().err
+
+
+def test_a_request_that_comes_from_elsewhere_names_no_file_to_read(run):
+    with pytest.raises(RequestError, match="prefix_file"):
+        fill(run[0], prefix_file="/etc/hostname", suffix=AFTER)
 
 
 def test_a_model_from_left_to_right_fills_no_hole(run):

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from genwright.errors import RequestError
 from genwright.ledger import Item
 from genwright.media.tokenizer import build_characters, train_bpe
+from genwright.request_files import File
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks import complete_options
 from genwright.tasks.complete import Complete
@@ -298,24 +298,17 @@ def test_a_long_file_keeps_what_is_near_the_hole():
     assert by_name[SUFFIX].startswith("\nbehind\nb = 2") and by_name[MIDDLE] == ""
 
 
-def test_files_beside_come_first(tmp_path):
-    (tmp_path / "helper.py").write_text("def assist(): pass\n")
+def test_files_beside_come_first():
+    helper = File(path="helper.py", text="def assist(): pass\r\n")
     hole = Hole("assist(", ")", "main.py")
-    laid = lay_out(BPE, hole, "", context=300, max_tokens=10, order="psm", beside=[str(tmp_path / "helper.py")])
+    laid = lay_out(BPE, hole, "", context=300, max_tokens=10, order="psm", beside=[helper])
     shown = parts_of(np.array(laid.tokens), BPE)
     assert [text for name, text in shown if name == FILE] == ["helper.py\ndef assist(): pass\n", "main.py\n"]
-    with pytest.raises(RequestError, match="--beside"):
-        lay_out(BPE, hole, "", context=300, max_tokens=10, order="psm", beside=[str(tmp_path / "missing.py")])
 
 
-def test_a_request_has_one_kind_of_each():
-    for wrong in (
-        {"prefix": "a", "prefix_file": "b"},
-        {"prompt": "a", "suffix": "b"},
-        {"suffix": "a", "suffix_file": "b"},
-    ):
-        with pytest.raises(ValueError, match="either"):
-            complete_options.Request(**wrong)
+def test_a_request_has_a_prompt_or_a_hole():
+    with pytest.raises(ValueError, match="either"):
+        complete_options.Request(prompt="a", suffix="b")
     assert complete_options.hole_of(complete_options.Request(prompt="x")) is None
     assert complete_options.hole_of(complete_options.Request(suffix="x")) == Hole("", "x", "")
 

@@ -15,6 +15,7 @@ from genwright.api import Generator
 from genwright.errors import RequestError
 from genwright.run import Run
 from genwright.stages.pipeline import Options, run_stages
+from genwright.stages.prepare import load_splits
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
@@ -129,6 +130,53 @@ def test_what_it_generates_is_text_and_repeats(change):
     made = ["".join(piece.data for piece in generator.generate("To be", max_tokens=20, seed=3)) for _ in range(2)]
     assert made[0] == made[1]
     assert made[0]
+
+
+def test_it_writes_as_far_as_the_weights_know_not_as_it_was_trained(whole):
+    """Trained at 48 tokens a row; what it goes on with behind a longer prompt is what transformers does, which sees all of them."""
+    generator = Generator(whole.stage("export"), "cpu")
+    theirs = AutoModelForCausalLM.from_pretrained(whole.stage("export")).eval()
+    prompt = generator.model.facts.decode(range(40, 100))
+    tokens = torch.tensor([generator.model.facts.encode(prompt).tolist()])
+    assert 48 < tokens.shape[1] < 110
+    assert generator.model.config.network["max_position_embeddings"] == 48
+    with torch.no_grad():
+        expected = theirs.generate(tokens, max_new_tokens=16, do_sample=False)[0, tokens.shape[1] :]
+    made = list(generator.generate(prompt, max_tokens=16, temperature=0))
+    kept = [token for token in expected.tolist() if token not in generator.model.facts.end_tokens]
+    assert "".join(piece.data for piece in made) == generator.model.facts.decode(kept)
+
+
+def test_a_hole_in_weights_that_begin_every_text_with_a_token(tmp_path):
+    """Rows to learn from and requests both begin as Llama 3 was taught."""
+    from weights_samples import tiny_folder
+
+    place = tmp_path / "tiny-llama-3"
+    place.mkdir()
+    tiny_folder(place, "llama", "llama-bpe", max_position_embeddings=256)
+    (tmp_path / "code").mkdir()
+    for number in range(30):
+        source = "".join(f"def f{number}_{i}(x):\n    return x * {i} + {number}\n\n\n" for i in range(5))
+        (tmp_path / "code" / f"m{number}.py").write_text(source)
+    content = {
+        "task": "complete",
+        "data": {"sources": [{"folder": str(tmp_path / "code")}]},
+        "model": {"from": str(place), "context": 128},
+        "train": {"budget": "2 steps", "batch": 2, "validate_times": 1, "previews": 1, "compile": "off"},
+    }
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    run_stages(recipes.parse(yaml.safe_dump(content)), run, Options(device="cpu", offline=False), STAGES)
+    model = Generator(run.folder, "cpu").model
+    begin = list(model.facts.begin_tokens)
+    assert len(begin) == 1
+    splits = load_splits(run, model.task)
+    rows = model.task.batches(splits["train"], model.facts, model.config, 0, "model").batch(0, 8)
+    assert rows["tokens"][:, 0].tolist() == begin * 8
+    places = (rows["tokens"][:, :-1] == begin[0]).nonzero()
+    assert (rows["tokens"][places[:, 0], places[:, 1] + 1] == model.facts.special["<|file_sep|>"]).all()
+    request = recipes.request_class("complete", "transformer")(prefix="def f(x):\n    return ", suffix="\n")
+    assert model.task.prompt(model, request)[0] == begin[0]
 
 
 def test_the_checkpoint_holds_the_change_alone(change):

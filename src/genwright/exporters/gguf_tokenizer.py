@@ -17,6 +17,9 @@ from genwright.errors import RequestError
 from genwright.exporters.source import end_tokens, read_chat_template, read_json
 from genwright.weights.gguf_tokenizer import SPLITS
 
+_NO_MERGE = "\u00ff \u00ff"
+"""A merge of two bytes that no UTF-8 text has: llama.cpp refuses a file without merges, which is what characters of ASCII need."""
+
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 """How sentencepiece names a byte."""
 
@@ -79,7 +82,7 @@ def read_vocabulary(folder: Path, size: int) -> Vocabulary:
         kind="llama" if pieces else "gpt2",
         tokens=[names.get(index, f"[PAD{index}]") for index in range(size)],
         types=[_type(index, names, added, model.get("unk_token"), pieces) for index in range(size)],
-        merges=[] if pieces else merges,
+        merges=[] if pieces else merges or [_NO_MERGE],
         scores=_scores(names, merges, size) if pieces else [],
         pre="default"
         if pieces

@@ -76,7 +76,7 @@ class TextSession:
         self.end_tokens = end_tokens | ({end_token} if end_token is not None else set())
         """Any of them ends an answer: a text's end, and where there are turns a turn's."""
         config, weight = network.config, network.embed_tokens.weight
-        self.context = config.max_position_embeddings
+        self.context = config.positions
         self.keep = max(self.context - max(self.context // 4, 1), 1)
         """Tokens that stay when the context is full."""
         self.reader = reader_of(network, precision)

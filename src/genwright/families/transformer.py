@@ -81,6 +81,11 @@ class Transformer:
         assert isinstance(network, Decoder)
         return network
 
+    @property
+    def context(self) -> int:
+        """Tokens that it sees at once in writing."""
+        return self.network.config.positions
+
     def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
         """`batch`: "tokens" int64[B, T+1], and optionally "mask" float[B, T], the weight of each predicted token, and "segments"
         int32[B, T], which document each token that is read belongs to."""

@@ -24,6 +24,8 @@ from genwright.networks.elementwise import RMSNorm, rotate
 from genwright.networks.roles import Role, default_roles
 from genwright.networks.rope import RopeScaling, rope_tables
 
+_LONGEST_WRITTEN = 4096
+
 
 class DecoderConfig(BaseModel):
     """Fields named as in Hugging Face's configs. `model_type` is the architecture, which exports keep."""
@@ -48,7 +50,7 @@ class DecoderConfig(BaseModel):
     sliding_window: int | None = None
     """A token attends to itself and the `sliding_window` - 1 tokens before it; None: to all before it."""
     native_positions: int | None = None
-    """Positions that the weights started from know, where fewer are used here; exports say them."""
+    """Positions that the weights started from know, where they were trained on with shorter rows; exports say them."""
     initializer_range: float = 0.02
 
     @model_validator(mode="after")
@@ -58,6 +60,11 @@ class DecoderConfig(BaseModel):
         if self.head_dim % 2:
             raise ValueError("head_dim must be even: rotary positions turn pairs")
         return self
+
+    @property
+    def positions(self) -> int:
+        """Tokens that are seen at once in writing: of weights started from, what those know, as far as a cache is likely to hold it."""
+        return max(self.max_position_embeddings, min(self.native_positions or 0, _LONGEST_WRITTEN))
 
     @property
     def qk_norm(self) -> bool:
@@ -231,7 +238,7 @@ class Decoder(nn.Module):
 
         `position_BT` defaults to 0, 1, ...; with a cache it must be given. Without a cache attention is causal within T, and
         where documents share a row stays within the tokens of equal `segment_BT`, which stand together. Rotary positions are
-        relative, so a document needs not start at position 0. Positions must be below `max_position_embeddings`.
+        relative, so a document needs not start at position 0. Positions must be below `config.positions`.
         """
         if position_BT is None:
             length = token_BT.shape[1]
@@ -239,7 +246,7 @@ class Decoder(nn.Module):
         else:
             rope = self.rope_cos[position_BT].unsqueeze(-2), self.rope_sin[position_BT].unsqueeze(-2)
         window = self.config.sliding_window
-        if window is not None and cache is not None and window < self.config.max_position_embeddings:
+        if window is not None and cache is not None and window < self.config.positions:
             assert position_BT is not None
             cache = _WindowedCache(cache, window, position_BT)
         if window is not None and window >= token_BT.shape[1]:
@@ -310,7 +317,7 @@ def within_window(length: int, window: int, mask: Tensor | None, device: torch.d
 
 
 def _tables(config: DecoderConfig) -> tuple[Tensor, Tensor]:
-    return rope_tables(config.head_dim, config.rope_theta, config.rope_scaling, config.max_position_embeddings)
+    return rope_tables(config.head_dim, config.rope_theta, config.rope_scaling, config.positions)
 
 
 def qkv_rows(config: DecoderConfig) -> tuple[int, int, int]:

@@ -29,7 +29,7 @@ from genwright.tasks import chat_options, chat_preference
 from genwright.tasks.base import Batches, ModelConfig, Part, Splits, TrainJudge
 from genwright.tasks.chat_formats import Dialogue, Mapping, Message, dialogues, read_values
 from genwright.tasks.chat_turns import fit, windows
-from genwright.tasks.text import TextTask, whole_text
+from genwright.tasks.text import TextTask, whole_text, window
 
 if TYPE_CHECKING:
     from genwright.model import Model
@@ -170,7 +170,7 @@ class Chat(TextTask):
 
     def opening(self, model: Model, messages: Sequence[Message], max_tokens: int) -> tuple[list[int], int]:
         """The tokens that an answer to some messages goes on from, and how many messages had to be left out."""
-        context = model.config.network["max_position_embeddings"]
+        context = window(model)
         room = context - min(max_tokens, context // 2)
         try:
             tokens, _, dropped = fit(messages, ChatTemplate.of(model.facts), model.facts, room)
@@ -186,7 +186,7 @@ class Chat(TextTask):
 
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """The reply alone; it ends where the context does, because a conversation that lost its beginning is none."""
-        left = model.config.network["max_position_embeddings"] - len(self.prompt(model, request))
+        left = window(model) - len(self.prompt(model, request))
         return super().answer(model, request.model_copy(update={"max_tokens": min(request.max_tokens, left)}), engine)
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:

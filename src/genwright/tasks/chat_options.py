@@ -7,7 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from genwright.recipe import AT_FILE, Section
+from genwright.recipe import Section
+from genwright.request_files import AT_FILE
 from genwright.tasks import text_options
 
 __all__ = ["ECHO", "EXAMPLE", "FAMILIES", "MEDIUM", "WHOLE_ROWS", "Model", "Prepare", "Request"]

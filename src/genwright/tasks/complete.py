@@ -30,10 +30,10 @@ from genwright.tasks.complete_options import hole_of
 from genwright.tasks.complete_order import Bundles
 from genwright.tasks.complete_prompt import Prompt, lay_out
 from genwright.tasks.complete_syntax import edges_of, is_python
+from genwright.tasks.groups import keys
 from genwright.tasks.packing import Packed
 from genwright.tasks.text import TextTask, item_text, whole_text
 from genwright.tasks.write import blocks
-from genwright.tasks.write_groups import keys
 
 if TYPE_CHECKING:
     from genwright.model import Model
@@ -120,8 +120,8 @@ class Complete(TextTask):
         def augment(example: Example, rng: np.random.Generator) -> Example:
             return self.augment(example, rng, facts)
 
-        documents = bundles_of(store, context, training)
-        return Packed(documents, context, facts.end_token, seed, training, augment=augment)
+        documents, led_in = bundles_of(store, context, training, facts), not facts.begin_tokens
+        return Packed(documents, context, facts.end_token, seed, training, augment=augment, led_in=led_in)
 
     def augment(self, example: Example, rng: np.random.Generator, facts: Tokenizer | None = None) -> Example:
         return example if facts is None else with_holes(example, facts, self.prepare, rng)
@@ -139,7 +139,8 @@ class Complete(TextTask):
         return score(model, splits, settings, folder)
 
     def order(self, asked: str | None = None) -> str:
-        return asked or ("spm" if self.prepare.spm_rate == 1 else "psm")
+        """SPM where it was trained: what comes before a hole is then next to what goes in, which small models need."""
+        return asked or ("spm" if self.prepare.spm_rate else "psm")
 
     def laid_out(self, model: Model, request: Any) -> Prompt:
         return lay_out(
@@ -159,7 +160,7 @@ class Complete(TextTask):
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """What fills the hole, and nothing else, in pieces of whole characters; or what follows the prompt.
 
-        Raises RequestError where a file can't be read, or the model was not trained to fill holes.
+        Raises RequestError where the model was not trained to fill holes.
         """
         hole = hole_of(request)
         if hole is not None:
@@ -197,8 +198,8 @@ class _Places:
         return place if self._bytes is None else int(self._bytes[place])
 
 
-def bundles_of(store: ExampleStore, context: int, training: bool) -> Bundles:
+def bundles_of(store: ExampleStore, context: int, training: bool, facts: Tokenizer) -> Bundles:
     known = _bundles.setdefault(store, {})
     if (context, training) not in known:
-        known[context, training] = Bundles(store, context, ALLOWANCE if training else 0)
+        known[context, training] = Bundles(store, context, ALLOWANCE if training else 0, facts.begin_tokens)
     return known[context, training]

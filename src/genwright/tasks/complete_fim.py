@@ -76,6 +76,7 @@ def with_holes(example: Example, facts: Tokenizer, settings: Any, rng: np.random
     if not can_fill(facts):
         return example
     starts = np.flatnonzero(tokens == mark(facts, FILE))
+    begin = slice(0, int(starts[0]) if len(starts) else None)
     found = []
     for start, stop in zip(starts, [*starts[1:], len(tokens)], strict=True):
         piece = tokens[start:stop], weight[start:stop]
@@ -83,6 +84,7 @@ def with_holes(example: Example, facts: Tokenizer, settings: Any, rng: np.random
     if len(found) == 1 and rng.random() < _NAMELESS:
         path = slice(1, int(weight.argmax()))
         found = [(np.delete(found[0][0], path), np.delete(found[0][1], path))]
+    found.insert(0, (tokens[begin], weight[begin]))
     return {"tokens": np.concatenate([t for t, _ in found]), "weight": np.concatenate([w for _, w in found])}
 
 

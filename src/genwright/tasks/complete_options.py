@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from genwright.output import Around, read_text
+from genwright.output import Around
+from genwright.request_files import FILE_TOO, NAMED_BY_FILE, File
 from genwright.tasks import text_options
 from genwright.tasks.text_options import Model
 
@@ -51,34 +52,29 @@ class Prepare(text_options.Prepare):
 
 class Request(text_options.Request):
     prompt: str = Field("", description="Text to go on from; for a hole in a text, use --prefix and --suffix.")
-    prefix: str | None = Field(None, description="What stands before the hole.")
-    suffix: str | None = Field(None, description="What stands behind the hole.")
-    prefix_file: str | None = Field(None, description="Read what stands before the hole from this file.")
-    suffix_file: str | None = Field(None, description="Read what stands behind the hole from this file.")
+    prefix: str | None = Field(None, description="What stands before the hole.", json_schema_extra=FILE_TOO)
+    suffix: str | None = Field(None, description="What stands behind the hole.", json_schema_extra=FILE_TOO)
     path: str | None = Field(
-        None, description="Path of the file in its project, as the model was shown it; default: the prefix file's name."
+        None, description="Path of the file in its project, as the model was shown it.", json_schema_extra=NAMED_BY_FILE
     )
-    beside: list[str] = Field(
+    beside: list[File] = Field(
         [],
         description="A file that the one with the hole imports, shown to the model first; may be given more than once.",
     )
     order: Literal["psm", "spm"] | None = Field(
         None,
-        description="Show the model the prefix first (psm) or the suffix first (spm); default: as it was trained, psm where both.",
+        description="Show the model the prefix first (psm) or the suffix first (spm); default: as it was trained, spm where both.",
     )
 
     @model_validator(mode="after")
-    def _one_of_each(self) -> Request:
-        for name in ("prefix", "suffix"):
-            if getattr(self, name) is not None and getattr(self, f"{name}_file") is not None:
-                raise ValueError(f"give either {name} or {name}_file")
+    def _one_kind(self) -> Request:
         if self.prompt and self.has_hole:
             raise ValueError("give either a prompt to go on from, or a prefix and a suffix")
         return self
 
     @property
     def has_hole(self) -> bool:
-        return any(v is not None for v in (self.prefix, self.suffix, self.prefix_file, self.suffix_file))
+        return self.prefix is not None or self.suffix is not None
 
 
 @dataclass(frozen=True)
@@ -91,19 +87,11 @@ class Hole:
 
 
 def hole_of(request: Any) -> Hole | None:
-    """The hole of a request, its files read; None where it is a prompt to go on from. Raises RequestError."""
-    if not request.has_hole:
-        return None
-    sides = {}
-    for name in ("prefix", "suffix"):
-        file = getattr(request, f"{name}_file")
-        sides[name] = getattr(request, name) or "" if file is None else read_text(Path(file), f"--{name}-file")
-    path = request.path or (Path(request.prefix_file).name if request.prefix_file else "")
-    return Hole(sides["prefix"], sides["suffix"], path)
+    """The hole of a request; None where it is a prompt to go on from."""
+    return Hole(request.prefix or "", request.suffix or "", request.path or "") if request.has_hole else None
 
 
 def around(request: Any) -> Around | None:
     """What a whole file has before and behind the answer; None where the answer just follows the prompt."""
     hole = hole_of(request)
-    like = request.prefix_file or request.suffix_file or request.path
-    return hole and Around(hole.prefix, hole.suffix, Path(like) if like else None)
+    return hole and Around(hole.prefix, hole.suffix, Path(hole.path) if hole.path else None)

@@ -35,10 +35,12 @@ class Atom:
 
 
 class Bundles:
-    """`packing.Documents` made of the atoms of a split's files. `room`: tokens of a row; `allowance`: what each piece may grow by."""
+    """`packing.Documents` made of the atoms of a split's files. `room`: tokens of a row; `allowance`: what each piece may grow by;
+    `begin`: tokens that each bundle begins with."""
 
-    def __init__(self, store: ExampleStore, room: int, allowance: int = 0):
-        self._store, self._room = store, room
+    def __init__(self, store: ExampleStore, room: int, allowance: int = 0, begin: Sequence[int] = ()):
+        room -= len(begin)
+        self._store, self._room, self._begin = store, room, np.array(begin, dtype=np.int64)
         headers = np.minimum(store.lengths("header"), room // 4)
         self.atoms: list[Atom] = []
         for number in track(range(len(store)), "cut files", len(store)):
@@ -65,7 +67,7 @@ class Bundles:
         return np.array([self._store[atom.example]["tokens"][atom.stop - 1] for atom in ends], dtype=np.int64)
 
     def __getitem__(self, index: int) -> Example:
-        tokens, weights = [], []
+        tokens, weights = [self._begin], [np.zeros(len(self._begin), np.uint8)]
         for piece in self.bundles[index]:
             first, last = self.atoms[piece[0]], self.atoms[piece[-1]]
             example = self._store[first.example]
@@ -82,7 +84,9 @@ class Bundles:
         return len(using), len(near)
 
     def _length(self, pieces: Sequence[Sequence[int]]) -> int:
-        return sum(self._above[its[0]] + self.atoms[its[-1]].stop - self.atoms[its[0]].start for its in pieces)
+        return len(self._begin) + sum(
+            self._above[its[0]] + self.atoms[its[-1]].stop - self.atoms[its[0]].start for its in pieces
+        )
 
 
 def cut(length: int, edges: np.ndarray, room: int, least: int) -> list[tuple[int, int]]:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from genwright.media.tokenizer import Tokenizer
-from genwright.output import read_text
+from genwright.request_files import File
 from genwright.tasks.complete_fim import arranged, header
 from genwright.tasks.complete_options import Hole
 
@@ -40,11 +39,14 @@ def lay_out(
     max_tokens: int,
     order: str,
     path: str = "",
-    beside: Sequence[str] = (),
+    beside: Sequence[File] = (),
 ) -> Prompt:
-    """The tokens of a request; `beside` names files that are shown first. Raises RequestError where one can't be read."""
+    """The tokens of a request; the files `beside` are shown first."""
     room = context - max(min(max_tokens, int(context * _MIDDLE_SHARE)), 1)
-    above = [np.array([facts.end_token], facts.dtype), *_beside(facts, beside, int(room * _BESIDE_SHARE))]
+    above = [
+        np.array(facts.begin_tokens or [facts.end_token], facts.dtype),
+        *_beside(facts, beside, int(room * _BESIDE_SHARE)),
+    ]
     path = path or (hole.path if hole else "")
     above.append(header(facts, path)[: room // 4])
     left = max(room - sum(map(len, above)) - _MARKS, 2)
@@ -78,12 +80,12 @@ def _cut_before(tokens: np.ndarray, room: int, facts: Tokenizer) -> np.ndarray:
     return kept[ends[0] + 1 :] if ends else kept
 
 
-def _beside(facts: Tokenizer, files: Sequence[str], room: int) -> list[np.ndarray]:
+def _beside(facts: Tokenizer, files: Sequence[File], room: int) -> list[np.ndarray]:
     """Other files, each below its path, with equal shares of the room."""
     parts = []
-    for name in files:
-        text = read_text(Path(name), "--beside").replace("\r\n", "\n")
-        head = header(facts, Path(name).name)
+    for file in files:
+        head = header(facts, file.path)
         share = max(room // len(files) - len(head), 0)
+        text = file.text.replace("\r\n", "\n")
         parts += [head, facts.encode(text[: _CHARACTERS_A_TOKEN * share])[:share]]
     return parts

@@ -162,9 +162,11 @@ def _bits(
     examples = [held_out[i] for i in range(0, len(held_out), every)]
     tokens = np.concatenate([example["tokens"] for example in examples]).astype(np.int64)
     led_in = np.concatenate([[facts.end_token], tokens])
-    documents = [np.concatenate([example["header"], example["tokens"]]) for example in examples]
-    nats = document_nats(model.family, documents, facts.end_token, model.device)  # type: ignore[arg-type]
-    of_model = np.concatenate([n[len(e["header"]) :] for n, e in zip(nats, examples, strict=True)])
+    lead, *begin = facts.begin_tokens or [facts.end_token]
+    above = [np.concatenate([np.array(begin, facts.dtype), example["header"]]) for example in examples]
+    documents = [np.concatenate([a, example["tokens"]]) for a, example in zip(above, examples, strict=True)]
+    nats = document_nats(model.family, documents, lead, model.device)  # type: ignore[arg-type]
+    of_model = np.concatenate([n[len(a) :] for n, a in zip(nats, above, strict=True)])
 
     def bits(nats: np.ndarray) -> Score:
         edges = np.arange(0, len(tokens), _BLOCK_TOKENS)
@@ -201,7 +203,7 @@ def _row(kind: _Kind, holes: Sequence[Hole], found: Probes, bits: dict[str, Scor
 def _order_protocol(model: Model, training: ExampleStore) -> dict[str, Any]:
     from genwright.tasks.complete import bundles_of
 
-    bundles = bundles_of(training, model.config.network["max_position_embeddings"], training=True)
+    bundles = bundles_of(training, model.config.network["max_position_embeddings"], True, model.facts)
     using, near = bundles.together()
     return {
         "definitions_that_use_other_files": using,

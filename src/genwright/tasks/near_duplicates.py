@@ -10,6 +10,8 @@ from collections.abc import Iterable
 
 from rensa import RMinHash, RMinHashLSH  # type: ignore[attr-defined]  # built in Rust, without stubs
 
+from genwright.tasks.groups import Groups
+
 _RUN = 5
 _HASHES, _BANDS = 128, 16
 _LEAST_RUNS = 20
@@ -22,30 +24,21 @@ def clusters(texts: Iterable[str], threshold: float) -> list[int]:
 
     Pairs are found by bands of hashes: at 0.7 about 60 % of the true pairs are found directly, at 0.8 95 %, at 0.9 all.
     """
-    parent: list[int] = []
+    groups = Groups()
     index = RMinHashLSH(threshold=threshold, num_perm=_HASHES, num_bands=_BANDS)
     hashes: dict[int, RMinHash] = {}
-
-    def root(number: int) -> int:
-        while parent[number] != number:
-            parent[number] = parent[parent[number]]
-            number = parent[number]
-        return number
-
-    for number, text in enumerate(texts):
-        parent.append(number)
-        runs = _runs(text)
+    for text in texts:
+        number, runs = groups.add(), _runs(text)
         if len(runs) < _LEAST_RUNS:
             continue
         own = RMinHash(num_perm=_HASHES, seed=0)
         own.update(sorted(runs))
         for other in index.query(own):
-            if root(other) != root(number) and own.jaccard(hashes[other]) >= threshold:
-                low, high = sorted((root(other), root(number)))
-                parent[high] = low
+            if groups.first(other) != groups.first(number) and own.jaccard(hashes[other]) >= threshold:
+                groups.join(number, other)
         index.insert(number, own)
         hashes[number] = own
-    return [root(number) for number in range(len(parent))]
+    return groups.firsts()
 
 
 def _runs(text: str) -> set[str]:

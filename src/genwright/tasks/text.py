@@ -135,7 +135,7 @@ class TextTask(BaseTask):
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """The answer alone, without the prompt, in pieces of whole characters; n outputs grow side by side."""
         prompt = self.prompt(model, request)
-        context = model.config.network["max_position_embeddings"]
+        context = window(model)
         if len(prompt) >= context:
             say(
                 f"The prompt has {len(prompt):,} tokens and the model sees {context:,} at once, so it goes on from its end."
@@ -156,6 +156,12 @@ class TextTask(BaseTask):
             lambda session, index: session.start(prompt, request_rng(request.seed, index), controls, guide()),
             request.stop,
         )
+
+
+def window(model: Model) -> int:
+    """Tokens that a model sees at once when it writes."""
+    assert isinstance(model.family, Transformer)
+    return model.family.context
 
 
 def item_text(item: Item) -> str | Drop:

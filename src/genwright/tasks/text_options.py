@@ -6,7 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from genwright.recipe import AT_FILE, Section
+from genwright.recipe import Section
+from genwright.request_files import AT_FILE
 
 
 class Prepare(Section):

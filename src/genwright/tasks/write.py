@@ -22,7 +22,8 @@ from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
 from genwright.tasks import write_conditions, write_groups, write_options
 from genwright.tasks.base import Splits, TrainJudge
-from genwright.tasks.text import TextTask, item_text, whole_text
+from genwright.tasks.groups import keys
+from genwright.tasks.text import TextTask, item_text, whole_text, window
 from genwright.tasks.text_samples import continue_all
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ class Write(TextTask):
             return own
         texts = (text if isinstance(text := item_text(item), str) else "" for item in items)
         shown = track(texts, "look for texts that share lines", len(items))
-        return write_groups.keys(own, write_groups.clusters(shown, self.prepare.near_duplicates), known)
+        return keys(own, write_groups.clusters(shown, self.prepare.near_duplicates), known)
 
     def encoding_settings(self) -> dict[str, Any]:
         ours = super().encoding_settings()
@@ -112,7 +113,7 @@ class Write(TextTask):
         if not self.prepare.condition:
             return [*facts.begin_tokens, *tokens]
         head = write_conditions.opening(facts, write_conditions.header(facts, fields, self.prepare.condition)[0])
-        room = model.config.network["max_position_embeddings"] * 3 // 4 - len(head)
+        room = window(model) * 3 // 4 - len(head)
         return head + tokens[max(len(tokens) - max(room, 0), 0) :]
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:

@@ -1,10 +1,12 @@
-"""Texts that belong together, so that they stay on one side of the split: equal in some fields, or the same lines in another edition."""
+"""Texts that are the same lines in another edition."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable
+
+from genwright.tasks.groups import Groups
 
 _ENDS = re.compile(r"[\n.,;:!?…。，、；：！？]+")
 _LEAST_CHARACTERS = 5
@@ -24,32 +26,15 @@ def clusters(texts: Iterable[str], share: float) -> list[int]:
     # By hash: the lines of some hundred thousand texts themselves would fill the memory.
     hashed = [tuple(map(hash, lines_of(text))) for text in texts]
     frequency = Counter(line for lines in hashed for line in lines)
-    parent = list(range(len(hashed)))
-    holders: dict[int, list[int]] = defaultdict(list)
-
-    def root(number: int) -> int:
-        while parent[number] != number:
-            parent[number] = parent[parent[number]]
-            number = parent[number]
-        return number
-
-    for number, lines in enumerate(hashed):
+    groups, holders = Groups(), defaultdict[int, list[int]](list)
+    for lines in hashed:
+        number = groups.add()
         telling = [line for line in lines if 1 < frequency[line] <= _MOST_TEXTS]
         shared = Counter(other for line in telling for other in holders[line])
         for other, common in shared.items():
             sizes = sorted((len(lines), len(hashed[other])))
-            if common >= max(share * sizes[0], min(2, sizes[1])) and root(other) != root(number):
-                low, high = sorted((root(other), root(number)))
-                parent[high] = low
+            if common >= max(share * sizes[0], min(2, sizes[1])):
+                groups.join(number, other)
         for line in telling:
             holders[line].append(number)
-    return [root(number) for number in range(len(parent))]
-
-
-def keys(own: Sequence[str], roots: Sequence[int], known: Collection[str]) -> list[str]:
-    """One key for each cluster: that of a text that was given a split before (which keeps its own), else of the first."""
-    key_of = {root: own[root] for root in roots}
-    for key, root in zip(reversed(own), reversed(roots), strict=True):
-        if key in known:
-            key_of[root] = key
-    return [key if key in known else key_of[root] for key, root in zip(own, roots, strict=True)]
+    return groups.firsts()

@@ -1,23 +1,17 @@
-"""Write docs/gallery/<run>.md from a run of the task complete: its scores, and how it fills holes, unpicked.
-
-    python docs/make_complete_gallery.py runs/complete
+"""The page of a run of the task complete: its scores, and how it fills holes, unpicked.
 
 The holes are those that the evaluation shows, in its order, and the three below, written before any model was trained.
 """
 
 from __future__ import annotations
 
-import argparse
-import sys
 from pathlib import Path
 
-from make_chat_gallery import SEPARATOR, inline, table
+from gallery_parts import SEPARATOR, fenced, inline, origin, scores_of, table
 
 from genwright import api
-from genwright.recipe import load
 from genwright.scores import ScoreSheet
 
-HERE = Path(__file__).parent / "gallery"
 SHOWN = 4
 MOST_TOKENS = 48
 ASKED = {
@@ -38,10 +32,10 @@ ASKED = {
 
 def page(run: Path) -> str:
     """The page in Markdown."""
-    sheet, recipe = ScoreSheet.read(run / "evaluate" / "scores.json"), load(run / "recipe.yaml")
+    sheet = scores_of(run)
     parts = [
         f"# {run.name}: how it fills holes",
-        f"`genwright run recipes/{run.name}.yaml`, budget {recipe.train.budget}, seed {recipe.train.seed}. {sheet.headline}",
+        origin(run),
         table(sheet),
         protocol(sheet),
         "## Holes of the evaluation",
@@ -93,25 +87,3 @@ def asked(run: Path) -> list[str]:
     start = "import os\n\n\ndef "
     media = generator.generate(start, seed=0, max_tokens=2 * MOST_TOKENS)
     return [*found, "### from left to right, seed 0", fenced(start + "▮" + "".join(piece.data for piece in media))]
-
-
-def fenced(text: str) -> str:
-    """Like the chat gallery's, but white space at the start is part of program text."""
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}text\n{text}\n{fence}"
-
-
-def main(arguments: list[str]) -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", type=Path, help="a run folder of the task complete, evaluated")
-    run = parser.parse_args(arguments).run
-    HERE.mkdir(exist_ok=True)
-    file = HERE / f"{run.name}.md"
-    file.write_text(page(run), encoding="utf-8")
-    print(file)
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

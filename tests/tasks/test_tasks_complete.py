@@ -170,15 +170,21 @@ def call(command, arguments):
         return end.code or 0
 
 
-def test_other_programs_can_write_a_hole_by_its_marks(run):
+@pytest.mark.parametrize(
+    ("order", "hole"),
+    [
+        ("psm", "<|fim_prefix|>a = <|fim_suffix|>\nb = a\n<|fim_middle|>"),
+        ("spm", "<|fim_prefix|><|fim_suffix|>\nb = a\n<|fim_middle|>a = "),
+        (None, "<|fim_prefix|><|fim_suffix|>\nb = a\n<|fim_middle|>a = "),
+    ],
+)
+def test_other_programs_can_write_a_hole_by_its_marks(run, order, hole):
     transformers = pytest.importorskip("transformers")
     theirs = transformers.AutoTokenizer.from_pretrained(run[1] / "run" / "model")
     task, model = run[0].model.task, run[0].model
-    laid = task.laid_out(
-        model, request_class("complete", "transformer")(prefix="a = ", suffix="\nb = a\n", path="m.py", max_tokens=8)
-    )
-    text = "<|endoftext|><|file_sep|>m.py\n<|fim_prefix|>a = <|fim_suffix|>\nb = a\n<|fim_middle|>"
-    assert theirs(text, add_special_tokens=False).input_ids == laid.tokens
+    asked = {"prefix": "a = ", "suffix": "\nb = a\n", "path": "m.py", "max_tokens": 8, "order": order}
+    laid = task.laid_out(model, request_class("complete", "transformer")(**asked))
+    assert theirs(f"<|endoftext|><|file_sep|>m.py\n{hole}", add_special_tokens=False).input_ids == laid.tokens
 
 
 # --- the split, holes and baselines

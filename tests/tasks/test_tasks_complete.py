@@ -173,9 +173,9 @@ def call(command, arguments):
 @pytest.mark.parametrize(
     ("order", "hole"),
     [
-        ("psm", "<|fim_prefix|>a = <|fim_suffix|>\nb = a\n<|fim_middle|>"),
-        ("spm", "<|fim_prefix|><|fim_suffix|>\nb = a\n<|fim_middle|>a = "),
-        (None, "<|fim_prefix|><|fim_suffix|>\nb = a\n<|fim_middle|>a = "),
+        ("psm", "<|fim_prefix|>a =<|fim_suffix|>\nb = a\n<|fim_middle|>"),
+        ("spm", "<|fim_prefix|><|fim_suffix|>\nb = a\n<|fim_middle|>a ="),
+        (None, "<|fim_prefix|><|fim_suffix|>\nb = a\n<|fim_middle|>a ="),
     ],
 )
 def test_other_programs_can_write_a_hole_by_its_marks(run, order, hole):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +25,7 @@ from genwright.tasks.complete_fim import (
     with_holes,
 )
 from genwright.tasks.complete_imports import key, names_of
+from genwright.tasks.complete_lead import beginning
 from genwright.tasks.complete_options import Hole
 from genwright.tasks.complete_order import Bundles, bundle, cut
 from genwright.tasks.complete_prompt import lay_out
@@ -285,7 +287,8 @@ def test_a_request_is_laid_out_as_the_training_was():
         assert [name for name, _ in shown[2:]] == [PREFIX, SUFFIX, MIDDLE] and shown[1] == (FILE, "pkg/a.py\n")
         by_name = dict(shown)
         assert by_name[SUFFIX] == hole.suffix
-        assert (by_name[MIDDLE] if order == "spm" else by_name[PREFIX]) == hole.prefix
+        assert (by_name[MIDDLE] if order == "spm" else by_name[PREFIX]) + laid.lead == hole.prefix
+        assert laid.lead == " "
         assert laid.room == 200 - len(laid.tokens)
 
 
@@ -294,8 +297,38 @@ def test_a_long_file_keeps_what_is_near_the_hole():
     laid = lay_out(BPE, hole, "", context=120, max_tokens=30, order="psm")
     assert len(laid.tokens) <= 90 and laid.room >= 30
     by_name = dict(parts_of(np.array(laid.tokens), BPE))
-    assert by_name[PREFIX].endswith("a = 1\nnear = ") and by_name[PREFIX].startswith("a = 1\n")
+    assert by_name[PREFIX].endswith("a = 1\nnear =") and by_name[PREFIX].startswith("a = 1\n")
     assert by_name[SUFFIX].startswith("\nbehind\nb = 2") and by_name[MIDDLE] == ""
+
+
+@given(st.text(" \tab\n", max_size=8), st.sampled_from(["", " ", "    ", "\t \t", "        "]))
+def test_an_answer_begins_with_the_white_space_before_the_hole(text, lead):
+    """Whatever tokens a greedy reader of `lead` + `text` takes, each is allowed, and none that would leave the lead."""
+    guide = beginning(BPE, lead, BPE.size)
+    if not lead:
+        assert guide is None
+        return
+    tokens, written = [], b""
+    for token in BPE.encode(lead + text).tolist():
+        allowed = guide(tokens)
+        if len(written) < len(lead):
+            assert allowed.dtype == torch.bool and allowed[token] and not allowed[BPE.end_token]
+            rest = lead.encode()[len(written) :]
+            for other in allowed.nonzero()[:, 0].tolist():
+                piece = BPE.token_bytes[other]
+                assert piece.startswith(rest) or rest.startswith(piece)
+        else:
+            assert not allowed.any()
+        tokens.append(token)
+        written += BPE.token_bytes[token]
+
+
+def test_after_the_lead_what_else_is_asked_holds():
+    seen = []
+    guide = beginning(BPE, "  ", BPE.size, lambda generated: seen.append(list(generated)) or torch.zeros(BPE.size))
+    lead, more = BPE.encode("  ").tolist(), BPE.encode("ab").tolist()
+    guide([*lead, *more])
+    assert seen == [more]
 
 
 def test_files_beside_come_first():

@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from genwright.networks import block_attention
 from genwright.networks.attention import choose, document_attention
 from genwright.networks.elementwise import RMSNorm, rotate
 from genwright.networks.roles import Role, default_roles
@@ -117,6 +118,8 @@ class Attention(nn.Module):
         q_BTNH, k_BTKH = rotate(q_BTNH, rope), rotate(k_BTKH, rope)
         if ends is not None:
             return self.o_proj(document_attention(q_BTNH, k_BTKH, v_BTKH, ends).flatten(2))
+        if update is None and mask is None and self.heads == self.kv_heads and block_attention.fits(q_BTNH):
+            return self.o_proj(block_attention.causal_attention(q_BTNH, k_BTKH, v_BTKH).flatten(2))
         q_BNTH, k_BKTH, v_BKTH = (x.transpose(1, 2) for x in (q_BTNH, k_BTKH, v_BTKH))
         if update is not None:
             k_BKTH, v_BKTH, mask = update(k_BKTH, v_BKTH)

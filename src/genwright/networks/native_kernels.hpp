@@ -188,12 +188,17 @@ inline void outputs_of_tile(const Matrix& m, int64_t o, const float* x, int64_t 
     for (int64_t start = 0, g = 0; start < m.inputs; start += m.group, g++) {
       const int64_t stop = std::min(start + m.group, m.inputs);
       int64_t i = start;
-      for (; i + 8 <= stop; i += 8) store(line + i, packed[a].at(i, splat(scale[a][g])));
+      const f8 s = splat(scale[a][g]);
+      for (; i + 32 <= stop; i += 32) {
+        UNROLL for (int k = 0; k < 4; k++) store(line + i + 8 * k, packed[a].at(i + 8 * k, s));
+      }
+      for (; i + 8 <= stop; i += 8) store(line + i, packed[a].at(i, s));
       for (; i < stop; i++) line[i] = packed[a].one(i, scale[a][g]);
     }
     weight[a] = {line};
   }
-  rows_of_tile<O>(weight, nullptr, m.group, m, o, x, ldx, rows, y, ldy, add, 1);
+  // In one run where that adds up in the same order: a loop of a few steps ends, and is mispredicted, at each group.
+  rows_of_tile<O>(weight, nullptr, m.group % 8 ? m.group : m.inputs, m, o, x, ldx, rows, y, ldy, add, 1);
 }
 
 // y[r][o - first] (+)= m x[r] for outputs first to last; blocks of rows stay in the second-level cache.

@@ -23,6 +23,7 @@ from genwright.tasks import chat_preference
 from genwright.tasks.base import Splits
 from genwright.tasks.chat_before import Before, before_of
 from genwright.tasks.chat_samples import Turn, answer_all, asked, evenly_turns, room_for, shown, turns_of, words_of
+from genwright.tasks.text_held_out import affordable_tokens
 from genwright.tasks.text_nats import document_nats
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ if TYPE_CHECKING:
 REPLY_TOKENS = 80
 KNOWN_WORDS = 5
 _HELD_OUT_TOKENS = 200_000
-_HELD_OUT_FLOPS = 1e13
-"""Bits are counted on at most so many tokens, and at most so many operations: a minute or two on a small machine."""
+"""Bits are counted on at most so many tokens."""
 _TRAINING_TURNS = 100_000
 _SEPARATOR = "\U0010ffff"
 _TRANSCRIPTS = 6
@@ -155,9 +155,7 @@ def _nothing_held_out(splits: Splits) -> ScoreSheet:
 
 def held_out_examples(model: Model, store: ExampleStore) -> list[int]:
     """The examples that bits are counted on: all of them, or every n-th where there are too many."""
-    network = model.family.modules["model"]
-    affordable = _HELD_OUT_FLOPS / (2 * sum(parameter.numel() for parameter in network.parameters()))
-    every = max(-(-int(store.lengths("tokens").sum()) // int(min(_HELD_OUT_TOKENS, affordable))), 1)
+    every = max(-(-int(store.lengths("tokens").sum()) // affordable_tokens(model, _HELD_OUT_TOKENS)), 1)
     return list(range(0, len(store), every))
 
 

@@ -26,6 +26,7 @@ from genwright.tasks import complete_options
 from genwright.tasks.base import Batches, ModelConfig, Splits, TrainJudge
 from genwright.tasks.complete_fim import ALLOWANCE, SPECIAL, can_fill, header, mark, with_holes
 from genwright.tasks.complete_imports import names_of
+from genwright.tasks.complete_lead import Constraint, beginning
 from genwright.tasks.complete_options import hole_of
 from genwright.tasks.complete_order import Bundles
 from genwright.tasks.complete_prompt import Prompt, lay_out
@@ -157,21 +158,34 @@ class Complete(TextTask):
     def prompt(self, model: Model, request: Any) -> list[int]:
         return self.laid_out(model, request).tokens
 
+    def guide(self, model: Model, request: Any, vocabulary: int) -> Constraint | None:
+        return beginning(
+            model.facts, self.laid_out(model, request).lead, vocabulary, super().guide(model, request, vocabulary)
+        )
+
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """What fills the hole, and nothing else, in pieces of whole characters; or what follows the prompt.
 
         Raises RequestError where the model was not trained to fill holes.
         """
-        hole = hole_of(request)
+        hole, lead = hole_of(request), ""
         if hole is not None:
             if not self.prepare.fim_rate or not can_fill(model.facts):
                 raise RequestError(
                     "this model was trained from left to right alone (`prepare.fim_rate: 0`); give a prompt instead."
                 )
-            room = self.laid_out(model, request).room
-            request = request.model_copy(update={"max_tokens": min(request.max_tokens, room)})
+            laid = self.laid_out(model, request)
+            lead = laid.lead
+            most = request.max_tokens + len(model.facts.encode(lead))
+            request = request.model_copy(update={"max_tokens": min(most, laid.room)})
         windows_ends = hole is not None and "\r\n" in hole.prefix + hole.suffix
+        left: dict[int, int] = {}
         for piece in super().answer(model, request, engine):
+            skipped = min(left.setdefault(piece.index, len(lead)), len(piece.data))
+            left[piece.index] -= skipped
+            piece.data = piece.data[skipped:]
+            if skipped and not piece.data and not piece.final:
+                continue
             if windows_ends:
                 piece.data = piece.data.replace("\n", "\r\n")
             yield piece

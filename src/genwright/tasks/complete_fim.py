@@ -20,6 +20,7 @@ import numpy as np
 
 from genwright.media.tokenizer import Tokenizer
 from genwright.shards import Example
+from genwright.tasks.complete_lead import without_lead
 from genwright.tasks.complete_syntax import Span, is_python, spans_of
 
 PREFIX, MIDDLE, SUFFIX, FILE = "<|fim_prefix|>", "<|fim_middle|>", "<|fim_suffix|>", "<|file_sep|>"
@@ -102,6 +103,7 @@ def _hole(
     if len(text) < 2:
         return tokens, weight
     start, stop = choose_hole(text, is_python(path), settings.syntax_rate, rng)
+    start = len(without_lead(text[:start])[0])
     order = "spm" if rng.random() < settings.spm_rate else "psm"
     shown = arranged(facts, facts.encode(text[:start]), facts.encode(text[stop:]), order)
     filled = _joined(facts, [head, shown, facts.encode(text[start:stop]), [facts.end_token]])

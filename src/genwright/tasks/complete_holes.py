@@ -17,6 +17,7 @@ from genwright.metrics.ngrams import KneserNey
 from genwright.metrics.syntax import tree_of
 from genwright.tasks import complete_options
 from genwright.tasks.base import Splits
+from genwright.tasks.complete_lead import beginning
 from genwright.tasks.complete_prompt import lay_out
 from genwright.tasks.complete_syntax import Span, is_python, line_spans, spans_of
 from genwright.tasks.text import item_text
@@ -129,16 +130,17 @@ def fill_by_model(model: Model, engine: Engine, holes: Sequence[Hole], seed: int
         chosen = [i for i, hole in enumerate(holes) if hole.kind == kind]
         if not chosen:
             continue
-        prompts = []
+        laid = []
         for i in chosen:
             hole = holes[i]
             asked = complete_options.Hole(hole.text[: hole.start], hole.text[hole.stop :], hole.path)
-            laid = lay_out(model.facts, asked, "", context=context, max_tokens=most, order=order)
-            prompts.append(np.array(laid.tokens))
+            laid.append(lay_out(model.facts, asked, "", context=context, max_tokens=most, order=order))
         controls = model.family.Controls.model_validate({"max_tokens": min(most, context // 2), "temperature": 0})
-        answers = continue_all(model, engine, prompts, controls, seed)
-        for i, answer in zip(chosen, answers, strict=True):
-            fills[i] = trimmed(model.facts.decode(answer), holes[i])
+        prompts = [np.array(one.tokens) for one in laid]
+        guides = [beginning(model.facts, one.lead, model.config.network["vocab_size"]) for one in laid]
+        answers = continue_all(model, engine, prompts, controls, seed, guides)
+        for i, one, answer in zip(chosen, laid, answers, strict=True):
+            fills[i] = trimmed(model.facts.decode(answer)[len(one.lead) :], holes[i])
     return fills
 
 

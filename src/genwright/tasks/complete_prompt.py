@@ -10,6 +10,7 @@ import numpy as np
 from genwright.media.tokenizer import Tokenizer
 from genwright.request_files import File
 from genwright.tasks.complete_fim import arranged, header
+from genwright.tasks.complete_lead import without_lead
 from genwright.tasks.complete_options import Hole
 
 _SUFFIX_SHARE = 1 / 3
@@ -28,6 +29,8 @@ class Prompt:
     tokens: list[int]
     room: int
     """How many tokens of an answer the context still holds."""
+    lead: str = ""
+    """White space that an answer begins with and that stands before the hole already (`complete_lead`)."""
 
 
 def lay_out(
@@ -53,13 +56,14 @@ def lay_out(
     if hole is None:
         most = _CHARACTERS_A_TOKEN * context
         return _prompt(above, _cut_before(facts.encode(prompt[-most:]), left, facts), context)
-    before, after = _sides(facts, hole, left)
-    return _prompt(above, arranged(facts, before, after, order), context)
+    prefix, lead = without_lead(hole.prefix)
+    before, after = _sides(facts, Hole(prefix, hole.suffix, hole.path), left)
+    return _prompt(above, arranged(facts, before, after, order), context, lead)
 
 
-def _prompt(above: Sequence[np.ndarray], text: np.ndarray, context: int) -> Prompt:
+def _prompt(above: Sequence[np.ndarray], text: np.ndarray, context: int, lead: str = "") -> Prompt:
     tokens = [int(token) for token in np.concatenate([*above, text])]
-    return Prompt(tokens, max(context - len(tokens), 1))
+    return Prompt(tokens, max(context - len(tokens), 1), lead)
 
 
 def _sides(facts: Tokenizer, hole: Hole, room: int) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,7 @@ from genwright.tasks.complete_holes import (
 from genwright.tasks.complete_nearest import Nearest
 from genwright.tasks.complete_preview import shown
 from genwright.tasks.complete_syntax import is_python
-from genwright.tasks.text_held_out import BITS_PER_BYTE
+from genwright.tasks.text_held_out import BITS_PER_BYTE, affordable_tokens
 from genwright.tasks.text_nats import document_nats
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _bits(
     facts: Tokenizer = model.facts
     stream = training.flat("tokens")[:_BASELINE_TOKENS]
     baseline = KneserNey(stream, facts.size, min(ORDER, len(stream)))
-    every = max(-(-int(held_out.lengths("tokens").sum()) // _HELD_OUT_TOKENS), 1)
+    every = max(-(-int(held_out.lengths("tokens").sum()) // affordable_tokens(model, _HELD_OUT_TOKENS)), 1)
     examples = [held_out[i] for i in range(0, len(held_out), every)]
     tokens = np.concatenate([example["tokens"] for example in examples]).astype(np.int64)
     led_in = np.concatenate([[facts.end_token], tokens])

@@ -132,6 +132,10 @@ class TextTask(BaseTask):
         """The tokens that a request's answer goes on from."""
         return [*model.facts.begin_tokens, *model.facts.encode(request.prompt).tolist()]
 
+    def guide(self, model: Model, request: Any, vocabulary: int) -> Constraint | None:
+        """What an answer is held to."""
+        return constraint(request, model.facts, vocabulary)
+
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """The answer alone, without the prompt, in pieces of whole characters; n outputs grow side by side."""
         prompt = self.prompt(model, request)
@@ -144,7 +148,7 @@ class TextTask(BaseTask):
         vocabulary = model.config.network["vocab_size"]
 
         def guide() -> Constraint | None:
-            return constraint(request, model.facts, vocabulary)
+            return self.guide(model, request, vocabulary)
 
         guide()  # what can't be followed is refused before the first answer begins
         return stream_texts(

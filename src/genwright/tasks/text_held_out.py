@@ -22,14 +22,22 @@ BITS_PER_BYTE = Metric(
     description="How many bits a held-out text costs, a byte, coded by the model's own probabilities.",
 )
 _MOST_TOKENS = 100_000
+_MOST_FLOPS = 1e13
+"""A minute or two on a small machine."""
 _BLOCK_TOKENS = 1000
+
+
+def affordable_tokens(model: Model, most: int) -> int:
+    """How many held-out tokens bits are counted on: at most `most`, fewer for a large model."""
+    parameters = sum(parameter.numel() for parameter in model.family.modules["model"].parameters())
+    return int(min(most, _MOST_FLOPS / (2 * parameters)))
 
 
 def held_out_bits(model: Model, store: ExampleStore, seed: int) -> Score | None:
     """Bits per byte of the examples of a store (evenly chosen ones where there are very many), counting the tokens that the loss
     counts; the interval is a bootstrap over blocks of 1,000 tokens. None where nothing counts."""
     lengths = store.lengths("tokens")
-    every = max(-(-int(lengths.sum()) // _MOST_TOKENS), 1)
+    every = max(-(-int(lengths.sum()) // affordable_tokens(model, _MOST_TOKENS)), 1)
     examples = [store[i] for i in range(0, len(store), every) if lengths[i]]
     if not examples:
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -45,8 +45,16 @@ def prompts_and_continuations(stream: np.ndarray, most: int, prompt_tokens: int,
     )
 
 
-def continue_all(model: Model, engine: Engine, prompts: list[np.ndarray], controls: Any, seed: int) -> list[list[int]]:
-    """The tokens that the model goes on with after each prompt; the i-th has the i-th random stream of the seed."""
+def continue_all(
+    model: Model,
+    engine: Engine,
+    prompts: list[np.ndarray],
+    controls: Any,
+    seed: int,
+    constraints: Sequence[Any] | None = None,
+) -> list[list[int]]:
+    """The tokens that the model goes on with after each prompt, held to its constraint; the i-th has the i-th random stream of the
+    seed."""
     session = model.session(CAPACITY)
     outputs: list[list[int]] = [[] for _ in prompts]
     running: dict[int, Iterator[int]] = {}
@@ -56,7 +64,8 @@ def continue_all(model: Model, engine: Engine, prompts: list[np.ndarray], contro
         while True:
             while len(running) < session.capacity and (index := next(waiting, None)) is not None:
                 prompt, rng = prompts[index].tolist(), request_rng(seed, index)
-                running[index] = engine.submit(session, lambda s, p=prompt, r=rng: s.start(p, r, controls))
+                held = constraints[index] if constraints else None
+                running[index] = engine.submit(session, lambda s, p=prompt, r=rng, h=held: s.start(p, r, controls, h))
             if not running:
                 return outputs
             for index, tokens in list(running.items()):

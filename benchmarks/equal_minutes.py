@@ -77,7 +77,7 @@ def nats_of(model: torch.nn.Module, validation: np.ndarray) -> float:
 
 
 def _nats(model: torch.nn.Module, rows: torch.Tensor, new: int) -> float:
-    given, target = rows[:, :-1], rows[:, 1:]
+    given, target = rows[:, :-1].contiguous(), rows[:, 1:].contiguous()
     logits = model(given, target)[0]
     return F.cross_entropy(logits[:, new:].flatten(0, 1), target[:, new:].flatten(), reduction="sum").item()
 

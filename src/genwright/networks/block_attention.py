@@ -80,7 +80,7 @@ def _attend_backward(
         g_MLH = g_MTH[:, start:stop]
         v_grad[:, :stop].baddbmm_(p_MLS.transpose(1, 2), g_MLH)
         dp_MLS = g_MLH @ v_MTH[:, :stop].transpose(1, 2)
-        ds_MLS = torch._softmax_backward_data(dp_MLS, p_MLS, -1, p_MLS.dtype)
+        ds_MLS = torch.ops.aten._softmax_backward_data(dp_MLS, p_MLS, -1, p_MLS.dtype)
         q_grad[:, start:stop] = _scaled(ds_MLS, k_MTH[:, :stop], width**-0.5)
         k_grad[:, :stop].baddbmm_(ds_MLS.transpose(1, 2), q_MTH[:, start:stop], alpha=width**-0.5)
     return _tokens_first(q_grad, heads), _tokens_first(k_grad, heads), _tokens_first(v_grad, heads)

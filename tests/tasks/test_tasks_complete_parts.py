@@ -329,6 +329,7 @@ def test_after_the_lead_what_else_is_asked_holds():
     lead, more = BPE.encode("  ").tolist(), BPE.encode("ab").tolist()
     guide([*lead, *more])
     assert seen == [more]
+    assert {BPE.token_bytes[token] for token in guide([]).nonzero()[:, 0].tolist()} <= {b" ", b"  "}
 
 
 def test_files_beside_come_first():

@@ -19,7 +19,7 @@ from genwright.media.tokenizer import Tokenizer
 Constraint = Callable[[Sequence[int]], Tensor]
 
 _MOST_KEPT = 256
-_known: WeakKeyDictionary[Tokenizer, dict[tuple[bytes, int], Tensor]] = WeakKeyDictionary()
+_known: WeakKeyDictionary[Tokenizer, dict[tuple[bytes, int, bool], Tensor]] = WeakKeyDictionary()
 """Looking through a vocabulary takes some milliseconds, and indentation is the same again and again."""
 
 
@@ -30,7 +30,8 @@ def without_lead(prefix: str) -> tuple[str, str]:
 
 
 def beginning(facts: Tokenizer, lead: str, vocabulary: int, then: Constraint | None = None) -> Constraint | None:
-    """The constraint of an answer that begins with `lead` and goes on as `then` allows; `then` where there is no lead."""
+    """The constraint of an answer that begins with `lead` and goes on as `then` allows; `then` where there is no lead. What `then`
+    is to judge begins with a token of its own, none that the lead reaches into."""
     if not lead:
         return then
     wanted = lead.encode()
@@ -43,21 +44,21 @@ def beginning(facts: Tokenizer, lead: str, vocabulary: int, then: Constraint | N
             written += int(facts.byte_lengths[token])
         if written >= len(wanted):
             return torch.zeros(vocabulary) if then is None else then([])
-        return _fitting(facts, wanted[written:], vocabulary)
+        return _fitting(facts, wanted[written:], vocabulary, beyond=then is None)
 
     return constrain
 
 
-def _fitting(facts: Tokenizer, rest: bytes, vocabulary: int) -> Tensor:
-    """Which tokens begin with `rest`, or are its beginning: bool[V]."""
+def _fitting(facts: Tokenizer, rest: bytes, vocabulary: int, beyond: bool) -> Tensor:
+    """Which tokens are the beginning of `rest`, or go `beyond` it: bool[V]."""
     known = _known.setdefault(facts, {})
-    if (rest, vocabulary) not in known:
+    if (rest, vocabulary, beyond) not in known:
         if len(known) >= _MOST_KEPT:
             known.clear()
         fitting = torch.zeros(vocabulary, dtype=torch.bool)
         special = set(facts.special.values())
         for token, text in enumerate(facts.token_bytes[:vocabulary]):
-            if text and token not in special and (text.startswith(rest) or rest.startswith(text)):
+            if text and token not in special and (rest.startswith(text) or (beyond and text.startswith(rest))):
                 fitting[token] = True
-        known[rest, vocabulary] = fitting
-    return known[rest, vocabulary]
+        known[rest, vocabulary, beyond] = fitting
+    return known[rest, vocabulary, beyond]

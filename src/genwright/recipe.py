@@ -102,10 +102,10 @@ class TrainSettings(Section):
         None, gt=0, description="Overrides the family's learning rate for matrices under Muon."
     )
     precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="`auto` measures which one the device is faster with."
+        "auto", description="`auto`: bf16 where the processor or the card has instructions for it, else fp32."
     )
     compile: Literal["auto", "on", "off"] = Field(
-        "auto", description="torch.compile; `auto` uses it where the budget is long enough to win its cost back."
+        "auto", description="torch.compile; `auto` uses it where the training is long enough to win its cost back."
     )
     checkpoint_activations: Literal["auto", "on", "off"] = Field(
         "auto",

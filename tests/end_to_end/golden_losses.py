@@ -9,6 +9,8 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -16,10 +18,11 @@ import yaml
 from training_child import RECIPES, prepare
 
 from genwright import recipe as recipes
+from genwright.families.base import Batch
 from genwright.model import build_task
 from genwright.run import Run
 from genwright.stages.parts import Workshop
-from genwright.training.base import Settings
+from genwright.training.base import Batches, Settings
 from genwright.training.trainer import Trainer
 
 FILE = Path(__file__).parents[1] / "golden" / "losses.json"
@@ -27,7 +30,7 @@ STEPS = 5
 
 
 def losses(family: str, folder: Path) -> list[dict[str, float]]:
-    """What each of the first steps logs (losses and gradient norms), on one CPU thread in fp32."""
+    """What each of the first steps logs (losses and gradient norms), on one CPU thread in fp64."""
     file = folder / f"{family}.yaml"
     file.write_text(yaml.safe_dump(RECIPES[family]), encoding="utf-8")
     prepare(str(file), str(folder / family))
@@ -37,11 +40,33 @@ def losses(family: str, folder: Path) -> list[dict[str, float]]:
     config = task.candidates(workshop.facts, workshop.splits, device)[0]
     job = workshop.jobs(config)[0]
     records = []
-    trainer = Trainer(job.build(), job.training(), Settings(steps=STEPS, batch=8, accumulate=2), device)
-    for _ in range(STEPS):
-        trainer.take_step()
-        records.append(trainer.window.take())
+    with double_precision():
+        trainer = Trainer(job.build(), Doubled(job.training()), Settings(steps=STEPS, batch=8, accumulate=2), device)
+        for _ in range(STEPS):
+            trainer.take_step()
+            records.append(trainer.window.take())
     return records
+
+
+@contextmanager
+def double_precision() -> Iterator[None]:
+    """New tensors are fp64. A GAN's first steps blow fp32's rounding, which differs between processors, up to percents."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+class Doubled:
+    """Batches with their fp32 tensors in fp64."""
+
+    def __init__(self, batches: Batches):
+        self._batches, self.pass_examples = batches, batches.pass_examples
+
+    def batch(self, position: int, size: int) -> Batch:
+        found = self._batches.batch(position, size)
+        return {name: value.double() if value.dtype == torch.float32 else value for name, value in found.items()}
 
 
 if __name__ == "__main__":

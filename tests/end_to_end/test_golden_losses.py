@@ -16,4 +16,4 @@ def test_losses_are_those_of_the_golden_run(family: str, tmp_path: Path) -> None
     found = golden_losses.losses(family, tmp_path)
     assert len(found) == golden_losses.STEPS
     for step, (now, before) in enumerate(zip(found, golden, strict=True), start=1):
-        assert now == pytest.approx(before, rel=2e-3, abs=1e-4), f"step {step}"
+        assert now == pytest.approx(before, rel=1e-4, abs=1e-6), f"step {step}"

@@ -31,6 +31,8 @@ TRAIN = {
     "validate_times": 4,
     "previews": 2,
     "patience": 0,
+    "precision": "fp32",
+    "compile": "off",
 }
 
 

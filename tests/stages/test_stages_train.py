@@ -16,7 +16,7 @@ from genwright.errors import RequestError
 from genwright.model import build_task
 from genwright.run import Run, read_json_lines, write_atomic
 from genwright.stages import collect, prepare, train
-from genwright.training import checkpoint
+from genwright.training import checkpoint, compilation, rehearsal
 from genwright.training.forecast import Plan
 
 ASSETS = Path(__file__).parents[1] / "assets"
@@ -173,3 +173,28 @@ def test_an_unchosen_size_is_chosen_by_the_budget(run: Run) -> None:
     )
     assert small.parameters < large.parameters
     assert small.reason and large.reason and small.reason != large.reason
+
+
+@pytest.mark.parametrize("budget", ["300 steps", "40k tokens"])
+def test_a_budget_that_is_no_time_is_planned_alike_whatever_the_clock_says(
+    run: Run, monkeypatch: pytest.MonkeyPatch, budget: str
+) -> None:
+    """Size, precision, compiling and steps: equal seeds give equal models on a quiet day and on a busy one."""
+    recipe = recipe_of(model_layers=None, model_width=None, model_context=None, train_budget=budget, train_previews=0)
+    plans, real = [], rehearsal.time.monotonic
+    for slower in (1.0, 10_000.0):
+        monkeypatch.setattr(rehearsal.time, "monotonic", lambda slower=slower: real() * slower)
+        plans.append(train.plan(recipe, run, task=build_task(recipe), device=CPU))
+    quick, slow = plans
+    assert slow.seconds > 100 * quick.seconds
+    assert quick.config == slow.config
+    assert quick.steps == slow.steps
+    free = {"checkpoint_every"}  # where checkpoints are written changes nothing that is computed
+    assert quick.parts["model"].settings.model_dump(exclude=free) == slow.parts["model"].settings.model_dump(
+        exclude=free
+    )
+
+
+def test_compiling_is_decided_by_operations_where_the_budget_is_no_time() -> None:
+    assert not compilation.worth(1e12, CPU) and compilation.worth(1e14, CPU)
+    assert not compilation.worth(1e30, torch.device("mps"))

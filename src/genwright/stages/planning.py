@@ -146,9 +146,18 @@ def _compiled_or_not(
     eager: Measured,
     scratch: Path,
 ) -> tuple[Settings, Measured]:
-    """Try torch.compile where the budget may win its cost back, and keep it where it does."""
-    seconds = forecast.steps_for(budget, eager, settings.batch) * eager.seconds_per_step
-    if train.compile == "off" or (train.compile == "auto" and seconds < _COMPILE_FROM_SECONDS):
+    """Try torch.compile where the budget may win its cost back, and keep it where it does.
+
+    With a budget in minutes a clock tells, as it tells the number of steps. With one in steps, tokens or images the number of
+    operations does, so that the same recipe is the same computation on a busy day.
+    """
+    steps, by_clock = forecast.steps_for(budget, eager, settings.batch), budget.unit == "seconds"
+    long_enough = (
+        steps * eager.seconds_per_step >= _COMPILE_FROM_SECONDS
+        if by_clock
+        else compilation.worth(steps * eager.flops_per_step, job.device)
+    )
+    if train.compile == "off" or (train.compile == "auto" and not long_enough):
         return settings, eager
     if not compilation.possible(job.device):
         compilation.say_eager(job.device.type)
@@ -165,7 +174,8 @@ def _compiled_or_not(
             f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."
         )
         return settings, eager
-    if train.compile == "on" or compiled.seconds_per_step < eager.seconds_per_step:  # the cost is paid by now
+    faster = compiled.seconds_per_step < eager.seconds_per_step  # the cost is paid by now
+    if train.compile == "on" or not by_clock or faster:
         return wanted, compiled
     return settings, eager
 

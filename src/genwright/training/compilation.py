@@ -14,6 +14,15 @@ from torch import nn
 
 from genwright.console import say
 
+WORTH_FLOPS = {"cpu": 1.5e13, "cuda": 1e14}
+"""Operations of a whole training from which on compiling wins back its cost: about four minutes of two cores, a few seconds of a card's
+matrix units. Looked up where the budget is no time, so that no clock decides what is computed."""
+
+
+def worth(flops: float, device: torch.device) -> bool:
+    """Whether a training of so many operations is long enough for the device to win back what compiling costs."""
+    return flops >= WORTH_FLOPS.get(device.type, float("inf"))
+
 
 def possible(device: torch.device) -> bool:
     """Whether this machine can compile for the device: a CPU needs a C++ compiler, MPS is not worth trying."""

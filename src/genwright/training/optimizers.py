@@ -164,7 +164,7 @@ class AdamW:
                 eps=self.spec.eps,
                 amsgrad=False,
                 maximize=False,
-                grad_scale=factor.reciprocal(),
+                grad_scale=factor.reciprocal().float(),  # the kernel wants fp32, whatever the weights are
                 found_inf=None,
             )
 

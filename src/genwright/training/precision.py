@@ -1,62 +1,46 @@
-"""Which precision the device is faster with: measured, because a CPU without bf16 instructions is 30 times slower in it."""
+"""Which precision a training runs in: looked up in what the processor or the card has, so that the same machine gives the same answer."""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 Precision = Literal["fp32", "bf16"]
 
-_GAIN = 1.2
-"""How many times faster bf16 must be to be worth its rounding."""
+CPU_BF16 = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
+"""Instruction sets that multiply bf16 matrices, as torch.cpu.get_capabilities() names them. Without one bf16 is emulated, and up to
+thirty times slower than fp32."""
+CUDA_BF16 = (8, 0)
+"""Compute capability from which a card's matrix units take bf16 (Ampere)."""
 
 
 def choose(asked: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
+    """What was asked for; `auto` is bf16 where the device has it in hardware, else fp32."""
     if asked != "auto":
         return asked
-    return _faster(str(device))
+    return "bf16" if has_bf16(device) else "fp32"
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 matrices by instructions of its own."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= CUDA_BF16
+    if device.type == "cpu":
+        return any(cpu_capabilities().get(name) for name in CPU_BF16)
+    return False
+
+
+def cpu_capabilities() -> dict[str, Any]:
+    """What the processor can do, by name; {} where this torch can't tell (before 2.12)."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return dict(ask()) if ask is not None else {}
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:
     """The context that forward passes run in."""
     return nullcontext() if precision == "fp32" else torch.autocast(device.type, torch.bfloat16)
-
-
-@lru_cache
-def _faster(device: str) -> Precision:
-    if torch.device(device).type == "mps":
-        return "fp32"
-    full_s, half_s = product_seconds(device)
-    return "bf16" if half_s * _GAIN < full_s else "fp32"
-
-
-def product_seconds(device: str) -> tuple[float, float]:
-    """What a matrix product takes in fp32 and in bf16: on a CPU one that a small linear layer is, on a GPU one large enough that
-    starting it counts for nothing. Stops as soon as bf16 is seen to be slow."""
-    size = 256 if torch.device(device).type == "cpu" else 4096
-    with torch.random.fork_rng(devices=[]):
-        full = torch.randn(size, size).to(device)
-    half = full.bfloat16()
-    full_s = _seconds(lambda: full @ full, device)
-    return full_s, _seconds(lambda: half @ half, device, at_most_s=full_s * 4)
-
-
-def _seconds(work: Callable[[], object], device: str, at_most_s: float = 1.0) -> float:
-    """The median time of one call."""
-    times = []
-    for _ in range(9):
-        if times and times[-1] > at_most_s:
-            break
-        start = time.perf_counter()
-        work()
-        synchronise(torch.device(device))
-        times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2]
 
 
 def synchronise(device: torch.device) -> None:

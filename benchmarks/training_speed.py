@@ -34,7 +34,7 @@ from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
 from genwright import device
-from genwright.families.transformer import OPTIMIZER, Transformer
+from genwright.families.transformer.family import OPTIMIZER, Transformer
 from genwright.networks.decoder import Decoder, DecoderConfig, matmul_flops
 from genwright.networks.hugging_face import to_hf_config
 from genwright.run import versions

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genwright.cli.summary import format_score
 from genwright.recipe import load
 from genwright.run import open_run
 from genwright.scores import ScoreSheet
-from genwright.stages.summary import format_score
 
 SEPARATOR = "\n\n----\n\n"
 

@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from genwright import recipe
-from genwright.cli import app
+from genwright.cli.app import app
 from genwright.registry import FAMILIES, SOURCES, TASKS
 from genwright.sources.base import Join, SourceSpec
 

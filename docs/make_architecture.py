@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from genwright.pages.charts import standalone
 from genwright.run import write_atomic
-from genwright.stages.charts import standalone
 
 WIDTH, HEIGHT = 1000, 772
 MONO = "ui-monospace,Menlo,Consolas,monospace"

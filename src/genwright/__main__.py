@@ -1,3 +1,3 @@
-from genwright.cli import main
+from genwright.cli.app import main
 
 main()

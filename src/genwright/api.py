@@ -13,7 +13,7 @@ from genwright import model as models
 from genwright import recipe as recipes
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
-from genwright.families.transformer_options import Precision
+from genwright.families.transformer.options import Precision
 from genwright.media.base import Media
 from genwright.run import Run, model_folder
 from genwright.scores import ScoreSheet

@@ -77,8 +77,12 @@ class Registry:
             self._entries.setdefault(point.name, point.load())
 
 
+_DOORS = {"tasks": "task", "families": "family"}
+"""The module of a room that holds the class."""
+
+
 def _room(folder: str, name: str, attribute: str) -> Entry:
-    return Entry(f"genwright.{folder}.{name}:{attribute}", f"genwright.{folder}.{name}_options")
+    return Entry(f"genwright.{folder}.{name}.{_DOORS[folder]}:{attribute}", f"genwright.{folder}.{name}.options")
 
 
 TASKS = Registry(

@@ -27,7 +27,6 @@ from PIL import Image
 from genwright import ledger
 from genwright.run import Run
 
-ASSETS = Path(__file__).parents[1] / "assets"
 PATIENCE_S = 100
 SECRET = b"This text lies outside the folder and nobody may read it."
 

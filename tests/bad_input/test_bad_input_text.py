@@ -21,9 +21,9 @@ from safetensors.numpy import load_file, save_file
 
 from genwright import ledger
 from genwright import model as models
-from genwright.cli import main
-from genwright.exporters import gguf_file
-from genwright.exporters.gguf_tokenizer import read_vocabulary
+from genwright.cli.app import main
+from genwright.exporters.gguf import file as gguf_file
+from genwright.exporters.gguf.tokenizer import read_vocabulary
 from genwright.exporters.source import source_of
 from genwright.run import Run
 

@@ -5,14 +5,15 @@ from pathlib import Path
 from genwright import api
 from genwright.ledger import read_run
 from genwright.run import open_run
+from helpers import ASSETS
 
-ASSETS = Path(__file__).parents[1] / "assets" / "text"
+TEXT = ASSETS / "text"
 
 
 def test_texts_of_several_kinds(tmp_path: Path):
     data = tmp_path / "texts"
-    sonnets = (ASSETS / "sonnets.txt").read_text(encoding="utf-8").split("\n\n\n")
-    scenes = (ASSETS / "comedy_of_errors.txt").read_text(encoding="utf-8").split("\n\n")
+    sonnets = (TEXT / "sonnets.txt").read_text(encoding="utf-8").split("\n\n\n")
+    scenes = (TEXT / "comedy_of_errors.txt").read_text(encoding="utf-8").split("\n\n")
     for kind, texts in (("poem", sonnets), ("play", scenes)):
         (data / kind).mkdir(parents=True)
         for number, text in enumerate([t for t in texts if len(t) > 200][:30]):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import golden_losses
 import pytest
-from training_child import RECIPES
+
+from helpers import golden_losses
+from helpers.training_child import RECIPES
 
 
 @pytest.mark.parametrize("family", sorted(RECIPES))

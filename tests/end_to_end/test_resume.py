@@ -14,13 +14,13 @@ from typing import Any
 
 import pytest
 import torch
-import training_child
 import yaml
-from training_child import RECIPES
 
 from genwright.run import read_json_lines
 from genwright.training import checkpoint
 from genwright.training.base import CLOCK_COLUMNS
+from helpers import training_child
+from helpers.training_child import RECIPES
 
 STEPS = 24
 TRAIN = {
@@ -40,7 +40,7 @@ TRAIN = {
 def processes() -> Any:
     """Children are forked from a server that has torch loaded already, which saves seconds for each kill."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training_child", "torch._dynamo"])
+    context.set_forkserver_preload(["helpers.training_child", "torch._dynamo"])
     return context
 
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
 from genwright.families.one_step import OneStepSession
 from genwright.model import module_tensors
-from genwright.tasks.draw_networks import NETWORKS, NetworkPlan
+from genwright.tasks.image.networks import NETWORKS, NetworkPlan
 
 
 class PixelNormal(nn.Module):

@@ -8,9 +8,9 @@ import names_options
 import numpy as np
 
 from genwright.ledger import Drop, Item
-from genwright.media.tokenizer import Tokenizer
 from genwright.shards import Example
-from genwright.tasks.write import Write, item_text
+from genwright.tasks.write.task import Write, item_text
+from genwright.tokens.tokenizer import Tokenizer
 
 
 class Names(Write):

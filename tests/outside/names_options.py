@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from genwright.tasks.write_options import Model, Prepare, Request
+from genwright.tasks.write.options import Model, Prepare, Request
 
 MEDIUM = "text"
 FAMILIES = ("transformer",)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from genwright.errors import RequestError
-from genwright.media.chat_template import ChatTemplate, RefusedError
+from genwright.tokens.chat_template import ChatTemplate, RefusedError
 
 Messages = Sequence[dict[str, str]]
 

@@ -150,8 +150,9 @@ def write_hf(work: Work) -> None:
 
 
 def write_gguf(work: Work) -> None:
-    from genwright.exporters import gguf_file, llama_cpp, ollama
-    from genwright.exporters.gguf_tokenizer import read_vocabulary
+    from genwright.exporters.gguf import file as gguf_file
+    from genwright.exporters.gguf import llama_cpp, ollama
+    from genwright.exporters.gguf.tokenizer import read_vocabulary
 
     config = gguf_file.config_of(work.source)
     vocabulary = read_vocabulary(work.source.folder, config.vocab_size)
@@ -172,7 +173,7 @@ def write_gguf(work: Work) -> None:
 
 
 def write_onnx(work: Work) -> None:
-    from genwright.exporters import onnx_folder
+    from genwright.exporters.onnx import folder as onnx_folder
     from genwright.exporters.source import end_tokens
     from genwright.networks.hugging_face import from_hf_config
 

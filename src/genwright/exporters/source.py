@@ -14,9 +14,9 @@ from torch import Tensor
 
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
-from genwright.media.chat_template import ChatTemplate
 from genwright.model import Model
 from genwright.networks.decoder import Decoder
+from genwright.tokens.chat_template import ChatTemplate
 
 
 class Reference(Protocol):

@@ -77,7 +77,7 @@ class DecoderConfig(BaseModel):
 
 
 class KeyValueCache(Protocol):
-    """What the decoder asks of a sampler's cache (families/cache.py owns slots, lengths and masks)."""
+    """What the decoder asks of a sampler's cache (families/transformer/cache.py owns slots, lengths and masks)."""
 
     def update(self, layer: int, k_BKTH: Tensor, v_BKTH: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Store the new keys and values of a layer; return all that the new tokens may attend to and who may see whom.

@@ -13,9 +13,9 @@ from pydantic import Field
 
 from genwright.ledger import Drop, Item, item_id
 from genwright.media.text import decode
+from genwright.rights.licence import Rights, is_legal_text, may_be_notice, read_notice
 from genwright.sources.base import Join, Source, SourceSpec
 from genwright.sources.joined import Joiner, table_test
-from genwright.sources.licence import Rights, is_legal_text, may_be_notice, read_notice
 from genwright.sources.patterns import patterns
 from genwright.sources.tree import Entry, read_regular
 

@@ -13,8 +13,8 @@ from typing import Any
 from genwright.console import track
 from genwright.errors import RequestError
 from genwright.ledger import WHOLE_ROW, Drop, Item, item_id
+from genwright.rights.licence import is_legal_text
 from genwright.sources.base import Join
-from genwright.sources.licence import is_legal_text
 from genwright.sources.patterns import patterns
 from genwright.sources.rows import SUFFIXES, read_rows
 from genwright.sources.template import MissingError, fill, names

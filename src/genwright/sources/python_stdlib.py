@@ -12,8 +12,8 @@ from typing import Literal
 from pydantic import Field
 
 from genwright.errors import RequestError
+from genwright.rights.licence import is_legal_text
 from genwright.sources.files import FilesSource, FilesSpec
-from genwright.sources.licence import is_legal_text
 from genwright.sources.tree import Entry, walk
 
 _NOT_OF_IT = ("site-packages/", "dist-packages/")

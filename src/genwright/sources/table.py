@@ -11,9 +11,9 @@ from pydantic import Field, model_validator
 
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item
+from genwright.rights.licence import Rights
 from genwright.sources.base import Join, Source, SourceSpec, absolute
 from genwright.sources.joined import Joiner
-from genwright.sources.licence import Rights
 from genwright.sources.tree import Entry
 
 

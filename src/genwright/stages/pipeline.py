@@ -16,8 +16,13 @@ from genwright.errors import RequestError
 from genwright.model import build_task
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, open_run, write_atomic
-from genwright.stages import collect, evaluate, export, prepare, report, train
+from genwright.stages.collect import stage as collect
+from genwright.stages.evaluate import stage as evaluate
+from genwright.stages.export import stage as export
 from genwright.stages.inputs import stage_inputs
+from genwright.stages.prepare import stage as prepare
+from genwright.stages.report import stage as report
+from genwright.stages.train import stage as train
 from genwright.weights.opening import OFFLINE
 
 

@@ -15,7 +15,7 @@ from genwright.networks.hugging_face import ARCHITECTURES, to_hf_state
 from genwright.networks.lora import base_state
 
 if TYPE_CHECKING:
-    from genwright.media.tokenizer import Tokenizer
+    from genwright.tokens.tokenizer import Tokenizer
 
 
 class TensorFiles(Protocol):

@@ -19,7 +19,7 @@ from torch import Tensor
 from genwright.errors import RequestError
 from genwright.networks.decoder import DecoderConfig
 from genwright.networks.hugging_face import from_hf_config
-from genwright.sources.licence import is_legal_text, recognise
+from genwright.rights.licence import is_legal_text, recognise
 from genwright.weights.base import Origin, Weights, architecture_of
 from genwright.weights.identity import hash_files
 from genwright.weights.tokenizers import read_tokenizer

@@ -12,7 +12,7 @@ from tokenizers import AddedToken, Regex, decoders, models, normalizers, pre_tok
 from tokenizers import Tokenizer as Backend
 
 from genwright.errors import RequestError
-from genwright.media.tokenizer import Tokenizer
+from genwright.tokens.tokenizer import Tokenizer
 from genwright.weights.tokenizers import assemble
 
 _ORDINARY, _UNKNOWN, _CONTROL, _USER, _UNUSED = 1, 2, 3, 4, 5

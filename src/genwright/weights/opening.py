@@ -11,7 +11,7 @@ from pathlib import Path
 
 from genwright import cache
 from genwright.errors import RequestError, WorkError
-from genwright.sources.licence import is_legal_text, read_notice
+from genwright.rights.licence import is_legal_text, read_notice
 from genwright.sources.packages import PyPISource, PyPISpec
 from genwright.sources.tree import Entry
 from genwright.weights.base import Weights

@@ -14,7 +14,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
 
 from genwright.errors import RequestError
-from genwright.media.tokenizer import Foreign, Tokenizer
+from genwright.tokens.tokenizer import Foreign, Tokenizer
 from genwright.weights.base import Origin
 
 _ENDS_OF_TEXT = ("<|endoftext|>", "<|end_of_text|>", "</s>")

@@ -1,0 +1,351 @@
+"""The command line. Commands are thin: each imports what it needs when it is called, so that help needs no torch."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from genwright.errors import GenwrightError, RequestError
+
+app = typer.Typer(
+    name="genwright",
+    help="Train a generative model of your own data: collect, prepare, train, evaluate, export, generate.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+RecipeFile = Annotated[
+    Path, typer.Argument(metavar="RECIPE", help="A recipe, one YAML file; or a run folder, to go on with it.")
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder, like runs/demo-write.")]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a key of the recipe, like train.budget=2m."),
+]
+RunDir = Annotated[
+    Path | None, typer.Option("--run-dir", metavar="DIR", help="The run folder; default: runs/<recipe's name>.")
+]
+Device = Annotated[str | None, typer.Option("--device", help="cpu, cuda, cuda:1 or mps; default: the best there is.")]
+Threads = Annotated[int | None, typer.Option("--threads", min=1, help="Threads to compute with; default: one a core.")]
+Offline = Annotated[bool, typer.Option("--offline", help="Use only what is in the cache; ask no registry.")]
+Fresh = Annotated[bool, typer.Option("--fresh", help="Throw away what these stages made before, and start over.")]
+Refit = Annotated[
+    bool,
+    typer.Option(
+        "--refit", help="Measure tokenizer and statistics anew; if they are others now, the training starts over."
+    ),
+]
+More = Annotated[str | None, typer.Option("--more", metavar="BUDGET", help="Train on for this much longer, like 30m.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+
+
+def _stages(
+    recipe: Path,
+    sets: list[str] | None,
+    run_dir: Path | None,
+    stages: list[str] | None,
+    threads: int | None,
+    **options: Any,
+) -> Any:
+    from genwright import recipe as recipes
+
+    recipe, run_dir = _recipe_file(recipe, run_dir)
+    loaded = recipes.load(recipe, sets)
+    _use_threads(threads)
+    from genwright.run import STAGES
+    from genwright.stages.pipeline import Options, run_folder, run_stages
+
+    run = run_folder(recipe, run_dir)
+    run_stages(loaded, run, Options(**options), stages or list(STAGES))
+    return run
+
+
+def _recipe_file(recipe: Path, run_dir: Path | None) -> tuple[Path, Path | None]:
+    """A run folder stands for the recipe in it, and is where that goes on."""
+    if not recipe.is_dir():
+        return recipe, run_dir
+    from genwright.run import open_run
+
+    return open_run(recipe).folder / "recipe.yaml", run_dir or recipe
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+@app.command()
+def run(
+    recipe: RecipeFile,
+    sets: Set = None,
+    run_dir: RunDir = None,
+    more: More = None,
+    fresh: Fresh = False,
+    refit: Refit = False,
+    device: Device = None,
+    threads: Threads = None,
+    offline: Offline = False,
+    debug: Debug = False,
+) -> None:
+    """All stages in order, skipping what is up to date."""
+    made = _stages(
+        recipe, sets, run_dir, None, threads, more=more, fresh=fresh, refit=refit, device=device, offline=offline
+    )
+    from genwright.cli.summary import print_summary
+
+    print_summary(made)
+
+
+@app.command()
+def plan(
+    recipe: RecipeFile,
+    sets: Set = None,
+    run_dir: RunDir = None,
+    device: Device = None,
+    threads: Threads = None,
+    offline: Offline = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What it would cost: size, memory, disk, seconds a step and time to the end, measured by a few steps."""
+    from genwright import recipe as recipes
+
+    recipe, run_dir = _recipe_file(recipe, run_dir)
+    loaded = recipes.load(recipe, sets)
+    _use_threads(threads)
+    from genwright.stages.pipeline import Options, plan_run, run_folder
+
+    forecast = plan_run(loaded, run_folder(recipe, run_dir), Options(device=device, offline=offline))
+    _print(forecast.model_dump(mode="json") if as_json else forecast)
+
+
+def _stage_command(name: str, text: str) -> None:
+    def command(
+        recipe: RecipeFile,
+        sets: Set = None,
+        run_dir: RunDir = None,
+        fresh: Fresh = False,
+        refit: Refit = False,
+        more: More = None,
+        device: Device = None,
+        threads: Threads = None,
+        offline: Offline = False,
+        as_json: Json = False,
+        debug: Debug = False,
+    ) -> None:
+        made = _stages(
+            recipe, sets, run_dir, [name], threads, more=more, fresh=fresh, refit=refit, device=device, offline=offline
+        )
+        if as_json:
+            _print(_result(made, name))
+
+    app.command(name, help=text)(command)
+
+
+for _name, _text in {
+    "collect": "Only the first stage: go through the sources and account for every item.",
+    "prepare": "Only this stage: turn the kept items into training examples.",
+    "train": "Only this stage: train, or go on training.",
+    "evaluate": "Only this stage: score the model beside floor, baseline and real data.",
+}.items():
+    _stage_command(_name, _text)
+
+
+def _result(made: Any, stage: str) -> Any:
+    if stage == "evaluate":
+        return json.loads((made.stage("evaluate") / "scores.json").read_text(encoding="utf-8"))
+    record = made.record(stage)
+    return record.model_dump(mode="json") if record else {}
+
+
+@app.command()
+def export(
+    target: Annotated[
+        Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe or a run folder; with --as a model folder too.")
+    ],
+    form: Annotated[
+        str | None, typer.Option("--as", metavar="FORMAT", help="hf, gguf or onnx, for text models; default: model/.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="DIR", help="Where it goes; default: export/FORMAT/TYPE in the run.")
+    ] = None,
+    kind: Annotated[
+        str | None, typer.Option("--type", metavar="TYPE", help="How weights are stored: f32 (default), f16, q8_0.")
+    ] = None,
+    sets: Set = None,
+    run_dir: RunDir = None,
+    device: Device = None,
+    threads: Threads = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Write the model for other programs, loaded there and compared before it is called done: model/, or --as hf, gguf, onnx."""
+    _use_threads(threads)
+    from genwright.stages.pipeline import Options, recipe_and_run, run_folder, run_stages
+
+    if form is not None:
+        from genwright.exporters.formats import export_as, show
+
+        place, record = export_as(target if target.is_dir() else run_folder(target, run_dir).folder, form, out, kind)
+        _print(record.model_dump(mode="json")) if as_json else show(place, record)
+        return
+    if out is not None or kind is not None:
+        raise RequestError("--out and --type belong to --as; name a format: hf, gguf or onnx.")
+    recipe, made = recipe_and_run(target, sets, run_dir)
+    run_stages(recipe, made, Options(device=device), ["export"])
+    if as_json:
+        _print(_result(made, "export"))
+    else:
+        print(made.stage("export"))
+
+
+@app.command()
+def report(
+    target: Annotated[Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe or a run folder.")],
+    sets: Set = None,
+    run_dir: RunDir = None,
+    public: Annotated[bool, typer.Option("--public", help="Leave out every training item.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Write report.html, one page that opens offline."""
+    from genwright.stages.pipeline import recipe_and_run, write_report
+
+    recipe, made = recipe_and_run(target, sets, run_dir)
+    print(write_report(recipe, made, public=public))
+
+
+@app.command()
+def ledger(
+    folder: RunFolder,
+    dropped: Annotated[bool, typer.Option("--dropped", help="Only what was dropped, a line each.")] = False,
+    item: Annotated[str | None, typer.Option("--item", metavar="PATH", help="The story of one file.")] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What happened to each file and why."""
+    from genwright.cli.ledger import show
+    from genwright.run import open_run
+
+    show(open_run(folder), dropped=dropped, item=item, as_json=as_json)
+
+
+@app.command()
+def new(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of your own texts or pictures.")],
+    task: Annotated[
+        str | None, typer.Option("--task", help="The task to write a recipe for; default: what the folder is best for.")
+    ] = None,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Look at a folder, say what is in it and what it is good for, and write a recipe for it."""
+    from genwright.survey.survey import new as look_and_write
+
+    look_and_write(folder, task, as_json=as_json)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def generate(context: typer.Context) -> None:
+    """Make text or pictures: genwright generate RUN [PROMPT] [-n N] [--seed S] [--out FILE_OR_DIR]; options by task: generate RUN --help."""
+    from genwright.cli.generate import generate_command
+
+    generate_command(context.args)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
+def chat(context: typer.Context) -> None:
+    """Talk with a trained run: genwright chat RUN [--system "..."]; from a pipe, one message a line. Options: chat --help."""
+    from genwright.cli.chat import chat_command
+
+    chat_command(context.args)
+
+
+@app.command()
+def explain(
+    folder: RunFolder,
+    nearest: Annotated[
+        str | None, typer.Option("--nearest", metavar="TEXT", help="A generated passage: from which training texts?")
+    ] = None,
+    nearest_file: Annotated[
+        Path | None, typer.Option("--nearest-file", metavar="FILE", help="The same, read from a file.")
+    ] = None,
+    n: Annotated[int, typer.Option("-n", min=1, max=100, help="How many training documents.")] = 5,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Which training documents a generated passage is nearest to, and the longest run of characters they share."""
+    from genwright.explain.view import explain_nearest
+
+    explain_nearest(folder, nearest, nearest_file, n, as_json)
+
+
+@app.command()
+def compare(
+    folders: Annotated[list[Path], typer.Argument(metavar="RUN RUN...", help="Two or more runs of one task.")],
+    out: Annotated[Path, typer.Option("--out", help="Where the page and the picture go.")] = Path("runs/compare"),
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """Runs side by side: quality, diversity, stability, cost."""
+    from genwright.compare.numbers import compare as compare_runs
+
+    comparison = compare_runs(folders, out)
+    _print(comparison.model_dump(mode="json") if as_json else comparison)
+
+
+@app.command()
+def runs(
+    action: Annotated[str, typer.Argument(metavar="list|show|rm")] = "list",
+    folder: Annotated[Path | None, typer.Argument(metavar="RUN")] = None,
+    where: Annotated[Path, typer.Option("--where", help="The folder that holds the runs.")] = Path("runs"),
+    yes: Annotated[bool, typer.Option("--yes", help="Don't ask before removing.")] = False,
+    as_json: Json = False,
+    debug: Debug = False,
+) -> None:
+    """What is on this disk, how big, how good."""
+    from genwright.cli.runs import runs as show_runs
+
+    show_runs(action, folder, where=where, yes=yes, as_json=as_json)
+
+
+def _print(result: Any) -> None:
+    if isinstance(result, dict | list):
+        print(json.dumps(result, indent=2, ensure_ascii=False))
+    else:
+        from rich.console import Console
+
+        Console().print(result)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Entry point: every error that is meant for the user is one sentence on standard error."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments
+    try:
+        app(arguments, standalone_mode=True)
+    except GenwrightError as error:
+        if debug:
+            raise
+        print(f"genwright: {error}", file=sys.stderr)
+        sys.exit(error.exit_status)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print(
+            f"genwright: unexpected {type(error).__name__}: {error}; run again with --debug to see where.",
+            file=sys.stderr,
+        )
+        sys.exit(1)

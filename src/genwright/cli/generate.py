@@ -1,0 +1,102 @@
+"""`genwright generate`: a command whose options are those of the run's task and family."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from genwright import recipe as recipes
+from genwright.cli.deliver import Around, deliver, read_prompt, read_text
+from genwright.cli.options import check, options_of, precision_option
+from genwright.errors import RequestError
+from genwright.families.transformer.options import Controls, Precision
+from genwright.registry import TASKS
+from genwright.run import model_folder
+
+_LONGEST_PROMPT = 1_000_000
+"""Characters of a prompt that are looked at: its end, far more than any model sees at once."""
+
+_CONTINUE = (
+    "Go on from the end of a text file; with --out FILE the whole is written, old and new (FILE may be the same)."
+)
+
+
+def generate_command(arguments: list[str]) -> None:
+    """Find the run among the arguments, build the command that fits it, and call it."""
+    words = [a for a in arguments if not a.startswith("-")]
+    # An option's value may stand before the run: the run is the first word that is a folder.
+    folder = next((a for a in words if Path(a).is_dir()), words[0] if words else None)
+    schema, continues, around, echo = None, True, None, True
+    if folder is not None:
+        task, family = task_and_family(Path(folder))
+        schema = recipes.request_class(task, family)
+        options = TASKS[task].load_options()
+        continues, around = getattr(options, "CONTINUES", False), getattr(options, "around", None)
+        echo = getattr(options, "ECHO", True)
+    command = _command(schema, continues, around, echo)
+    command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
+
+
+def task_and_family(folder: Path) -> tuple[str, str]:
+    file = model_folder(folder) / "config.json"
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))["genwright"]
+        return about["task"], about["family"]
+    except (OSError, ValueError, KeyError) as error:
+        raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
+
+
+def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None] | None, echo: bool) -> click.Command:
+    fixed: list[click.Parameter] = [
+        click.Argument(["run"], type=click.Path(path_type=Path)),
+        click.Argument(["prompt"], required=False),
+        click.Option(["--prompt-file"], type=click.Path(path_type=Path), help="Read the prompt from a file."),
+        click.Option(["--out"], type=click.Path(path_type=Path), help="A file or a folder for what is made."),
+        click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
+        click.Option(["--threads"], type=click.IntRange(min=1), help="Threads to compute with."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON Lines, one an output."),
+        click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+    ]
+    if continues:
+        file = click.Path(path_type=Path)
+        fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
+    if not schema or issubclass(schema, Controls):
+        fixed.append(precision_option())
+    asked = options_of(schema) if schema else []
+
+    def call(
+        run: Path,
+        prompt: str | None,
+        prompt_file: Path | None,
+        out: Path | None,
+        device: str | None,
+        threads: int | None,
+        as_json: bool,
+        debug: bool,
+        go_on: Path | None = None,
+        weights: Precision = "float32",
+        **options: Any,
+    ) -> None:
+        if go_on is not None and (prompt is not None or prompt_file is not None):
+            raise RequestError("--continue takes its prompt from the file; give no other prompt beside it.")
+        text = read_prompt(prompt, prompt_file) if go_on is None else read_text(go_on, "--continue")
+        request = check(schema, {"prompt": text[-_LONGEST_PROMPT:].replace("\r\n", "\n"), **options})
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        from genwright.api import Generator
+
+        generator = Generator(run, device, weights)
+        answer = generator.model.task.answer(generator.model, request, generator.engine)
+        hole = around(request) if around else None
+        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=hole, echo=echo)
+
+    help_text = "Make text or pictures with a trained run." + (
+        "" if schema else " Name a run to see the options of its task."
+    )
+    return click.Command("generate", params=[*fixed, *asked], callback=call, help=help_text)

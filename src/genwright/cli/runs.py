@@ -1,0 +1,230 @@
+"""What runs are on this disk: `genwright runs list|show|rm`. Imports neither torch nor numpy."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from genwright.console import duration, size
+from genwright.errors import GenwrightError, RequestError
+from genwright.run import STAGES, Run, open_run
+from genwright.scores import ScoreSheet
+
+ENTRIES = frozenset(
+    {"recipe.yaml", "lock", "log.txt", "collect", "prepare", "train", "evaluate", "model", "stages", "report.html", "report-public.html"}
+)  # fmt: skip
+"""The names a run folder is made of. `rm` removes these and nothing else."""
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One run, as the list shows it."""
+
+    name: str
+    folder: str
+    task: str
+    family: str
+    state: str
+    """"finished", "stopped after train", "begun", or what is wrong with it."""
+    bytes: int
+    seconds: float
+    changed: float
+    """When its newest stage ended, seconds since 1970."""
+    score: str
+    headline: str
+
+
+def runs(action: str, folder: Path | None, *, where: Path, yes: bool, as_json: bool) -> None:
+    """The command. Raises RequestError for an unknown action or a folder that is no run."""
+    if action == "list":
+        listed = find(folder or where)
+        _print_json([asdict(one) for one in listed]) if as_json else _print_list(listed, folder or where)
+    elif action in ("show", "rm"):
+        if folder is None:
+            raise RequestError(f"genwright runs {action}: name a run, like runs/demo-write.")
+        show(folder, as_json=as_json) if action == "show" else remove(folder, yes=yes)
+    else:
+        raise RequestError(f"genwright runs {action}: there is no such action; use list, show or rm.")
+
+
+def find(where: Path) -> list[Listed]:
+    """The run folders directly inside `where`, newest first."""
+    if not where.is_dir():
+        return []
+    folders = [entry for entry in where.iterdir() if not entry.is_symlink() and is_run(entry)]
+    return sorted((describe(Run(entry)) for entry in folders), key=lambda one: -one.changed)
+
+
+def is_run(folder: Path) -> bool:
+    """Whether a folder was made by a run: a resolved recipe and a stage's record, or a run that was stopped before its first."""
+    recipe = folder / "recipe.yaml"
+    if not (folder.is_dir() and recipe.is_file() and isinstance(_recipe(recipe).get("task"), str)):
+        return False
+    if (folder / "collect" / "ledger.parquet").is_file() or any((folder / s / "stage.json").is_file() for s in STAGES):
+        return True
+    return (folder / "lock").is_file() and {entry.name for entry in folder.iterdir()} <= ENTRIES
+
+
+def describe(run: Run) -> Listed:
+    recipe = _recipe(run.folder / "recipe.yaml")
+    records = {}
+    state = ""
+    for stage in STAGES:
+        try:
+            records[stage] = run.record(stage)
+        except (GenwrightError, ValueError) as error:
+            state, records[stage] = str(error), None
+    done = [record for record in records.values() if record]
+    missing = [stage for stage in STAGES if records[stage] is None]
+    first = STAGES.index(missing[0]) if missing else 0
+    sheet = _sheet(run)
+    return Listed(
+        name=run.name,
+        folder=str(run.folder),
+        task=str(recipe.get("task", "")),
+        family=str((recipe.get("model") or {}).get("family", "")),
+        state=state or ("finished" if not missing else f"stopped after {STAGES[first - 1]}" if first else "begun"),
+        bytes=size_bytes(run.folder),
+        seconds=sum(record.seconds for record in done),
+        changed=max((_changed(run.folder / "recipe.yaml"), *(_changed(run.stage(s)) for s in STAGES))),
+        score=first_score(sheet) if sheet else "",
+        headline=sheet.headline if sheet else "",
+    )
+
+
+def first_score(sheet: ScoreSheet) -> str:
+    """The model's first metric in words: "KID 0.031"."""
+    row = next((row for row in sheet.rows if row.kind == "model"), None)
+    for metric in sheet.metrics:
+        if row and metric.name in row.scores:
+            return f"{metric.title} {row.scores[metric.name].value:.3g}{metric.unit if metric.unit == '%' else ''}"
+    return ""
+
+
+def size_bytes(folder: Path) -> int:
+    """What a folder's files take, links not followed."""
+    total = 0
+    for place, _, names in os.walk(folder):
+        for name in names:
+            try:
+                total += os.lstat(os.path.join(place, name)).st_size  # noqa: PTH118
+            except OSError:
+                continue
+    return total
+
+
+def show(folder: Path, *, as_json: bool) -> None:
+    """One run: stages with their seconds, sizes, scores."""
+    run = open_run(folder)
+    listed = describe(run)
+    stages = {
+        stage: {"seconds": record.seconds, "finished": record.finished, "bytes": size_bytes(run.stage(stage)), "summary": record.summary}
+        for stage in STAGES
+        if (record := run.record(stage))
+    }  # fmt: skip
+    if as_json:
+        _print_json(asdict(listed) | {"stages": stages})
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    print(f"{listed.folder}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}")
+    if listed.headline:
+        print(listed.headline)
+    table = Table("stage", "seconds", "finished", "on disk", box=None)
+    for stage, about in stages.items():
+        table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))
+    console.print(table)
+    if sheet := _sheet(run):
+        from genwright.cli.summary import score_table
+
+        console.print(score_table(sheet, "Scores"))
+
+
+def remove(folder: Path, *, yes: bool) -> None:
+    """Delete a run. Only what a run writes goes; a file of somebody else's in the folder stays, and is said.
+
+    Raises RequestError when the folder is no run, is a link, or is being worked on.
+    """
+    if folder.is_symlink() or not is_run(folder):
+        raise RequestError(f"{folder}: not a run folder, so it is left alone; `genwright runs` lists the runs.")
+    if source := _data_inside(folder):
+        raise RequestError(
+            f"{folder}: its data ({source}) lies in the same folder; move the data, then remove the run."
+        )
+    run = Run(folder)
+    if not yes:
+        import typer
+
+        if not typer.confirm(f"Remove {folder} ({size(size_bytes(folder))})?", err=True):
+            return
+    with run.lock():
+        for name in sorted(ENTRIES - {"lock"}):
+            entry = folder / name
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink(missing_ok=True)
+    (folder / "lock").unlink(missing_ok=True)
+    rest = sorted(entry.name for entry in folder.iterdir())
+    if rest:
+        print(f"{folder}: the run is removed; {', '.join(rest[:5])} stayed, for no run made {'it' if len(rest) == 1 else 'them'}.")  # fmt: skip
+    else:
+        folder.rmdir()
+        print(f"{folder}: removed.")
+
+
+def _data_inside(folder: Path) -> str | None:
+    """A local source of the recipe that lies in the run folder: removing the run would remove it."""
+    for source in (_recipe(folder / "recipe.yaml").get("data") or {}).get("sources") or []:
+        for kind in ("folder", "archive", "table"):
+            path = source.get(kind) if isinstance(source, dict) else None
+            if isinstance(path, str) and (folder / path).resolve().is_relative_to(folder.resolve()):
+                return path
+    return None
+
+
+def _recipe(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _sheet(run: Run) -> ScoreSheet | None:
+    file = run.stage("evaluate") / "scores.json"
+    try:
+        return ScoreSheet.read(file) if file.exists() else None
+    except ValueError:
+        return None
+
+
+def _changed(path: Path) -> float:
+    return path.stat().st_mtime if path.exists() else 0.0
+
+
+def _print_json(result: Any) -> None:
+    print(json.dumps(result, indent=2, ensure_ascii=False))
+
+
+def _print_list(listed: list[Listed], where: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not listed:
+        console.print(f"No runs in {where}; `genwright run RECIPE` makes one.", markup=False)
+        return
+    table = Table("run", "task", "family", "state", "size", "time", "score", box=None, pad_edge=False)
+    for one in listed:
+        table.add_row(one.name, one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score)
+    console.print(table)
+    console.print(f"{size(sum(one.bytes for one in listed))} in all", markup=False)

@@ -1,0 +1,117 @@
+"""Variational autoencoder (arXiv:1312.6114): an encoder, a prior and a decoder that gives every pixel value a probability.
+
+The prior is a normal distribution learned from the condition, p(z | c), so the latent carries only what the words leave
+open. Losses are in bits per dimension: what a byte of a picture would cost to store.
+
+Shapes: B batch, C channels, H W pixels, Z latent width. image_BCHW in [-1, 1], pixels being byte / 127.5 - 1.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from genwright.families import losses
+from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
+from genwright.families.one_step import OneStepSession
+from genwright.families.vae.options import Controls, Settings
+from genwright.networks.flops import forward_flops
+
+
+class Vae:
+    """`encoder(image_BCHW, condition)` and `prior(condition)` give (mean_BZ, log_variance_BZ); `decoder(z_BZ, condition)`
+    gives twice the picture's channels: the logistic distribution's mean and log scale of every pixel.
+    """
+
+    name: ClassVar[str] = "vae"
+    Controls = Controls
+    exported: ClassVar[tuple[str, ...]] = ("decoder", "prior")
+    phases: tuple[Phase, ...]
+
+    def __init__(self, encoder: nn.Module, decoder: nn.Module, prior: nn.Module, settings: Settings):
+        self.modules = nn.ModuleDict({"encoder": encoder, "decoder": decoder, "prior": prior})
+        self.settings = settings
+        self.latent: int = decoder.latent  # type: ignore[assignment]
+        spec = OptimizerSpec(
+            learning_rate=2e-3,
+            matrix_learning_rate=0.015,
+            betas=(0.9, 0.99),
+            clip_norm=1.0,
+            warmup=0.02,
+            decay=0.5,
+            final=0.02,
+            ema_halflife=50,
+        )
+        self.phases = (Phase("model", ("encoder", "decoder", "prior"), spec),)
+
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+        return self._loss(batch, rng, self.settings.beta, self.settings.free_bits)
+
+    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
+        """The negative ELBO, whatever beta and free bits the training uses."""
+        return self._loss(batch, rng, beta=1.0, free_bits=0.0)
+
+    def _loss(self, batch: Batch, rng: torch.Generator, beta: float, free_bits: float) -> Loss:
+        image_BCHW, condition = batch["image"], batch["condition"]
+        mean_BZ, log_variance_BZ = self.modules["encoder"](image_BCHW, condition)
+        prior_mean_BZ, prior_log_variance_BZ = self.modules["prior"](condition)
+        noise_BZ = torch.randn(mean_BZ.shape, generator=rng, device=mean_BZ.device)
+        z_BZ = mean_BZ + noise_BZ * torch.exp(0.5 * log_variance_BZ)
+        pixel_mean, pixel_log_scale = self.modules["decoder"](z_BZ, condition).chunk(2, 1)
+        picture = losses.discretised_logistic(image_BCHW, pixel_mean, pixel_log_scale).sum((1, 2, 3)).mean()
+        kl_Z = losses.kl_normal(mean_BZ, log_variance_BZ, prior_mean_BZ, prior_log_variance_BZ).mean(0)
+        to_bits = 1 / (math.log(2) * image_BCHW[0].numel())
+        value = (picture + beta * kl_Z.clamp(min=free_bits).sum()) * to_bits
+        parts = {
+            "bits_per_dimension": (picture + kl_Z.sum()) * to_bits,
+            "picture_bits_per_dimension": picture * to_bits,
+            "kl_bits_per_dimension": kl_Z.sum() * to_bits,
+        }
+        return Loss(value, len(image_BCHW), {name: part.detach() for name, part in parts.items()})
+
+    def reconstruct(self, image_BCHW: Tensor, condition: Tensor) -> Tensor:
+        """-> image_BCHW: the picture that the most likely latent of a picture decodes to."""
+        mean_BZ, _ = self.modules["encoder"](image_BCHW, condition)
+        return self.modules["decoder"](mean_BZ, condition).chunk(2, 1)[0]
+
+    def extra_state(self) -> dict[str, Any]:
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None: ...
+
+    def flops(self, batch: Batch) -> float:
+        """Counted by one forward pass on one picture; a backward pass costs two of them."""
+        image, condition = batch["image"][:1], batch["condition"][:1]
+        latent = torch.zeros(1, self.latent, device=image.device)
+        forward = forward_flops(self.modules["encoder"], image, condition)
+        forward += forward_flops(self.modules["prior"], condition)
+        forward += forward_flops(self.modules["decoder"], latent, condition)
+        return 3 * len(batch["image"]) * forward
+
+    def export_tensors(self) -> dict[str, Tensor]:
+        return {
+            f"{part}.{name}": tensor
+            for part in self.exported
+            for name, tensor in self.modules[part].state_dict().items()
+        }
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        for part in self.exported:
+            own = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
+            self.modules[part].load_state_dict({name.removeprefix(f"{part}."): t for name, t in own.items()})
+
+    def foreign_config(self) -> dict[str, Any]:
+        return {}
+
+    def open(self, capacity: int) -> OneStepSession:
+        decoder, prior = self.modules["decoder"], self.modules["prior"]
+
+        def decode(noise_BZ: Tensor, condition: Tensor, controls: Any) -> Tensor:
+            mean_BZ, log_variance_BZ = prior(condition)
+            z_BZ = mean_BZ + noise_BZ * torch.exp(0.5 * log_variance_BZ) * controls.temperature
+            return decoder(z_BZ, condition).chunk(2, 1)[0]
+
+        return OneStepSession(capacity, self.latent, next(decoder.parameters()).device, decode)

@@ -1,0 +1,96 @@
+"""Pages that need nothing but themselves: the Jinja environment, pictures as data URIs, figures in words."""
+
+from __future__ import annotations
+
+import base64
+import io
+from functools import lru_cache
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from genwright.console import duration, size
+from genwright.pages.charts import DARK, LIGHT, number
+
+_TEMPLATES = files("genwright.pages") / "templates"
+_TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
+LARGEST_PICTURE_BYTES = 4_000_000
+"""A larger picture is shrunk before it goes into a page."""
+
+
+def render(template: str, **values: Any) -> str:
+    """A whole page. In HTML everything is escaped except what this package's chart functions drew."""
+    return _environment().get_template(template).render(**values)
+
+
+@lru_cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("genwright.pages"),
+        autoescape=lambda name: not (name or "").endswith(".md.j2"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "number": number,
+        "size": size,
+        "duration": duration,
+        "svg": Markup,
+        "md": markdown_text,
+        "chars": lambda text, n: text if len(text) <= n else text[: n - 1] + "…",
+    }
+    environment.globals |= {"style": style, "script": lambda: Markup((_TEMPLATES / "page.js").read_text("utf-8"))}
+    return environment
+
+
+@lru_cache
+def style() -> Markup:
+    """The style sheet with its two typefaces inside, and the colours of both modes."""
+    css = (_TEMPLATES / "page.css").read_text("utf-8")
+
+    def variables(colours: dict[str, str]) -> str:
+        return "".join(f"--{name}:{value};" for name, value in colours.items())
+
+    faces = "".join(
+        f"@font-face{{font-family:{name};font-weight:{weights};font-display:swap;"
+        f"src:url(data:font/woff2;base64,{_encode((_TEMPLATES / file).read_bytes())}) format('woff2')}}"
+        for name, weights, file in (
+            ("Inter", "100 900", "inter-latin.woff2"),
+            ("Newsreader", "200 800", "newsreader-latin.woff2"),
+        )
+    )
+    modes = (
+        f":root{{color-scheme:light dark;{variables(LIGHT)}}}"
+        f"@media(prefers-color-scheme:dark){{:root{{{variables(DARK)}}}}}"
+    )
+    return Markup(faces + modes + css)
+
+
+def picture(file: Path) -> dict[str, Any]:
+    """{"uri", "width", "height"} of a picture file; a very large one is shrunk. Raises OSError when it can't be read."""
+    if file.suffix == ".svg":
+        return {"uri": f"data:{_TYPES['.svg']};base64,{_encode(file.read_bytes())}", "width": None, "height": None}
+    from PIL import Image
+
+    with Image.open(file) as image:
+        width, height = image.size
+        if file.stat().st_size <= LARGEST_PICTURE_BYTES and file.suffix in _TYPES:
+            return {"uri": f"data:{_TYPES[file.suffix]};base64,{_encode(file.read_bytes())}", "width": width, "height": height}  # fmt: skip
+        image.thumbnail((1600, 1600))
+        out = io.BytesIO()
+        image.convert("RGB").save(out, "WEBP", quality=90)
+        return {"uri": f"data:image/webp;base64,{_encode(out.getvalue())}", "width": image.width, "height": image.height}  # fmt: skip
+
+
+def markdown_text(value: Any) -> str:
+    """Text for one line or one table cell of Markdown: nothing in it is read as markup."""
+    line = " ".join(str(value).split())
+    return "".join(f"\\{c}" if c in "\\`*_[]|#" else {"<": "&lt;", ">": "&gt;"}.get(c, c) for c in line)
+
+
+def _encode(content: bytes) -> str:
+    return base64.b64encode(content).decode("ascii")

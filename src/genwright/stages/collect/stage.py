@@ -1,0 +1,168 @@
+"""Collect: go through the sources and account for every item, before anything else looks at the data.
+
+collect/
+  ledger.parquet      one row an item: where from, what it is, whose it is, which split, kept or dropped and why
+  splits.parquet      every group that was ever assigned to a split
+  licences/           the notices that licences were read from
+  seen.jsonl          what was measured of each file, so that only new and changed files are read again
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from genwright import cache, ledger
+from genwright.console import say, track
+from genwright.duplicates.held_out import drop_near_duplicates
+from genwright.errors import RequestError
+from genwright.ledger import Drop, Item, printable
+from genwright.recipe import DataSettings, Recipe
+from genwright.registry import SOURCES
+from genwright.run import Run
+from genwright.sources.base import Source
+from genwright.stages.collect import split as collect_split
+from genwright.stages.collect.read import Reader
+from genwright.stages.inputs import digest, stage_inputs
+
+if TYPE_CHECKING:
+    from genwright.tasks.base import BaseTask
+
+
+def run(recipe: Recipe, run: Run, *, task: BaseTask, offline: bool = False) -> dict[str, Any]:
+    """Write the ledger; returns what the stage record keeps. Raises RequestError when nothing is usable."""
+    started = time.monotonic()
+    inputs = stage_inputs("collect", recipe, run, task)
+    folder = run.reopen("collect")
+    sources = open_sources(recipe.data, offline=offline)
+    items = [item for source in sources for item in _offered(source)]
+    _limit(items, recipe.data.limit)
+    with Reader(folder / "seen.jsonl", task, recipe.data.max_item_bytes) as reader:
+        reader.read(items)
+    _drop_duplicates(items)
+    rows = collect_split.assign(items, task, recipe.data.split, folder / "splits.parquet")
+    if recipe.data.near_duplicates is not None:
+        if task.medium != "text":
+            raise RequestError(
+                f"data.near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
+            )
+        drop_near_duplicates(rows, recipe.data.near_duplicates)
+    ledger.write(rows, folder / ledger.LEDGER)
+    notices = _keep_notices(run, sources)
+    summary = _summary(rows, sources, notices)
+    _tell(rows, sources)
+    if not any(True for _ in ledger.leaves(rows)):
+        raise RequestError(_nothing(rows, sources, task))
+    run.complete("collect", inputs=inputs, outputs=_outputs(rows), seconds=time.monotonic() - started, summary=summary)
+    return summary
+
+
+def open_sources(data: DataSettings, *, offline: bool = False) -> list[Source]:
+    """The recipe's sources, each with a name of its own."""
+    found: list[Source] = []
+    taken: Counter[str] = Counter()
+    for given in data.sources:
+        kind = next(key for key in given if key in SOURCES)
+        source_class = SOURCES[kind].load()
+        spec = source_class.Spec.model_validate(given)
+        name = spec.title()
+        taken[name] += 1
+        name = name if taken[name] == 1 else f"{name} ({taken[name]})"
+        found.append(source_class(spec, cache.folder(), name=name, offline=offline))
+    return found
+
+
+def _offered(source: Source) -> Iterator[Item]:
+    """Everything a source offers. Fetching and unpacking, which come before the first item, have progress lines of their own."""
+    items = source.offer()
+    for first in items:
+        yield from track(chain([first], items), f"look through {source.name}")
+
+
+def _limit(items: Sequence[Item], limit: int | None) -> None:
+    """Keep the `limit` items whose hashes come first, so that a larger limit keeps what a smaller one kept."""
+    usable = [item for item in items if item.kept]
+    if limit is None or len(usable) <= limit:
+        return
+    ranked = sorted(usable, key=lambda item: hashlib.sha256(f"limit {item.id}".encode()).digest())
+    for item in ranked[limit:]:
+        item.drop(Drop("limit"))
+
+
+def _drop_duplicates(items: Sequence[Item]) -> None:
+    first: dict[str, Item] = {}
+    for item in items:
+        if item.kept and item.sha256 is not None:
+            original = first.setdefault(item.sha256, item)
+            if original is not item:
+                elsewhere = f" in {original.source}" if original.source != item.source else ""
+                row = f" row {original.row}" if original.row is not None else ""
+                item.drop(Drop("duplicate", f"of {printable(original.path)}{row}{elsewhere}"))
+
+
+def _keep_notices(run: Run, sources: Sequence[Source]) -> list[dict[str, Any]]:
+    folder = run.stage("collect") / "licences"
+    kept = []
+    for source in sources:
+        for notice in source.notices.values():
+            # Named by hash: a path of the source might be too long, or lead elsewhere.
+            name = hashlib.sha256(f"{source.name}\n{notice.path}".encode("utf-8", "surrogateescape")).hexdigest()[:12]
+            folder.mkdir(exist_ok=True)
+            (folder / f"{name}.txt").write_text(notice.text, encoding="utf-8", errors="replace")
+            about = {"source": source.name, "path": printable(notice.path), "licence": notice.licence}
+            kept.append({**about, "file": f"licences/{name}.txt"})
+    return kept
+
+
+def _summary(rows: Sequence[Item], sources: Sequence[Source], notices: list[dict[str, Any]]) -> dict[str, Any]:
+    offered = [item for item in rows if item.parent is None]
+    kept = [item for item in offered if item.kept]
+    whole = ledger.account(rows)
+    by_source: dict[str, list[Item]] = {source.name: [] for source in sources}
+    for item in offered:
+        by_source[item.source].append(item)
+    return {
+        "offered": whole.offered,
+        "kept": whole.kept,
+        "dropped": whole.dropped,
+        "bytes": sum(item.bytes or 0 for item in kept),
+        "characters": sum(item.characters or 0 for item in kept),
+        "licences": dict(Counter(item.licence or "unknown" for item in kept).most_common()),
+        "splits": dict(Counter(item.split for item in ledger.leaves(rows))),
+        "sources": {
+            source.name: {**vars(ledger.account(by_source[source.name])), "about": source.about} for source in sources
+        },
+        "notices": notices,
+    }
+
+
+def _outputs(rows: Sequence[Item]) -> str:
+    return digest([[i.id, i.sha256, i.split, i.start, i.stop, i.fields, i.reason, i.licence] for i in rows])
+
+
+def _tell(rows: Sequence[Item], sources: Sequence[Source]) -> None:
+    """The account in a few lines, and loudly what is not known of rights."""
+    whole = ledger.account(rows)
+    say(f"collect: {whole.offered:,} offered = {whole.kept:,} kept + {sum(whole.dropped.values()):,} dropped")
+    for reason, count in sorted(whole.dropped.items(), key=lambda pair: -pair[1]):
+        paths = [printable(i.path) for i in rows if i.reason == reason and i.parent is None]
+        paths, more = (paths, "") if count <= 5 else (paths[:3], ", ...")
+        say(f"  {count:,} {reason}: {ledger.REASONS[reason]} ({', '.join(paths)}{more})")
+    for source in sources:
+        unknown = sum(i.kept and i.parent is None and i.source == source.name and i.licence is None for i in rows)
+        if unknown:
+            say(
+                f"LICENCE UNKNOWN for {unknown:,} items of {source.name}: no notice was found in it; "
+                "make sure that you may use them, and say so with `licence:` under the source in the recipe."
+            )
+
+
+def _nothing(rows: Sequence[Item], sources: Sequence[Source], task: BaseTask) -> str:
+    where = ", ".join(str(getattr(source.spec, source.name.partition(":")[0], source.name)) for source in sources)
+    dropped = Counter(item.reason for item in rows if item.parent is None)
+    main = "; ".join(f"{count:,} {reason} ({ledger.REASONS[str(reason)]})" for reason, count in dropped.most_common(3))
+    return f"{where}: nothing usable for `{task.name}`, which works with {task.medium} ({main or 'it is empty'}); add such files or check the recipe's sources."

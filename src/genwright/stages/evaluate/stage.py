@@ -1,0 +1,82 @@
+"""Evaluate: score the trained model on what it never saw, beside its floor, its baselines and the real data.
+
+evaluate/
+  scores.json           the score sheet
+  ...                   its exhibits: pictures and texts
+  changes.json          what new data changed, once some has come (evaluate_changes.py)
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from genwright import device as devices
+from genwright.console import say
+from genwright.families.base import Family
+from genwright.recipe import Recipe
+from genwright.run import Run, write_atomic
+from genwright.scores import ScoreSheet
+from genwright.stages.evaluate.changes import keep_former_sheet, measure
+from genwright.stages.inputs import digest, stage_inputs
+from genwright.stages.prepare.stage import load_splits
+from genwright.stages.train.stage import load_trained
+from genwright.tasks.base import BaseTask, Batches, TrainJudge
+from genwright.training.base import Settings
+from genwright.training.trainer import Trainer
+
+JUDGE_BATCH = 32
+
+
+def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> ScoreSheet:
+    """Score the run's model. The judges that a task needs are trained by the loop that trained the model."""
+    started = time.monotonic()
+    inputs = stage_inputs("evaluate", recipe, run, task)
+    folder = run.reopen("evaluate")
+    model = load_trained(run, device)
+    splits = load_splits(run, task)
+    keep_former_sheet(folder, splits.hash)
+    say(f"evaluate: scoring {recipe.evaluate.samples:,} samples ...")
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(recipe.evaluate.seed)
+        sheet = task.score(model, splits, recipe.evaluate, judge_trainer(recipe.evaluate.seed, device), folder)
+        changes = measure(recipe, run, model, splits, folder, device)
+    sheet.protocol = {**_protocol(recipe, splits.hash), **sheet.protocol}
+    text = sheet.model_dump_json(indent=2) + "\n"
+    write_atomic(folder / "scores.json", text)
+    run.complete(
+        "evaluate",
+        inputs=inputs,
+        outputs=digest(text),
+        seconds=time.monotonic() - started,
+        device=devices.title(device),
+        summary={
+            "headline": sheet.headline,
+            "model": _model_scores(sheet),
+            **({"changes": changes.headline} if changes else {}),
+        },
+    )
+    return sheet
+
+
+def judge_trainer(seed: int, device: torch.device) -> TrainJudge:
+    """Trains a judge in memory: the same loop, no folder. The judge is left in evaluation mode with its averaged weights."""
+
+    def train(family: Family, batches: Batches, steps: int) -> None:
+        settings = Settings(part="judge", seed=seed, steps=steps, batch=JUDGE_BATCH, log_every=max(1, steps // 20))
+        trainer = Trainer(family, batches, settings, device, title="evaluate: train the judge")
+        trainer.run()
+        trainer.finish()
+
+    return train
+
+
+def _protocol(recipe: Recipe, split_hash: str) -> dict[str, Any]:
+    return {"split_hash": split_hash, "seed": recipe.evaluate.seed, "recipe": recipe.hash()}
+
+
+def _model_scores(sheet: ScoreSheet) -> dict[str, float]:
+    rows = [row for row in sheet.rows if row.kind == "model"]
+    return {name: score.value for name, score in rows[0].scores.items()} if rows else {}

@@ -1,0 +1,111 @@
+"""Export: the trained model as a folder of its own, loaded back and compared before it is called done.
+
+model/
+  config.json  model.safetensors  tokenizer.json ...   see genwright.model
+  README.md     the card
+  NOTICES.txt   the texts that the licences of packaged data were read from, which most of them ask to be passed on
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from genwright import device as devices
+from genwright import model as models
+from genwright.console import say
+from genwright.engine.engine import Engine
+from genwright.errors import WorkError
+from genwright.exporters.source import ModelReference
+from genwright.model import Model
+from genwright.recipe import Recipe
+from genwright.run import Run, write_atomic
+from genwright.stages.export import card
+from genwright.stages.inputs import digest, stage_inputs
+from genwright.stages.prepare.stage import load_splits
+from genwright.stages.train.stage import load_trained
+from genwright.tasks.base import BaseTask, Splits
+
+
+def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> dict[str, Any]:
+    """Write model/. Raises WorkError when what was written does not do what the trained model does."""
+    started = time.monotonic()
+    inputs = stage_inputs("export", recipe, run, task)
+    model = load_trained(run, device)
+    model.about = card.about(recipe, run, model.about)
+    run.forget("export")
+    temporary = run.folder / f".model.{os.getpid()}"
+    shutil.rmtree(temporary, ignore_errors=True)
+    try:
+        model.save(temporary)
+        compared = ["genwright"]
+        _compare(model, models.load(temporary, device), load_splits(run, task))
+        compared += _compare_foreign(model, temporary)
+        facts = card.gather(recipe, run, model)
+        write_atomic(temporary / "README.md", card.write(facts))
+        if facts["notices"]:
+            write_atomic(temporary / "NOTICES.txt", card.notices_text(facts["notices"]))
+        folder = run.stage("export")
+        shutil.rmtree(folder, ignore_errors=True)
+        temporary.rename(folder)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    summary = {"bytes": _size_bytes(folder), "files": _hashes(folder), "compared_in": compared}
+    run.complete(
+        "export",
+        inputs=inputs,
+        outputs=digest(summary["files"]),
+        seconds=time.monotonic() - started,
+        device=devices.title(device),
+        summary=summary,
+    )
+    return summary
+
+
+def _compare(trained: Model, loaded: Model, splits: Splits) -> None:
+    """Both must make the same preview, byte for byte: same prompts, same seeds, same weights."""
+    with tempfile.TemporaryDirectory(prefix="genwright-") as folder:
+        before = trained.task.preview(trained, Engine(), splits, Path(folder) / "trained")
+        after = loaded.task.preview(loaded, Engine(), splits, Path(folder) / "loaded")
+        if before.read_bytes() != after.read_bytes():
+            raise WorkError(
+                "export: the model that was read back makes something else than the trained one; report this as a bug."
+            )
+
+
+def _compare_foreign(model: Model, folder: Path) -> list[str]:
+    """Where another library can read the folder: the same logits, greedy text and tokens there. [] where none can, or it is not
+    installed."""
+    if "architectures" not in model.family.foreign_config():
+        return []
+    if find_spec("transformers") is None:
+        say("export: not compared in transformers, which is not installed (pip install transformers).")
+        return []
+    from genwright.exporters import comparison, hugging_face
+
+    # Both on the CPU: other devices round matrix products in ways of their own.
+    reference = ModelReference(model if model.device.type == "cpu" else models.load(folder, torch.device("cpu")))
+    hugging_face.compare(folder, comparison.trials(reference), comparison.words(reference), exact=True)
+    return ["transformers"]
+
+
+def _size_bytes(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+
+
+def _hashes(folder: Path) -> dict[str, str]:
+    """The hash of every file that the model consists of, by its path."""
+    found = {}
+    for file in sorted(folder.rglob("*")):
+        if file.is_file() and file.name not in ("README.md", "NOTICES.txt"):
+            with file.open("rb") as content:
+                found[file.relative_to(folder).as_posix()] = hashlib.file_digest(content, "sha256").hexdigest()
+    return found

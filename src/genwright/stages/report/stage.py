@@ -1,0 +1,246 @@
+"""Report: one self-contained page about a run. A view of what the stages wrote; it measures nothing itself."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from genwright import ledger
+from genwright.console import duration
+from genwright.console import size as size_text
+from genwright.pages import charts
+from genwright.pages.charts import TONES, DotRow, number
+from genwright.pages.page import picture, render
+from genwright.recipe import Recipe
+from genwright.registry import example
+from genwright.run import STAGES, Run, StageRecord, write_atomic
+from genwright.scores import Exhibit, Metric, Row, ScoreSheet
+from genwright.stages.collect.account import DataView, public_recipe, read_data, read_notices
+from genwright.stages.inputs import digest, stage_inputs
+from genwright.stages.report.changes import read_changes
+from genwright.stages.report.training import PartView, Passage, passages, read_training
+
+SPLIT_TONES = {"train": 1, "validation": 3, "test": 2, "judge": 4}
+STAGE_TONES = {"collect": 6, "prepare": 3, "train": 1, "evaluate": 2, "export": 4}
+_LARGEST_TEXT = 6000
+
+
+@dataclass
+class Shown:
+    """An exhibit ready for the page."""
+
+    about: Exhibit
+    picture: dict[str, Any] | None = None
+    passages: list[Passage] | None = None
+
+
+@dataclass
+class Panel:
+    """One metric with every row beside the others."""
+
+    metric: Metric
+    chart: str
+
+
+def run(recipe: Recipe, run: Run, *, public: bool = False) -> Path:
+    """Write report.html, or report-public.html, which holds no training item; returns the file. Missing stages are shown as missing."""
+    started = time.monotonic()
+    page = render("report.html.j2", **gather(recipe, run, public))
+    if public:
+        file = run.folder / "report-public.html"
+        write_atomic(file, page)
+        return file
+    inputs = stage_inputs("report", recipe, run, cast(Any, None))  # no task is asked for the report's inputs
+    run.forget("report")
+    file = run.folder / "report.html"
+    write_atomic(file, page)
+    run.complete(
+        "report", inputs=inputs, outputs=digest(page), seconds=time.monotonic() - started, summary={"bytes": len(page)}
+    )
+    return file
+
+
+def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
+    """Everything the template is handed."""
+    records = {name: run.record(name) for name in STAGES if name != "report"}
+    trained = records["train"].summary if records["train"] else {}
+    data = read_data(run, public)
+    parts = read_training(run, trained.get("best_step"), public)
+    sheet = _sheet(run)
+    exhibits = _exhibits(run, sheet, public)
+    return {
+        "name": run.name,
+        "recipe": recipe,
+        "public": public,
+        "records": records,
+        "data": data,
+        "notices": read_notices(run, packages_only=public, most=_LARGEST_TEXT),
+        "data_charts": _data_charts(data),
+        "stage_tones": STAGE_TONES,
+        "stage_bar": _stage_bar(records),
+        "split_tones": SPLIT_TONES,
+        "reason_tones": _reason_tones(data),
+        "parts": parts,
+        "sheet": sheet,
+        "changes": read_changes(run, sheet, public),
+        "panels": _panels(sheet),
+        "alone": _alone(sheet),
+        "split_rule": _split_rule(recipe.data.split),
+        "exhibits": exhibits,
+        "hidden_exhibits": sum(e.shows_training_items for e in sheet.exhibits) if sheet and public else 0,
+        "hero": _hero(exhibits, parts),
+        "facts": _facts(recipe, records, data, parts),
+        "recipe_yaml": public_recipe(recipe) if public else recipe.to_yaml(),
+        "recipe_hash": recipe.hash(),
+        "versions": next((r.versions for r in reversed(list(records.values())) if r), {}),
+        "device": _device(records),
+        "commands": _commands(recipe, f"runs/{run.name}" if public else str(run.folder)),
+        "written": time.strftime("%Y-%m-%d %H:%M"),
+        "reasons": ledger.REASONS,
+    }
+
+
+def _sheet(run: Run) -> ScoreSheet | None:
+    file = run.stage("evaluate") / "scores.json"
+    return ScoreSheet.read(file) if run.record("evaluate") and file.exists() else None
+
+
+def _exhibits(run: Run, sheet: ScoreSheet | None, public: bool) -> list[Shown]:
+    shown = []
+    for exhibit in sheet.exhibits if sheet else []:
+        if public and exhibit.shows_training_items:
+            continue
+        file = run.stage("evaluate") / exhibit.file
+        try:
+            if file.suffix == ".txt":
+                text = file.read_text("utf-8", "replace")[:_LARGEST_TEXT]
+                shown.append(Shown(exhibit, passages=passages(text, public)))
+            else:
+                shown.append(Shown(exhibit, picture=picture(file)))
+        except OSError:
+            continue
+    return shown
+
+
+def _hero(exhibits: list[Shown], parts: list[PartView]) -> dict[str, Any] | None:
+    """What the page opens with: the unpicked samples, or the last preview where nothing was evaluated."""
+    for shown in exhibits:
+        if "sample" in shown.about.name and not shown.about.shows_training_items:
+            return {"picture": shown.picture, "passages": shown.passages, "caption": shown.about.caption or shown.about.title, "name": shown.about.name}  # fmt: skip
+    for part in reversed(parts):
+        if part.previews:
+            last = part.previews[-1]
+            return {
+                "picture": last.picture,
+                "passages": last.passages,
+                "caption": f"Preview at step {last.step}",
+                "name": "",
+            }
+    return None
+
+
+def _panels(sheet: ScoreSheet | None) -> list[Panel]:
+    """A chart for each metric that several rows were scored by."""
+    panels = []
+    for metric in sheet.metrics if sheet else []:
+        rows = [dot_row(row, metric) for row in (sheet.rows if sheet else []) if metric.name in row.scores]
+        if len(rows) > 1:
+            panels.append(Panel(metric, charts.dot_rows(rows, title=metric.title)))
+    return panels
+
+
+def _alone(sheet: ScoreSheet | None) -> list[tuple[Metric, Row]]:
+    """The metrics that one row alone was scored by: nothing stands beside them."""
+    found = []
+    for metric in sheet.metrics if sheet else []:
+        rows = [row for row in (sheet.rows if sheet else []) if metric.name in row.scores]
+        if len(rows) == 1:
+            found.append((metric, rows[0]))
+    return found
+
+
+def _split_rule(split: str) -> str:
+    if split == "hash":
+        return "By hash of the group, before anything else looked at the data."
+    return f"The end of the text is held out ({split})."
+
+
+def dot_row(row: Row, metric: Metric) -> DotRow:
+    score = row.scores[metric.name]
+    unit = "" if not metric.unit else ("%" if metric.unit == "%" else f" {metric.unit}")
+    text = number(score.value) + (unit if len(unit) < 6 else "")
+    return DotRow(row.title, score.value, score.low, score.high, TONES[row.kind], row.kind == "model", text)
+
+
+def _reason_tones(data: DataView | None) -> dict[str, int]:
+    return {row.reason: (6, 3, 4, 5)[i % 4] for i, row in enumerate(data.reasons)} if data else {}
+
+
+def _data_charts(data: DataView | None) -> dict[str, str]:
+    if data is None:
+        return {}
+    tones = _reason_tones(data)
+    account = [("kept", data.kept, 2), *((r.reason.replace("_", " "), r.count, tones[r.reason]) for r in data.reasons)]
+    return {
+        "account": charts.stacked_bar(account, title="What became of the items"),
+        "splits": charts.stacked_bar([(n, c, SPLIT_TONES[n]) for n, c in data.splits.items()], title="Splits"),
+        "sizes_wide": charts.histogram(data.sizes, title=f"Sizes, {data.sizes_title}", width=480, height=190),
+        "sizes": charts.histogram(data.sizes, title=f"Sizes, {data.sizes_title}"),
+    }
+
+
+def _stage_bar(records: dict[str, StageRecord | None]) -> str:
+    seconds = [(name, round(record.seconds * 10), STAGE_TONES[name]) for name, record in records.items() if record]
+    return charts.stacked_bar(seconds, title="Tenths of seconds by stage")
+
+
+def _facts(
+    recipe: Recipe, records: dict[str, StageRecord | None], data: DataView | None, parts: list[PartView]
+) -> list[tuple[str, str, str]]:
+    """(figure, what it is, a word more) for the head of the page."""
+    facts = []
+    if data:
+        facts.append((f"{data.kept:,}", "items kept", f"of {data.offered:,} offered"))
+    if records["prepare"]:
+        examples = records["prepare"].summary.get("examples", {})
+        facts.append(
+            (f"{examples.get('train', 0):,}", "training examples", f"{sum(examples.values()):,} in all splits")
+        )
+    trained = records["train"].summary if records["train"] else {}
+    if "parameters" in trained:
+        facts.append((number(trained["parameters"]), "parameters", str(trained.get("title", ""))))
+    steps = trained.get("steps") or (sum(p.last_step for p in parts) if parts else None)
+    if steps:
+        facts.append((f"{steps:,}", "steps", f"budget {recipe.train.budget}"))
+    seconds = sum(r.seconds for r in records.values() if r)
+    if seconds:
+        facts.append((duration(seconds), "from files to model", _device(records)))
+    if records["export"] and "bytes" in records["export"].summary:
+        facts.append((size_text(records["export"].summary["bytes"]), "model on disk", "safetensors"))
+    return facts
+
+
+def _device(records: dict[str, StageRecord | None]) -> str:
+    for name in ("train", "evaluate", "export"):
+        record = records.get(name)
+        if record and record.device:
+            return record.device
+    return ""
+
+
+def _commands(recipe: Recipe, place: str) -> list[tuple[str, str]]:
+    quoted = f"'{place}'" if any(c in place for c in " '\"&;<>()$") else place
+    typed = example(recipe.task, recipe.prepare.model_dump(mode="json"))
+    ask = [("Make something new", f"genwright generate {quoted} {typed}")]
+    if recipe.family == "transformer":
+        ask.append(("Where a passage comes from", f'genwright explain {quoted} --nearest "..."'))
+        ask.append(("In transformers", f'AutoModelForCausalLM.from_pretrained("{place}/model")'))
+    return [
+        *ask,
+        ("From Python", f'import genwright as gw; gw.load("{place}").generate("...")'),
+        ("The story of every file", f"genwright ledger {quoted} --dropped"),
+        ("Train longer", f"genwright run {quoted} --more 30m"),
+        ("Do it again", f"genwright run {quoted}/recipe.yaml --run-dir again"),
+    ]

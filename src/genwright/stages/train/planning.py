@@ -1,0 +1,212 @@
+"""The plan of a training: size, steps, time, memory and disk, by rehearsing a few real steps."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+from pydantic import BaseModel
+
+from genwright import device as devices
+from genwright.console import say
+from genwright.recipe import Budget, Recipe, TrainSettings
+from genwright.run import Run
+from genwright.stages.train import sizes
+from genwright.stages.train.jobs import Job, Workshop
+from genwright.stages.train.mixing import foretold
+from genwright.tasks.base import BaseTask, ModelConfig
+from genwright.training import compilation, forecast
+from genwright.training.base import Settings
+from genwright.training.forecast import PartPlan, Plan
+from genwright.training.rehearsal import Measured, memory_of_one_step, rehearse
+
+_REHEARSAL_SECONDS = 3.0
+_COMPILE_FROM_SECONDS = 240.0
+"""A shorter training can't win back what compiling costs: half a minute on two cores for a step that is a third shorter."""
+_SMALL_BATCH = 16
+"""Examples that are simply tried, because the two small batches by which memory is foretold are not much smaller."""
+
+
+class Chosen(BaseModel):
+    """train/plan.json: the size that was chosen, and why."""
+
+    config: ModelConfig
+    reason: str
+
+
+def choose(workshop: Workshop, recipe: Recipe) -> Chosen:
+    choice = sizes.choose(workshop, recipe.train, Budget.parse(recipe.train.budget))
+    return Chosen(config=choice.config, reason=choice.reason)
+
+
+def plan_job(job: Job, train: TrainSettings, scratch: Path, started: float) -> PartPlan:
+    """Rehearse a part and fix its steps. `started`: when the budget's clock began; `scratch`: an existing folder.
+
+    Raises RequestError when it would not fit in the memory or on the disk.
+    """
+    budget = Budget.parse(train.budget)
+    budget = budget.model_copy(update={"amount": budget.amount * job.share})
+    settings = sizes.first_settings(job, train)
+    settings = _within_memory(job, settings, train)
+    measured = _rehearse(job, settings, train, budget, scratch)
+    settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch)
+    plan = forecast.plan_part(
+        measured,
+        settings,
+        train,
+        budget,
+        held_out_examples=job.held_out_examples(),
+        pass_examples=job.training().pass_examples,
+        spent_seconds=time.monotonic() - started,
+    )
+    forecast.check_room([plan], scratch)
+    return plan
+
+
+def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Plan:
+    """What `genwright plan` says: rehearsed in a scratch folder, nothing in the run is changed."""
+    started = time.monotonic()
+    workshop = Workshop.open(recipe, run, task, device)
+    chosen = choose(workshop, recipe)
+    plans: dict[str, PartPlan] = {}
+    later = ""
+    with tempfile.TemporaryDirectory(prefix=".plan-", dir=run.folder) as scratch:
+        for job in workshop.jobs(chosen.config):
+            job.derive(Path(scratch) / job.name)
+            plans[job.name] = plan_job(job, recipe.train, Path(scratch), started)
+            later = foretold(job, recipe, run, plans[job.name].settings.steps)
+            job.trained[job.name] = job.build()
+            started = time.monotonic()
+    return summed_up(workshop, chosen, plans).model_copy(update={"new_data": later})
+
+
+def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan]) -> Plan:
+    parts = list(plans.values())
+    steps = sum(part.settings.steps for part in parts)
+    return Plan(
+        task=workshop.task.name,
+        family=workshop.task.family,
+        size=chosen.config.title,
+        reason=chosen.reason,
+        device=devices.title(workshop.device),
+        verdict=_verdict(workshop, parts[0]),
+        parameters=sum(part.measured.parameters for part in parts),
+        memory_bytes=max(part.measured.memory_bytes for part in parts),
+        disk_bytes=sum(part.disk_bytes for part in parts),
+        steps=steps,
+        seconds_per_step=sum(part.measured.seconds_per_step * part.settings.steps for part in parts) / steps,
+        seconds=sum(part.seconds for part in parts),
+        examples=sum(part.examples for part in parts),
+        flops=sum(part.measured.flops_per_step * part.settings.steps for part in parts),
+        parts=plans,
+        config=chosen.config.model_dump(mode="json"),
+    )
+
+
+def _verdict(workshop: Workshop, part: PartPlan) -> str:
+    """A sentence on whether data and budget suit each other."""
+    counts = {split: len(store) for split, store in workshop.splits.stores.items()}
+    has = f"{counts['train']:,} training examples"
+    if part.pass_examples != counts["train"]:
+        has += f" ({part.pass_examples:,} windows)"
+    if not counts["validation"]:
+        return f"{has} and none held out: nothing will tell when it only learns by heart; more data would."
+    if part.passes < 1:
+        return f"{has}; the budget sees {part.passes:.0%} of them once: a longer budget would learn more."
+    if part.passes > 100:
+        return f"{has}; the budget sees each {part.passes:,.0f} times: more data would do more than more time."
+    return f"{has}; the budget sees each {part.passes:,.1f} times."
+
+
+def _rehearse(job: Job, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path) -> Measured:
+    """A short training is rehearsed shortly."""
+    family = job.build()
+    looks = min(settings.batch, job.held_out_examples()) if train.validate_times else 0
+    seconds = min(_REHEARSAL_SECONDS, budget.amount * 0.03 if budget.unit == "seconds" else _REHEARSAL_SECONDS)
+    return rehearse(
+        family,
+        job.training(),
+        settings,
+        job.device,
+        seconds,
+        at_most_steps=round(budget.amount * 0.1) if budget.unit == "steps" else 10**9,
+        validate=job.validate(family, settings, looks),
+        preview=job.preview(family) if train.previews else None,
+        scratch=scratch,
+    )
+
+
+def _compiled_or_not(
+    job: Job,
+    settings: Settings,
+    train: TrainSettings,
+    budget: Budget,
+    eager: Measured,
+    scratch: Path,
+) -> tuple[Settings, Measured]:
+    """Try torch.compile where the budget may win its cost back, and keep it where it does.
+
+    With a budget in minutes a clock tells, as it tells the number of steps. With one in steps, tokens or images the number of
+    operations does, so that the same recipe is the same computation on a busy day.
+    """
+    steps, by_clock = forecast.steps_for(budget, eager, settings.batch), budget.unit == "seconds"
+    long_enough = (
+        steps * eager.seconds_per_step >= _COMPILE_FROM_SECONDS
+        if by_clock
+        else compilation.worth(steps * eager.flops_per_step, job.device)
+    )
+    if train.compile == "off" or (train.compile == "auto" and not long_enough):
+        return settings, eager
+    if not compilation.possible(job.device):
+        compilation.say_eager(job.device.type)
+        return settings, eager
+    if not getattr(job.build(), "compiles", True):
+        if train.compile == "on":
+            say(f"train: torch.compile can't take the objective of {job.config.family}, so it runs eagerly.")
+        return settings, eager
+    wanted = settings.model_copy(update={"compile": True})
+    try:
+        compiled = _rehearse(job, wanted, train, budget, scratch)
+    except Exception as error:  # whatever the compiler could not do, the eager model can
+        say(
+            f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."
+        )
+        return settings, eager
+    faster = compiled.seconds_per_step < eager.seconds_per_step  # the cost is paid by now
+    if train.compile == "on" or not by_clock or faster:
+        return wanted, compiled
+    return settings, eager
+
+
+def _within_memory(job: Job, settings: Settings, train: TrainSettings) -> Settings:
+    """Save memory where it is short and that is allowed. Raises RequestError for a batch that can't fit all the same."""
+    if settings.micro_batches()[0] < _SMALL_BATCH:
+        return settings
+    parameters, an_example = _memory(job, settings)
+    if train.checkpoint_activations == "auto" and not forecast.has_room(
+        parameters, settings.batch, an_example, settings.accumulate, job.device
+    ):
+        thrifty = settings.model_copy(update={"checkpoint_activations": True})
+        needed = an_example
+        parameters, an_example = _memory(job, thrifty)
+        if an_example < needed:
+            settings = thrifty
+            say(
+                f"train: an example needs {forecast.size_text(needed)}, too much for a batch, so activations are computed again in the "
+                f"backward pass ({forecast.size_text(an_example)}); same result, longer steps (train.checkpoint_activations)."
+            )
+    forecast.check_activations(parameters, settings.batch, an_example, settings.accumulate, job.device)
+    return settings
+
+
+def _memory(job: Job, settings: Settings) -> tuple[int, float]:
+    """(parameters, bytes that an example needs), by steps of two small batches."""
+    batches, memory, parameters = job.training(), [], 0
+    for size in (1, 5):
+        family = job.build()
+        parameters = sum(parameter.numel() for parameter in family.modules.parameters())
+        small = settings.model_copy(update={"batch": size, "accumulate": 1})
+        memory.append(memory_of_one_step(family, batches, small, job.device))
+    return parameters, max(memory[1] - memory[0], 0) / 4

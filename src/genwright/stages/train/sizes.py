@@ -1,0 +1,94 @@
+"""Which of the task's sizes a budget is best spent on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from genwright.errors import RequestError
+from genwright.recipe import Budget, TrainSettings
+from genwright.stages.train.jobs import Job, Workshop
+from genwright.tasks.base import Batches, ModelConfig
+from genwright.training import forecast, precision
+from genwright.training.base import Settings
+from genwright.training.rehearsal import rehearse
+
+_VALUES_PER_PARAMETER = 3.0
+"""A model that sees less than this of its weight (tokens, or pixels) for each parameter is better smaller."""
+_LOOK_SECONDS = 0.4
+
+
+@dataclass
+class Choice:
+    config: ModelConfig
+    reason: str
+
+
+def choose(workshop: Workshop, train: TrainSettings, budget: Budget) -> Choice:
+    """The largest candidate that the budget still teaches well: it is stepped often enough and sees enough for its size."""
+    candidates = workshop.task.candidates(workshop.facts, workshop.splits, workshop.device)
+    if not candidates:
+        raise RequestError("model: the task has no size for this data; give the model's settings in the recipe.")
+    if len(candidates) == 1:
+        return Choice(candidates[0], "the size that the recipe and the data ask for")
+    chosen: Choice | None = None
+    for config in candidates:
+        steps, per_parameter = _reach(workshop, config, train, budget)
+        enough = steps >= config.least_steps and per_parameter >= _VALUES_PER_PARAMETER
+        if enough or chosen is None:
+            chosen = Choice(config, "the largest size that this much data is good for" if enough else _too_short(steps))
+            if enough:
+                continue
+            return chosen
+        limit = (
+            f"stepped only {steps:,} times"
+            if steps < config.least_steps
+            else f"shown only {per_parameter:.1f} values a parameter"
+        )
+        chosen.reason = (
+            f"the largest of {len(candidates)} sizes that the budget teaches well: {config.title} would be {limit}"
+        )
+        return chosen
+    assert chosen is not None
+    return chosen
+
+
+def _too_short(steps: int) -> str:
+    return f"the smallest there is, and the budget is short even for it: {steps:,} steps"
+
+
+def _reach(workshop: Workshop, config: ModelConfig, train: TrainSettings, budget: Budget) -> tuple[int, float]:
+    """(steps, values seen for each parameter) of a size within the budget, by timing a few steps of its first part."""
+    job = workshop.jobs(config)[0]
+    try:
+        family = job.build()
+    except RequestError:  # larger than the memory
+        return 0, 0.0
+    batches, settings = job.training(), first_settings(job, train)
+    measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS)
+    steps = forecast.steps_for(budget, measured, settings.batch)
+    return steps, steps * settings.batch * values_of(batches) / measured.parameters
+
+
+def first_settings(job: Job, train: TrainSettings) -> Settings:
+    """What is known of a training before anything was measured; the rate's schedule is at its start."""
+    return Settings(
+        part=job.name,
+        seed=train.seed,
+        steps=1_000_000,
+        batch=train.batch or job.config.batch,
+        accumulate=train.accumulate,
+        precision=precision.choose(train.precision, job.device),
+        checkpoint_activations=train.checkpoint_activations == "on",
+        learning_rate=train.learning_rate,
+        matrix_learning_rate=train.matrix_learning_rate,
+        keep_checkpoints=train.keep_checkpoints,
+        patience=train.patience,
+    )
+
+
+def values_of(batches: Batches) -> int:
+    """How many values (tokens, pixels by channel) an example has."""
+    tensors = [value for value in batches.batch(0, 1).values() if isinstance(value, Tensor)]
+    return max(value.numel() for value in tensors)

@@ -1,0 +1,116 @@
+"""Writes the commented recipe of `genwright new`."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from genwright import recipe
+from genwright.errors import RequestError
+from genwright.registry import TASKS
+
+if TYPE_CHECKING:
+    from genwright.survey.survey import Survey
+    from genwright.survey.verdicts import Verdict
+
+
+def write_recipe(survey: Survey, verdict: Verdict, where: Path) -> Path:
+    """Write NAME.yaml into a folder, NAME being that of the data; a file that is there already is left alone. Returns its path.
+
+    Raises RequestError when it can't be written.
+    """
+    data = Path(survey.folder).absolute()
+    stem = re.sub(
+        r"[^\w.-]+", "-", (data.name if survey.kind == "folder" else data.name.partition(".")[0]), flags=re.ASCII
+    )
+    stem = stem.strip("-.") or "my-data"
+    file = where / f"{stem}.yaml"
+    number = 2
+    while file.exists():
+        file = where / f"{stem}-{number}.yaml"
+        number += 1
+    text = recipe_text(survey, verdict, file)
+    recipe.parse(text, str(file), folder=where)
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(text)
+    except OSError as error:
+        raise RequestError(
+            f"{file}: the recipe can't be written ({error.strerror}); go to a folder of your own."
+        ) from error
+    return file.relative_to(where) if where == Path.cwd() else file
+
+
+def recipe_text(survey: Survey, verdict: Verdict, file: Path) -> str:
+    """The recipe for a survey, as YAML with comments."""
+    source = _source(survey, verdict, file)
+    model = "".join(f"\n  {key}: {_yaml(value)}" for key, value in verdict.settings.items())
+    families = ", ".join(TASKS[verdict.task].load_options().FAMILIES)
+    return f"""\
+# {verdict.task}: {verdict.text}
+#
+#   genwright plan {file.name}     what it would cost, before anything is trained
+#   genwright run {file.name}      all of it; the results are in runs/{file.stem}/, with a report to open in a browser
+
+task: {verdict.task}
+
+data:
+  sources:
+{source}
+train:
+  budget: 10m          # more time makes better results: `genwright run {file.name} --more 30m` goes on
+  seed: 0              # the same seed gives the same model
+{_model(model, families)}"""
+
+
+def _model(settings: str, families: str) -> str:
+    first = families.split(", ")[0]
+    if not settings:
+        return f"\n# model: {{family: {first}}}     # families that can do this: {families}; the size follows the data and this machine\n"
+    return f"\nmodel:\n  family: {first}          # families that can do this: {families}{settings}             # side of the pictures in pixels\n"
+
+
+def _source(survey: Survey, verdict: Verdict, file: Path) -> str:
+    data = Path(survey.folder).absolute()
+    here = file.parent.absolute()
+    shown = str(data.relative_to(here)) if data.is_relative_to(here) else str(data)
+    lines = [f"- {survey.kind}: {_yaml(shown)}"]
+    exclude = [file.name, "/runs/"] if survey.kind == "folder" and here == data else []
+    if here.is_relative_to(data) and here != data:
+        inside = here.relative_to(data).as_posix()
+        exclude = [f"/{inside}/{file.name}", f"/{inside}/runs/"]
+    if exclude:
+        lines.append(f"  exclude: {_yaml(exclude)}     # this recipe and its results are no data")
+    lines += [f"  {line}" for line in _words(survey, verdict)]
+    if survey.licences.get("unknown"):
+        lines.append("  # licence: CC-BY-4.0     # no notice was found: say here what you may do with it")
+    return "".join(f"    {line}\n" for line in lines)
+
+
+def _words(survey: Survey, verdict: Verdict) -> list[str]:
+    """What goes with each item: a table's columns, captions beside, folders as labels."""
+    table = survey.table
+    medium = TASKS[verdict.task].load_options().MEDIUM
+    if table is not None and verdict.task == "chat":
+        return [f"join: {_yaml({'table': table.table})}     # a row is a conversation"]
+    if table is not None and (table.path is not None) == (medium != "text"):
+        if medium != "text" or table.characters > survey.characters - (table.characters or 0):
+            return [f"join: {_yaml(table.join())}"]
+        return []
+    if medium != "image":
+        return []
+    lines = []
+    if 2 * survey.captions >= survey.pictures:
+        lines.append("captions: beside     # picture.txt is the caption of picture.png")
+    if survey.labels:
+        lines.append("labels: folders      # the folder's name is the picture's label")
+    return lines
+
+
+def _yaml(value: Any) -> str:
+    # A name that is not UTF-8 is escaped, and read back as it was.
+    text = yaml.safe_dump(value, default_flow_style=True, sort_keys=False, allow_unicode=True, width=10_000)
+    return text.strip().removesuffix("...").strip()

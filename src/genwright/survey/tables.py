@@ -1,0 +1,175 @@
+"""Finds a table in a folder that says something of the files beside it, or that is the text itself."""
+
+from __future__ import annotations
+
+import posixpath
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from genwright.errors import RequestError
+from genwright.ledger import Drop, Item, printable
+from genwright.sources.rows import SUFFIXES, read_rows
+from genwright.tasks.chat.formats import dialogues
+
+_LARGEST_BYTES = 300_000_000
+_LOOKED_AT = 500
+_TEXT_NAMES = (
+    "caption",
+    "text",
+    "description",
+    "prompt",
+    "title",
+    "name",
+    "alt",
+    "content",
+    "body",
+    "story",
+    "poem",
+    "paragraphs",
+)
+_LABEL_NAMES = ("label", "class", "category", "genre", "kind", "type")
+_LONG_TEXT = 120
+
+
+@dataclass(frozen=True)
+class Found:
+    """A table and what its columns are for, as templates of a join."""
+
+    table: str
+    rows: int
+    path: str | None
+    text: str | None
+    label: str | None
+    characters: int = 0
+    """In the text column, where the rows are the content."""
+    conversations: int = 0
+    """Rows that are conversations, as the task `chat` reads them."""
+
+    def sentence(self) -> str:
+        if self.conversations:
+            return f"a table, {printable(self.table)}, with {self.conversations:,} conversations"
+        what = [
+            f"{name} by {template}"
+            for name, template in (("file", self.path), ("text", self.text), ("label", self.label))
+            if template
+        ]
+        return f"a table, {printable(self.table)}, with {self.rows:,} rows: {', '.join(what)}"
+
+    def join(self) -> dict[str, str]:
+        return {
+            k: v
+            for k, v in (("table", self.table), ("path", self.path), ("text", self.text), ("label", self.label))
+            if v
+        }
+
+
+def find_table(items: Sequence[Item]) -> Found | None:
+    """The table that explains most files; or, where none names files, the one with the most text in it."""
+    tables = [i for i in items if i.path.lower().endswith(SUFFIXES) and i.file and (i.bytes or 0) <= _LARGEST_BYTES]
+    files = [item for item in items if item.medium in ("image", "audio", "midi")]
+    by_name: dict[str, list[str]] = {}
+    for item in files:
+        for key in {posixpath.basename(item.path), posixpath.splitext(posixpath.basename(item.path))[0]}:
+            by_name.setdefault(key, []).append(item.path)
+    best: Found | None = None
+    for table in tables[:50]:
+        rows = _rows(table)
+        found = _explain(table, rows, by_name) if rows else None
+        if found and (best is None or _worth(found) > _worth(best)):
+            best = found
+    return best
+
+
+def _worth(found: Found) -> tuple[bool, int]:
+    return found.path is not None, found.rows if found.path else max(found.characters, found.conversations)
+
+
+def _rows(table: Item) -> list[dict[str, Any]]:
+    try:
+        return [row for row in read_rows(Path(str(table.file)), table.path) if not isinstance(row, Drop)]
+    except RequestError:
+        return []
+
+
+def _explain(table: Item, rows: list[dict[str, Any]], by_name: dict[str, list[str]]) -> Found | None:
+    sample = rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]
+    columns = [name for name, _ in Counter(key for row in sample for key in row).most_common(60)]
+    path, path_column = _path_template(sample, columns, by_name)
+    rest = [column for column in columns if column != path_column and _plain_name(column)]
+    text = _text_column(sample, rest, long=path is None)
+    label = next((c for c in rest if c != text and c.lower() in _LABEL_NAMES and _is_label(sample, c)), None)
+    conversations = len(rows) if path is None and _are_conversations(sample) else 0
+    if path is None and text is None and not conversations:
+        return None
+    templates = [f"{{{column}}}" if column else None for column in (text, label)]
+    characters = sum(len(_string(row.get(text))) for row in rows) if path is None and text else 0
+    return Found(table.path, len(rows), path, templates[0], templates[1], characters, conversations)
+
+
+def _are_conversations(rows: Sequence[dict[str, Any]]) -> bool:
+    found = [dialogues(row) for row in rows]
+    return 5 * sum(not isinstance(one, Drop) for one in found) > 4 * len(rows)
+
+
+def _path_template(
+    sample: Sequence[dict[str, Any]], columns: Iterable[str], by_name: dict[str, list[str]]
+) -> tuple[str | None, str | None]:
+    best: tuple[int, str | None, str | None] = (len(sample) // 2, None, None)
+    for column in columns:
+        if not _plain_name(column):
+            continue
+        shapes: Counter[str] = Counter()
+        for row in sample:
+            value = row.get(column)
+            if isinstance(value, str | int) and (name := str(value)) and not name.startswith("/"):
+                shapes.update({_shape(path, name, column) for path in by_name.get(posixpath.basename(name), [])} - {""})
+        for shape, count in shapes.most_common(1):
+            if count > best[0]:
+                best = (count, shape, column)
+    return best[1], best[2]
+
+
+def _shape(path: str, value: str, column: str) -> str:
+    """`img/a.png` and the value `a` make `img/{column}.png`; "" where the value does not stand in the path."""
+    place = path.rfind(value)
+    if place < 0 or (place > 0 and path[place - 1] != "/"):
+        return ""
+    before, after = path[:place], path[place + len(value) :]
+    return f"{_braces(before)}{{{column}}}{_braces(after)}" if "/" not in after else ""
+
+
+def _text_column(sample: Sequence[dict[str, Any]], columns: Sequence[str], *, long: bool) -> str | None:
+    lengths = {}
+    for column in columns:
+        values = [_string(row.get(column)) for row in sample]
+        filled = [value for value in values if value]
+        if 2 * len(filled) > len(sample) and not all(value.replace(".", "").isdigit() for value in filled):
+            lengths[column] = sum(map(len, filled)) / len(filled)
+    if long:
+        lengths = {column: length for column, length in lengths.items() if length >= _LONG_TEXT}
+        return max(lengths, key=lambda column: lengths[column], default=None)
+    named = [column for name in _TEXT_NAMES for column in lengths if column.lower() == name]
+    return named[0] if named else max(lengths, key=lambda column: lengths[column], default=None)
+
+
+def _is_label(sample: Sequence[dict[str, Any]], column: str) -> bool:
+    values = Counter(str(row.get(column)) for row in islice(sample, _LOOKED_AT))
+    return 2 <= len(values) <= max(2, len(sample) // 5)
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, list):
+        return "\n".join(part for part in value if isinstance(part, str))
+    return value if isinstance(value, str) else ""
+
+
+def _plain_name(column: str) -> bool:
+    return not any(character in column for character in "{}.")
+
+
+def _braces(text: str) -> str:
+    return text.replace("{", "{{").replace("}", "}}")

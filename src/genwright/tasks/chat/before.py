@@ -1,0 +1,54 @@
+"""The weights that a model started from, scored beside what became of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genwright.engine.engine import Engine
+from genwright.families.transformer.family import Transformer
+from genwright.tasks.chat import general as chat_general
+from genwright.tasks.chat.samples import Turn, answer_all
+from genwright.tokens.chat_template import ChatTemplate
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+
+@dataclass
+class Before:
+    family: Transformer
+    title: str
+    general_title: str = chat_general.TITLE
+
+    def answers(self, model: Model, turns: Sequence[Turn], max_tokens: int, seed: int) -> list[str]:
+        """What they answer to the same turns, by the same random streams."""
+        was = replace(model, parts={**model.parts, list(model.parts)[-1]: self.family}, _sessions={})
+        return [answer.strip() for answer in answer_all(was, Engine(), turns, max_tokens=max_tokens, seed=seed)]
+
+    def general_examples(self, model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
+        """(tokens, weight) of general instructions and answers."""
+        template = ChatTemplate.of(model.facts)
+        return [template.encode_marked(messages, model.facts) for messages in chat_general.conversations()]
+
+
+def before_of(model: Model) -> Before | None:
+    """The weights that the recipe's `model.from` names, in a family like the model's; None where it was trained from nothing."""
+    part = model.task.parts(model.config, model.facts)[-1]
+    if part.initial is None:
+        return None
+    family = part.build({})
+    part.initial(family)
+    if "reference" in family.modules:
+        del family.modules["reference"]
+    family.modules.to(model.device).eval()
+    if not isinstance(family, Transformer):
+        return None
+    source = getattr(model.task.model, "from_", None)
+    title = (
+        f"{next(iter(source.items()))[0]}:{next(iter(source.values()))}" if isinstance(source, dict) else str(source)
+    )
+    return Before(family, title)

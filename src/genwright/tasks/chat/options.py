@@ -1,0 +1,115 @@
+"""Settings and request of the task `chat`: torch-free, so that recipes and help are quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from pydantic import Field, field_validator
+
+from genwright.recipe import Section
+from genwright.request import AT_FILE
+from genwright.tasks.text import options as text_options
+
+__all__ = ["ECHO", "EXAMPLE", "FAMILIES", "MEDIUM", "WHOLE_ROWS", "Model", "Prepare", "Request"]
+
+MEDIUM = "text"
+FAMILIES = ("transformer",)
+EXAMPLE = '"How was your day?"'
+"""What to type after `genwright generate RUN`, shown at the end of a run."""
+ECHO = False
+"""An answer is shown without the message that it answers."""
+WHOLE_ROWS = True
+"""A row of a table is a conversation as it stands, nested as it may be."""
+
+CONTEXT = 512
+"""Tokens of a conversation that a model sees, where the recipe does not say."""
+
+
+class Conversation(Section):
+    """Where a conversation stands in rows of a shape of their own; paths go inside by dots: `author.name`."""
+
+    turns: str = Field("messages", description="The list of turns; a turn that is a list counts as its messages.")
+    role: str = Field("role", description="Who speaks, in a turn.")
+    text: str = Field("content", description="What is said, in a turn.")
+    user: list[str] = Field([], description="Values of `role` that are the user.")
+    assistant: list[str] = Field(
+        [],
+        description="Values of `role` that are the assistant, whose turns are learned. With neither, who speaks first is the user and "
+        "the other one the assistant.",
+    )
+    system: str | None = Field(None, description="A value of the row that becomes the system prompt.")
+    both: bool = Field(False, description="Learn each conversation from both sides, the roles exchanged.")
+
+    @field_validator("user", "assistant", mode="before")
+    @classmethod
+    def _one_will_do(cls, value: Any) -> Any:
+        return value if isinstance(value, list) else [str(value)]
+
+
+class Prepare(text_options.Prepare):
+    conversation: Conversation | None = Field(
+        None,
+        description="Says how conversations of another shape are read; `messages`, ShareGPT, Alpaca and prompt/response pairs need "
+        "nothing said.",
+    )
+    template: str | None = Field(
+        None,
+        description="A file with a Jinja chat template, from the recipe's folder; default: that of the weights started from, else ChatML.",
+    )
+    preference: bool = Field(
+        False,
+        description="Learn which of two answers is preferred (DPO), from rows with `prompt`, `chosen` and `rejected`; needs `model.from`.",
+    )
+    beta: float = Field(
+        0.1, gt=0, description="With `preference`: how closely the model stays at what it was (beta of DPO)."
+    )
+
+    def relative_to(self, folder: Path) -> Self:
+        if self.template is None:
+            return self
+        place = Path(self.template).expanduser()
+        return self.model_copy(update={"template": str(place if place.is_absolute() else folder.absolute() / place)})
+
+
+class Model(text_options.Model):
+    context: int | None = Field(
+        None,
+        ge=16,
+        description=f"Tokens of a conversation that the model sees at once; longer ones are cut by whole turns; default: {CONTEXT}.",
+    )
+
+
+class Message(Section):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str
+
+
+class Request(text_options.Request):
+    prompt: str = Field("", description="The message to answer.")
+    system: str | None = Field(None, description="How the assistant is to behave, said before the conversation.")
+    messages: str | list[Message] | None = Field(
+        None,
+        description='The conversation so far, before the prompt, as JSON: [{"role": "user", "content": "Hello"}].',
+        json_schema_extra=AT_FILE,
+    )
+
+    @field_validator("messages", mode="after")
+    @classmethod
+    def _readable(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return _read_messages(value)
+        return value
+
+
+def _read_messages(text: str) -> list[Message]:
+    """Messages from JSON. Raises ValueError."""
+    import json
+
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"not valid JSON ({error})") from error
+    if not isinstance(found, list):
+        raise ValueError("must be a JSON list of messages")
+    return [Message.model_validate(message) for message in found]

@@ -1,0 +1,354 @@
+"""The scores of the task `chat`: replies of the model beside retrieved, shuffled and real ones, by one protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from genwright.console import say, track
+from genwright.engine.engine import Engine
+from genwright.families.transformer.family import Transformer
+from genwright.metrics import copying, extra, meaning
+from genwright.metrics import text as metrics
+from genwright.metrics.retrieval import Bm25
+from genwright.recipe import EvaluateSettings
+from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
+from genwright.shards import ExampleStore
+from genwright.tasks.base import Splits
+from genwright.tasks.chat import preference as chat_preference
+from genwright.tasks.chat.before import Before, before_of
+from genwright.tasks.chat.samples import Turn, answer_all, asked, evenly_turns, room_for, shown, turns_of, words_of
+from genwright.tasks.text.held_out import affordable_tokens
+from genwright.tasks.text.nats import document_nats
+from genwright.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+REPLY_TOKENS = 80
+KNOWN_WORDS = 5
+_HELD_OUT_TOKENS = 200_000
+"""Bits are counted on at most so many tokens."""
+_TRAINING_TURNS = 100_000
+_SEPARATOR = "\U0010ffff"
+_TRANSCRIPTS = 6
+
+METRICS = [
+    Metric(
+        name="bits_per_byte",
+        title="bits per byte of replies",
+        better="lower",
+        unit="bits",
+        description="How many bits the held-out replies cost, a byte, when they are coded by the model's own probabilities, each given "
+        "the conversation before it; the end of a turn is coded too. It does not depend on the tokenizer. Retrieval has no "
+        "probabilities, so it has no such number.",
+    ),
+    Metric(
+        name="relevance",
+        title="relevance",
+        better="none",
+        description="Mean cosine between the embedding of what was said last and that of the reply (all-MiniLM-L6-v2): best near real "
+        "replies; as low as shuffled ones means that the reply has nothing to do with what was said.",
+    ),
+    *(
+        Metric(
+            name=f"distinct_{n}",
+            title=f"distinct-{n}",
+            better="none",
+            description=f"Different runs of {n} words as a share of all of them, at equal sample size: best near real replies; much lower "
+            "means that the same is said again and again.",
+        )
+        for n in (1, 2)
+    ),
+    Metric(
+        name="repetition",
+        title="repeated 4-grams",
+        better="none",
+        description="Share of runs of four words that stand earlier in the same reply already; best near real replies.",
+    ),
+    Metric(
+        name="words",
+        title="words a reply",
+        better="none",
+        unit="words",
+        description="Mean length of a reply; best near real replies.",
+    ),
+    Metric(
+        name="known_replies",
+        title="replies known from training",
+        better="none",
+        description=f"Share of the replies of {KNOWN_WORDS} words or more that are, letter by letter, a reply of the training data; far above "
+        "that of real held-out replies is learning by heart.",
+    ),
+    Metric(
+        name="longest_copy",
+        title="longest copied run",
+        better="none",
+        unit="characters",
+        description="The longest run of characters in all replies that stands in a reply of the training data letter by letter.",
+    ),
+]
+
+FORGETTING = Metric(
+    name="old_bits_per_byte",
+    title="bits per byte of general answers",
+    better="lower",
+    unit="bits",
+    description="The same on a fixed set of short general instructions with answers, which the new data has nothing to do with: what the "
+    "weights started from cost, and what they cost after training; a rise is what was forgotten.",
+)
+
+
+@dataclass
+class Replies:
+    """What each row of the sheet answers to the same turns."""
+
+    turns: list[Turn]
+    questions: list[str]
+    by_row: dict[str, list[str]]
+
+
+def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path) -> ScoreSheet:
+    facts: Tokenizer = model.facts
+    name, held_out = splits.held_out()
+    turns = evenly_turns(held_out, settings.samples, room_for(model, REPLY_TOKENS))
+    if not turns:
+        return _nothing_held_out(splits)
+    family = model.family
+    assert isinstance(family, Transformer)
+    before = before_of(model)
+    bits = {"model": bits_per_byte(model, family, held_out, settings.seed)}
+    replies = _replies(model, splits, turns, settings.seed)
+    if before is not None:
+        bits["before"] = bits_per_byte(model, before.family, held_out, settings.seed)
+        replies.by_row["before"] = before.answers(model, turns, REPLY_TOKENS, settings.seed)
+    learnt = [words_of(turn.reply, facts) for turn in training_turns(splits["train"])]
+    rows = _rows(replies, bits, learnt, settings.seed)
+    if before is not None:
+        _add_forgetting(rows, before, model, settings.seed)
+    judged = _add_relevance(rows, replies, settings.seed)
+    sheet = ScoreSheet(
+        metrics=[m for m in METRICS if judged or m.name != "relevance"] + ([FORGETTING] if before else []),
+        rows=rows,
+        protocol=_protocol(model, name, held_out, splits, settings, len(turns), judged, before),
+        exhibits=_exhibits(folder, replies, facts, before),
+        headline=_headline(rows, before),
+    )
+    if getattr(model.task.prepare, "preference", False):
+        chat_preference.extend(sheet, model, before.family if before else None, held_out, settings.seed)
+    extra.extend(sheet, "text", replies.by_row, learnt)
+    return sheet
+
+
+def _nothing_held_out(splits: Splits) -> ScoreSheet:
+    return ScoreSheet(
+        metrics=list(METRICS),
+        rows=[Row(name="model", title="this model", kind="model", scores={})],
+        protocol={"split_hash": splits.hash, "held_out_replies": 0},
+        headline="There are too few conversations to hold any of them out, so nothing can be said about how well this model answers.",
+    )
+
+
+def held_out_examples(model: Model, store: ExampleStore) -> list[int]:
+    """The examples that bits are counted on: all of them, or every n-th where there are too many."""
+    every = max(-(-int(store.lengths("tokens").sum()) // affordable_tokens(model, _HELD_OUT_TOKENS)), 1)
+    return list(range(0, len(store), every))
+
+
+def bits_per_byte(model: Model, family: Transformer, store: ExampleStore, seed: int) -> Score:
+    """Bits per byte of the held-out replies, with a bootstrap over conversations."""
+    examples = [store[index] for index in held_out_examples(model, store)]
+    return reply_bits(model, family, [(e["tokens"], e["weight"]) for e in examples], seed)
+
+
+def reply_bits(
+    model: Model, family: Transformer, examples: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
+) -> Score:
+    """Bits per byte of what counts in some examples (tokens, weight), the first token of each being only read."""
+    nats, sizes = np.zeros(len(examples)), np.zeros(len(examples))
+    by_lead: dict[int, list[int]] = {}
+    for index, (tokens, _) in enumerate(examples):
+        by_lead.setdefault(int(tokens[0]), []).append(index)
+    for lead, indexes in by_lead.items():
+        found = document_nats(family, [examples[i][0][1:] for i in indexes], lead, model.device, "held-out replies")
+        for index, values in zip(indexes, found, strict=True):
+            tokens, weight = examples[index]
+            counts = np.asarray(weight[1:], bool)
+            nats[index] = values[counts].sum()
+            sizes[index] = model.facts.byte_lengths[tokens[1:][counts]].sum()
+    return metrics.bits_per_byte(nats, sizes, seed=seed)
+
+
+def training_turns(store: ExampleStore) -> list[Turn]:
+    """The replies of the training data, or of every n-th conversation where there are too many."""
+    found: list[Turn] = []
+    every = max(len(store) * 4 // _TRAINING_TURNS, 1)
+    for index in track(range(0, len(store), every), "training replies", len(store) // every):
+        found += turns_of(store, index)
+        if len(found) >= _TRAINING_TURNS:
+            break
+    return found
+
+
+def _replies(model: Model, splits: Splits, turns: list[Turn], seed: int) -> Replies:
+    facts = model.facts
+    questions = [asked(turn, facts) for turn in turns]
+    real = [words_of(turn.reply, facts) for turn in turns]
+    training = training_turns(splits["train"])
+    found = Bm25([asked(turn, facts) for turn in training])
+    retrieved = [words_of(training[found.nearest(question)].reply, facts) for question in questions]
+    # A shift by half: nobody keeps their own reply, and neighbours, which may be of one conversation, get far ones.
+    half = max(len(real) // 2, 1)
+    shuffled = [real[(index + half) % len(real)] for index in range(len(real))]
+    answers = answer_all(model, Engine(), turns, max_tokens=REPLY_TOKENS, seed=seed)
+    made = [answer.strip() for answer in answers]
+    return Replies(turns, questions, {"shuffled": shuffled, "retrieval": retrieved, "model": made, "real": real})
+
+
+_KINDS = {
+    "shuffled": ("floor", "real replies, shuffled"),
+    "retrieval": ("baseline", "the reply to the nearest training turn"),
+    "before": ("baseline", "the weights started from"),
+    "model": ("model", "this model"),
+    "real": ("real", "real held-out replies"),
+}
+
+
+def _rows(replies: Replies, bits: Mapping[str, Score], learnt: Sequence[str], seed: int) -> list[Row]:
+    names = [name for name in _KINDS if name in replies.by_row]
+    texts = {name: replies.by_row[name] for name in names}
+    equal = dict(zip(names, metrics.equal_words(list(texts.values())), strict=True))
+    source, known = _SEPARATOR.join(learnt), set(learnt)
+    rows = []
+    for name in names:
+        kind, title = _KINDS[name]
+        split = [metrics.words(text) for text in texts[name]]
+        scores = {"bits_per_byte": bits[name]} if name in bits else {}
+        scores |= {f"distinct_{n}": metrics.distinct_n(equal[name], n) for n in (1, 2)}
+        scores["repetition"] = metrics.repetition(split, seed=seed)
+        scores["words"] = metrics.share(np.array([len(words) for words in split]), np.ones(len(split)), seed=seed)
+        long = [text for text, words in zip(texts[name], split, strict=True) if len(words) >= KNOWN_WORDS]
+        if name != "retrieval":
+            scores["known_replies"] = metrics.share(
+                np.array([text in known for text in long], float), np.ones(len(long)), seed=seed
+            )
+            scores["longest_copy"] = Score(value=copying.longest_copy(texts[name], source).length, n=len(texts[name]))
+        rows.append(Row(name=name, title=title, kind=kind, scores=scores))  # type: ignore[arg-type]
+    return rows
+
+
+def _add_relevance(rows: Sequence[Row], replies: Replies, seed: int) -> bool:
+    if not meaning.available():
+        say("evaluate: relevance is left out, its judge is not installed (pip install 'genwright[metrics-text]').")
+        return False
+    judge = meaning.SentenceJudge()
+    questions = judge.embed(replies.questions)
+    for row in rows:
+        row.scores["relevance"] = meaning.mean_similarity(questions, judge.embed(replies.by_row[row.name]), seed)
+    return True
+
+
+def _add_forgetting(rows: Sequence[Row], before: Before, model: Model, seed: int) -> None:
+    examples = before.general_examples(model)
+    family = model.family
+    assert isinstance(family, Transformer)
+    for name, scored in (("before", before.family), ("model", family)):
+        row = next(row for row in rows if row.name == name)
+        row.scores["old_bits_per_byte"] = reply_bits(model, scored, examples, seed)
+
+
+def _protocol(
+    model: Model,
+    name: str,
+    held_out: ExampleStore,
+    splits: Splits,
+    settings: EvaluateSettings,
+    samples: int,
+    judged: bool,
+    before: Before | None,
+) -> dict[str, Any]:
+    counted = [held_out[index] for index in held_out_examples(model, held_out)]
+    controls = model.family.Controls.model_validate({"max_tokens": REPLY_TOKENS})
+    protocol: dict[str, Any] = {
+        "split": name,
+        "split_hash": splits.hash,
+        "held_out_conversations": len(counted),
+        "held_out_reply_tokens": int(sum(example["weight"].sum() for example in counted)),
+        "tokenizer": f"{model.facts.kind}, {model.facts.size} tokens",
+        "context": model.config.network["max_position_embeddings"],
+        "samples": samples,
+        **controls.model_dump(),
+        "baseline": "BM25 over the last turns of the training data (up to 100,000), the reply to the nearest one",
+        "shuffled": "the real replies, each moved half of the list on",
+        "relevance": meaning.EXTRACTOR if judged else "not measured: its judge is not installed",
+        "seed": settings.seed,
+        "interval": "95 %; bootstrap over conversations (bits) and replies; distinct-n: delete-a-group jackknife over replies",
+    }
+    if before is not None:
+        protocol |= {"before": before.title, "general_answers": before.general_title}
+    return protocol
+
+
+def _exhibits(folder: Path, replies: Replies, facts: Tokenizer, before: Before | None) -> list[Exhibit]:
+    chosen = range(min(_TRANSCRIPTS, len(replies.turns)))
+
+    def write(name: str, row: str) -> str:
+        parts = [shown(replies.turns[i], facts, replies.by_row[row][i]) for i in chosen]
+        (folder / f"{name}.txt").write_text("\n\n----\n\n".join(parts) + "\n", encoding="utf-8")
+        return f"{name}.txt"
+
+    caption = "The first held-out turns of the evaluation, unpicked: what was said, and behind the mark >>> the reply"
+    exhibits = [
+        Exhibit(
+            name="transcripts",
+            title="What the model answers",
+            caption=f"{caption}.",
+            file=write("transcripts", "model"),
+            shows_training_items=False,
+        )
+    ]
+    if before is not None:
+        exhibits.append(
+            Exhibit(
+                name="before",
+                title="What the weights started from answer",
+                caption=f"{caption} of the model as it was.",
+                file=write("before", "before"),
+                shows_training_items=False,
+            )
+        )
+    exhibits += [
+        Exhibit(
+            name="retrieval",
+            title="What retrieval answers",
+            caption=f"{caption} that was given to the nearest turn of the training data.",
+            file=write("retrieval", "retrieval"),
+            shows_training_items=True,
+        ),
+        Exhibit(
+            name="real",
+            title="What was really answered",
+            caption=f"{caption} that a person gave.",
+            file=write("real", "real"),
+            shows_training_items=False,
+        ),
+    ]
+    return exhibits
+
+
+def _headline(rows: Sequence[Row], before: Before | None) -> str:
+    by_name = {row.name: row.scores for row in rows}
+    bits = by_name["model"]["bits_per_byte"].value
+    text = f"{bits:.2f} bits per byte of held-out replies"
+    if before is not None:
+        old = by_name["before"]["bits_per_byte"].value
+        general = [by_name[name]["old_bits_per_byte"].value for name in ("before", "model")]
+        text += f", {old:.2f} before training ({bits / old - 1:+.0%}); general answers {general[1]:.2f}, {general[0]:.2f} before"
+    if "relevance" in by_name["model"]:
+        relevance = {name: scores["relevance"].value for name, scores in by_name.items() if "relevance" in scores}
+        text += f"; relevance {relevance['model']:.2f} (shuffled replies {relevance['shuffled']:.2f}, real ones {relevance['real']:.2f})"
+    return text + "."

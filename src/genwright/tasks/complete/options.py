@@ -1,0 +1,97 @@
+"""Settings and request of the task `complete`: torch-free, so that recipes and help are quick."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, model_validator
+
+from genwright.cli.deliver import Around
+from genwright.request import FILE_TOO, NAMED_BY_FILE, File
+from genwright.tasks.text import options as text_options
+from genwright.tasks.text.options import Model
+
+__all__ = ["EXAMPLE", "FAMILIES", "MEDIUM", "Hole", "Model", "Prepare", "Request", "around", "hole_of"]
+
+MEDIUM = "text"
+FAMILIES = ("transformer",)
+EXAMPLE = "--prefix 'for name in sorted(' --suffix '):'"
+"""What to type after `genwright generate RUN`, shown at the end of a run."""
+
+
+class Prepare(text_options.Prepare):
+    fim_rate: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the pieces of files that are shown with a hole to fill (fill-in-the-middle); the others are "
+        "read from left to right.",
+    )
+    spm_rate: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Share of the holes that are shown suffix first (SPM); the others prefix first (PSM).",
+    )
+    syntax_rate: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Share of the holes that follow the syntax: lines, statements, bodies, brackets; the others are cut "
+        "between any two characters.",
+    )
+    near_duplicates: float = Field(
+        0.7,
+        gt=0,
+        le=1,
+        description="Files whose runs of five words agree to this share (estimated by MinHash) stay on one side of the split.",
+    )
+
+
+class Request(text_options.Request):
+    prompt: str = Field("", description="Text to go on from; for a hole in a text, use --prefix and --suffix.")
+    prefix: str | None = Field(None, description="What stands before the hole.", json_schema_extra=FILE_TOO)
+    suffix: str | None = Field(None, description="What stands behind the hole.", json_schema_extra=FILE_TOO)
+    path: str | None = Field(
+        None, description="Path of the file in its project, as the model was shown it.", json_schema_extra=NAMED_BY_FILE
+    )
+    beside: list[File] = Field(
+        [],
+        description="A file that the one with the hole imports, shown to the model first; may be given more than once.",
+    )
+    order: Literal["psm", "spm"] | None = Field(
+        None,
+        description="Show the model the prefix first (psm) or the suffix first (spm); default: as it was trained, spm where both.",
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Request:
+        if self.prompt and self.has_hole:
+            raise ValueError("give either a prompt to go on from, or a prefix and a suffix")
+        return self
+
+    @property
+    def has_hole(self) -> bool:
+        return self.prefix is not None or self.suffix is not None
+
+
+@dataclass(frozen=True)
+class Hole:
+    """What a request wants filled: the text on both sides, line ends as they are, and the file's path in its project."""
+
+    prefix: str
+    suffix: str
+    path: str
+
+
+def hole_of(request: Any) -> Hole | None:
+    """The hole of a request; None where it is a prompt to go on from."""
+    return Hole(request.prefix or "", request.suffix or "", request.path or "") if request.has_hole else None
+
+
+def around(request: Any) -> Around | None:
+    """What a whole file has before and behind the answer; None where the answer just follows the prompt."""
+    hole = hole_of(request)
+    return hole and Around(hole.prefix, hole.suffix, Path(hole.path) if hole.path else None)

@@ -1,0 +1,328 @@
+"""The scores of the task `draw`: floor, copy, model and real pictures beside each other, by one protocol.
+
+Every distance is measured against one reference set of training pictures. The model draws for the words of *other* training
+pictures, which are the copy row themselves; the real row is the held-out split. So the floor knows only the mean of a
+class, the copy row shows what handing out training pictures would score, and the real row what a perfect model would.
+
+Shapes: N samples, M reference pictures, D features, L condition length. images_NHWC 8 bits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from genwright.console import progress
+from genwright.errors import WorkError
+from genwright.metrics import copying_image, extra, features
+from genwright.metrics import image as metrics
+from genwright.metrics.image import Estimate
+from genwright.recipe import EvaluateSettings
+from genwright.scores import Exhibit, Row, Score, ScoreSheet
+from genwright.shards import ExampleStore
+from genwright.tasks.base import Splits, TrainJudge
+from genwright.tasks.draw.metrics import METRICS, headline, name_frechet
+from genwright.tasks.image import exhibits
+from genwright.tasks.image.judges import STEPS, fresh_judge, own_judge
+from genwright.tasks.image.sampling import AT_ONCE, sample
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+    from genwright.tasks.draw.task import Draw
+
+Pictures = NDArray[np.uint8]
+Features = NDArray[np.floating]
+
+NEIGHBOURS = 5
+MOST_SEARCHED = 5_000
+"""Training pictures that are looked through for copies; of a larger set a random part."""
+_EQUAL_SETS = 10
+_ENOUGH_HELD_OUT = 100
+_FEWEST = 2 * NEIGHBOURS + 2
+"""A row with fewer pictures gets no precision, coverage or Frechet distance, rather than holding the others' numbers down."""
+TITLES = {
+    "floor": "mean picture of the class plus noise",
+    "copy": "training pictures handed out again",
+    "model": "this model",
+    "real": "real held-out pictures",
+}
+
+
+@dataclass(frozen=True)
+class Material:
+    """What is compared: pictures, and what each row of samples was to show."""
+
+    searched: Pictures
+    """Training pictures in random order: the reference first, then those whose words are drawn."""
+    searched_labels: np.ndarray
+    reference_count: int
+    copy_count: int
+    conditions: np.ndarray
+    labels: np.ndarray
+    """Of the samples to draw: a label a row, -1 where there is none."""
+    held_out: Pictures
+    held_out_conditions: np.ndarray
+    training_count: int
+
+    @property
+    def copies(self) -> slice:
+        return slice(self.reference_count, self.reference_count + self.copy_count)
+
+
+def score(
+    task: Draw, model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
+) -> ScoreSheet:
+    """See the module's docstring. Raises RequestError without the extra `metrics`, WorkError below four pictures."""
+    features.weights_file()  # says what to install before minutes are spent on drawing
+    names = held_out_splits(splits)
+    given = gather(splits["train"], [splits[name] for name in names], settings)
+    rng = np.random.default_rng([settings.seed, 31])
+    drawn = _draw(model, given.conditions, settings.seed, 0, "evaluate: draw samples")
+    # The judge learns from other samples than those it is asked about.
+    repeated = rng.integers(0, len(given.conditions), 2 * len(drawn))
+    for_judge = _draw(model, given.conditions[repeated], settings.seed, len(drawn), "evaluate: draw for the judge")
+    for_held_out = _draw(
+        model, _enough_to_show(given.held_out_conditions), settings.seed, 0, "evaluate: draw held-out words"
+    )
+
+    pictures = {
+        "floor": floor(given, rng),
+        "copy": given.searched[given.copies],
+        "model": drawn,
+        "real": given.held_out,
+    }
+    found = _features(given, pictures, model)
+    searched = found.pop("searched")
+    reference = searched[: given.reference_count]
+    near = {name: metrics.nearest(rows, searched) for name, rows in found.items()}
+    limit = copying_image.threshold(near["real"][0], rng) if len(near["real"][0]) >= copying_image.FEWEST else None
+    table = {
+        name: _scores(name, found[name], pictures[name], reference, near[name][0], limit, rng) for name in pictures
+    }
+    equal = _equal_sets(found, reference, rng)
+    for name, values in equal.items():
+        table[name] |= values
+    if len(given.held_out) > 0:
+        judged = (given.searched, given.held_out), (for_judge, drawn)
+        table["model"] |= fresh_judge(train_judge, *judged, settings.seed, model.device)
+        paired = for_held_out[: len(given.held_out)]
+        table["model"] |= own_judge(model.family, given.held_out, paired, given.held_out_conditions, model.device)
+
+    sheet = ScoreSheet(
+        metrics=[metric for metric in METRICS if any(metric.name in scores for scores in table.values())],
+        rows=[_row(name, scores) for name, scores in table.items() if scores],
+        protocol=_protocol(given, equal, names, splits.hash, settings, limit),
+        headline=headline(table),
+    )
+    neighbours = exhibits.Neighbours(
+        near["model"][0], given.searched[near["model"][1]], given.searched[_nearest_by_pixels(drawn, given)]
+    )
+    sheet.exhibits = _exhibits(task, model, folder, given, drawn, for_held_out, neighbours, settings, limit)
+    name_frechet(sheet, equal, features.DIMENSIONS)
+    extra.extend(sheet, "image", pictures, given.searched[: given.reference_count])
+    return sheet
+
+
+def held_out_splits(splits: Splits) -> list[str]:
+    """`test`, and `validation` beside it where the test split is small: neither was trained on, and the scores choose nothing."""
+    names = ["test"] if len(splits["test"]) >= _ENOUGH_HELD_OUT else ["test", "validation"]
+    return [name for name in names if len(splits[name])]
+
+
+def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: EvaluateSettings) -> Material:
+    """Divide the training pictures into reference and others by the evaluation's seed. Raises WorkError below four pictures."""
+    if len(train) < 4:
+        raise WorkError(f"Scoring needs at least four training pictures and the data has {len(train)}; add pictures.")
+    order = np.random.default_rng([settings.seed, 29]).permutation(len(train))[
+        : max(MOST_SEARCHED, 2 * settings.samples)
+    ]
+    reference_count = min(settings.samples, len(order) // 2)
+    others = order[reference_count : reference_count + settings.samples]
+    wanted = np.resize(others, settings.samples)  # goes round where the data has fewer
+    return Material(
+        searched=_field(train, order, "image"),
+        searched_labels=_field(train, order, "label")[:, 0],
+        reference_count=reference_count,
+        copy_count=len(others),
+        conditions=_field(train, wanted, "condition"),
+        labels=_field(train, wanted, "label")[:, 0],
+        held_out=_first(held_out, settings.samples, "image"),
+        held_out_conditions=_first(held_out, settings.samples, "condition"),
+        training_count=len(train),
+    )
+
+
+def floor(given: Material, rng: np.random.Generator) -> Pictures:
+    """For each sample the mean of its class plus normal noise as wide as the class is at each pixel: all statistics but structure."""
+    by_label: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for label in np.unique(given.labels):
+        own = given.searched[given.searched_labels == label] if label >= 0 else given.searched
+        by_label[int(label)] = own.mean(0), own.std(0)
+    shape = given.searched.shape[1:]
+    drawn = [by_label[int(label)][0] + by_label[int(label)][1] * rng.standard_normal(shape) for label in given.labels]
+    return np.clip(np.round(np.stack(drawn)), 0, 255).astype(np.uint8)
+
+
+def _field(store: ExampleStore, chosen: np.ndarray, name: str) -> Any:
+    return np.stack([store[int(i)][name] for i in chosen])
+
+
+def _first(stores: Sequence[ExampleStore], count: int, name: str) -> Any:
+    rows = [store[i][name] for store in stores for i in range(len(store))][:count]
+    return np.stack(rows) if rows else np.empty((0, 1, 1, 3) if name == "image" else (0, 1), np.uint8)
+
+
+def _enough_to_show(conditions_NL: np.ndarray) -> np.ndarray:
+    """Few held-out words are drawn several times, each with a noise of its own."""
+    count = max(len(conditions_NL), exhibits.SHOWN) if len(conditions_NL) else 0
+    return conditions_NL[np.arange(count) % max(len(conditions_NL), 1)]
+
+
+def _draw(model: Model, conditions_NL: np.ndarray, seed: int, first: int, title: str) -> Pictures:
+    drawn = []
+    with progress(title, len(conditions_NL)) as line:
+        for start in range(0, len(conditions_NL), AT_ONCE):
+            line.update(start)
+            drawn.append(sample(model, conditions_NL[start : start + AT_ONCE], seed, first=first + start))
+    return np.concatenate(drawn) if drawn else np.empty((0, 1, 1, 3), np.uint8)
+
+
+def _features(given: Material, pictures: Mapping[str, Pictures], model: Model) -> dict[str, Features]:
+    """Features of every row with at least one picture, and of the training pictures that are searched."""
+    found = {
+        "searched": features.extract_cached(given.searched, model.device, "evaluate: features of training pictures")
+    }
+    for name, images in pictures.items():
+        if name == "copy":
+            found[name] = found["searched"][given.copies]
+        elif name == "real":
+            found[name] = features.extract_cached(images, model.device, "evaluate: features of held-out pictures")
+        else:
+            found[name] = features.extract(images, model.device, f"evaluate: features of the {name} row")
+    return found
+
+
+def _scores(
+    name: str,
+    own: Features,
+    images: Pictures,
+    reference: Features,
+    distances: NDArray[np.floating],
+    limit: copying_image.CopyThreshold | None,
+    rng: np.random.Generator,
+) -> dict[str, Estimate]:
+    if len(own) < 2:
+        return {}
+    scores = {"kid": metrics.kid(own, reference, rng)}
+    if limit is not None:
+        scores["copy_rate"] = limit.natural if name == "real" else copying_image.copy_rate(distances, limit)
+    scores["sharpness"] = metrics.bootstrap_mean(metrics.sharpness(images), rng)
+    return scores
+
+
+def _equal_sets(
+    found: Mapping[str, Features], reference: Features, rng: np.random.Generator
+) -> dict[str, dict[str, Estimate]]:
+    """Scores whose value depends on the number of pictures: means over random sets as large as the smallest row."""
+    rows = {name: own for name, own in found.items() if len(own) >= _FEWEST}
+    if len(reference) < _FEWEST or not rows:
+        return {}
+    size = min(len(reference), *(len(own) for own in rows.values()))
+    table = {}
+    with progress("evaluate: precision, coverage, Frechet distance", len(rows) * _EQUAL_SETS) as line:
+        for number, (name, own) in enumerate(rows.items()):
+            values: dict[str, list[float]] = {}
+            for turn in range(_EQUAL_SETS):
+                line.update(number * _EQUAL_SETS + turn)
+                x = own[rng.choice(len(own), size, replace=False)]
+                y = reference[rng.choice(len(reference), size, replace=False)]
+                drawn = {"frechet": metrics.frechet_distance(x, y), **metrics.prdc(x, y, NEIGHBOURS)}
+                for key, value in drawn.items():
+                    values.setdefault(key, []).append(value)
+            table[name] = {key: _over_sets(key, drawn, size) for key, drawn in values.items()}
+    return table
+
+
+def _over_sets(key: str, values: list[float], size: int) -> Estimate:
+    """The mean; a share has the interval of one set, the others the spread of the sets, or none when all sets are one."""
+    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
+    if key in ("precision", "recall", "coverage"):
+        return metrics.wilson(mean, size)
+    reach = 1.96 * deviation if deviation > 1e-9 else np.inf
+    return Estimate(mean, mean - reach, mean + reach, size)
+
+
+def _nearest_by_pixels(drawn: Pictures, given: Material) -> NDArray[np.intp]:
+    return metrics.nearest(metrics.pixels(drawn), metrics.pixels(given.searched))[1]
+
+
+def _row(name: str, scores: Mapping[str, Estimate]) -> Row:
+    def plain(value: float) -> float | None:
+        return value if np.isfinite(value) else None
+
+    shown = {
+        key: Score(value=estimate.value, low=plain(estimate.low), high=plain(estimate.high), n=estimate.n)
+        for key, estimate in scores.items()
+    }
+    return Row(name=name, title=TITLES[name], kind=name, scores=shown)  # type: ignore[arg-type]
+
+
+def _protocol(
+    given: Material,
+    equal: Mapping[str, Mapping[str, Estimate]],
+    names: list[str],
+    split_hash: str,
+    settings: EvaluateSettings,
+    limit: copying_image.CopyThreshold | None,
+) -> dict[str, Any]:
+    sizes = [estimate.n for scores in equal.values() for estimate in scores.values()]
+    return {
+        "split": " and ".join(names),
+        "split_hash": split_hash,
+        "reference": f"{given.reference_count} training pictures, drawn at random",
+        "reference_n": given.reference_count,
+        "samples": len(given.conditions),
+        "words_of_samples": f"those of {given.copy_count} other training pictures, which are the copy row",
+        "held_out_n": len(given.held_out),
+        **features.protocol(),
+        "kid": "unbiased, cubic polynomial kernel, all pairs; interval by the jackknife over both sets",
+        "equal_sets": f"precision, recall, density, coverage and Frechet distance: means over {_EQUAL_SETS} random sets of "
+        f"{sizes[0] if sizes else 0} pictures a side; interval of density and Frechet distance: the spread over the sets",
+        "neighbours": NEIGHBOURS,
+        "copies_searched": f"{len(given.searched)} of {given.training_count} training pictures",
+        "copy_distance": round(limit.distance, 4) if limit else None,
+        "copy_percentile": copying_image.PERCENTILE,
+        "judge": f"trained {STEPS} steps on {len(given.searched)} training and {2 * len(given.conditions)} generated "
+        "pictures, asked about held-out and other generated ones",
+        "seed": settings.seed,
+        "interval": "95 %; shares: Wilson; sharpness: bootstrap over pictures",
+    }
+
+
+def _exhibits(
+    task: Draw,
+    model: Model,
+    folder: Path,
+    given: Material,
+    drawn: Pictures,
+    for_held_out: Pictures,
+    near: exhibits.Neighbours,
+    settings: EvaluateSettings,
+    limit: copying_image.CopyThreshold | None,
+) -> list[Exhibit]:
+    held_out = len(for_held_out) > 0
+    conditions = given.held_out_conditions if held_out else given.conditions
+    words = [model.facts.words(condition) for condition in conditions]
+    shown = [exhibits.samples_sheet(folder, for_held_out if held_out else drawn, settings.seed, held_out)]
+    if held_out:
+        shown.append(exhibits.beside_real(folder, for_held_out, given.held_out, words))
+    shown += exhibits.neighbours(folder, drawn, near, limit.distance if limit else 0.0)
+    shown.append(exhibits.interpolation(folder, model, conditions, settings.seed))
+    if held_out:
+        shown += exhibits.reconstructions(folder, model.family, given.held_out, conditions, model.device)
+    return shown

@@ -1,0 +1,175 @@
+"""The task `draw`: pictures from words, from a class label, or from nothing.
+
+An example is {"image": uint8[S, S, 3], "condition": int32[L], "label": int32[1]}. `condition` is what the networks are told:
+the caption's tokens, the label alone (L = 1), or 0. `label` is -1 where the data has none. A batch is {"image": image_BCHW in
+[-1, 1], "condition": int64[B, L]}.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+import torch
+from PIL import Image
+from pydantic import BaseModel
+
+from genwright.engine.engine import Engine
+from genwright.families.base import Batch, Family
+from genwright.ledger import Drop, Item
+from genwright.media import image as pictures
+from genwright.media.base import Media, Medium
+from genwright.metrics import features
+from genwright.networks.text_encoder import PAD
+from genwright.recipe import EvaluateSettings
+from genwright.registry import FAMILIES
+from genwright.scores import ScoreSheet
+from genwright.shards import Example
+from genwright.tasks.base import BaseTask, ModelConfig, Part, Splits, TrainJudge, controls_of
+from genwright.tasks.draw.options import Request
+from genwright.tasks.image.facts import DrawFacts, caption_tokenizer
+from genwright.tasks.image.networks import NETWORKS, NetworkPlan
+from genwright.tasks.image.sampling import AT_ONCE, sample, starter
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+_WORD_DROPOUT = 0.1
+_CAPTION_DROPOUT = 0.05
+_LEAST_STEPS = 1000
+"""Two players that answer each other need many small steps more than they need width."""
+
+
+class Draw(BaseTask):
+    """See the module's docstring. `prepare` and `model` are those of tasks/draw/options.py, with the family's settings."""
+
+    prepare: Any
+    model: Any
+
+    name: ClassVar[str] = "draw"
+    medium: ClassVar[Medium] = "image"
+    Request: ClassVar[type[BaseModel]] = Request
+    split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
+
+    def check(self) -> None:
+        features.weights_file()
+
+    def group_key(self, item: Item) -> str:
+        """Pictures of one thing stand on one side: by `group` or the words where the table has them, else the content."""
+        return (
+            item.fields.get("group") or " ".join(item.fields.get("text", "").lower().split()) or super().group_key(item)
+        )
+
+    def encoding_settings(self) -> dict[str, Any]:
+        return super().encoding_settings() | {"size": self.model.size, "condition": self.model.condition}
+
+    def fit(self, sample: Iterable[Item]) -> DrawFacts:
+        items = list(sample)
+        captions = [item.fields["text"] for item in items if item.fields.get("text")]
+        labels = sorted({item.fields["label"] for item in items if item.fields.get("label")})
+        condition = self.model.condition
+        if condition == "auto":
+            condition = "text" if 2 * len(captions) > len(items) else "label" if len(labels) > 1 else "none"
+        return DrawFacts(condition, labels, caption_tokenizer(captions), len(items))
+
+    def load_facts(self, folder: Path) -> DrawFacts:
+        return DrawFacts.load(folder)
+
+    def encode(self, item: Item, facts: DrawFacts) -> Iterable[Example | Drop]:
+        text, label = item.fields.get("text", ""), item.fields.get("label", "")
+        if self.model.condition == "text" and not text:
+            yield Drop("missing_text", "the recipe asks for `condition: text`")
+            return
+        if facts.condition == "label" and label not in facts.labels:
+            yield Drop("missing_text", f"its label {label!r} is none that the training pictures have")
+            return
+        limits = {"min_pixels": self.prepare.min_pixels, "max_pixels": self.prepare.max_pixels}
+        picture = pictures.decode(item.read_bytes(), self.prepare.background, **limits)
+        if isinstance(picture, Drop):
+            yield picture
+            return
+        yield {
+            "image": pictures.resize_square(picture, self.model.size, self.prepare.fit),
+            "condition": facts.encode(text, label),
+            "label": np.array([facts.label_id(label)], np.int32),
+        }
+
+    def augment(self, example: Example, rng: np.random.Generator) -> Example:
+        """Mirror (where the recipe allows it) and leave words out, so that each of them comes to mean something alone."""
+        changed = dict(example)
+        condition = example["condition"]
+        mirrored, all_words, each_word = rng.random(), rng.random(), rng.random(len(condition))
+        if self.prepare.flip and mirrored < 0.5:
+            changed["image"] = example["image"][:, ::-1]
+        if len(condition) > 1:
+            kept = each_word >= (1.0 if all_words < _CAPTION_DROPOUT else _WORD_DROPOUT)
+            kept[0] = True  # the token that opens every caption
+            changed["condition"] = np.where(kept, condition, PAD)
+        return changed
+
+    def collate(self, examples: list[Example]) -> Batch:
+        image_BHWC = torch.from_numpy(np.stack([example["image"] for example in examples]))
+        condition = torch.from_numpy(np.stack([example["condition"] for example in examples]))
+        return {"image": image_BHWC.permute(0, 3, 1, 2).float().div(127.5).sub(1), "condition": condition.long()}
+
+    def candidates(self, facts: DrawFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
+        widths = (32, 48, 64, 96, 128, 192) if self.model.width is None else (self.model.width,)
+        return [self._candidate(width) for width in widths]
+
+    def _candidate(self, width: int) -> ModelConfig:
+        network = {"width": width, "most": 4 * width, "blocks": 1, "patch": 2, "latent": 64, "condition_width": 64}
+        title = f"{width} to {4 * width} channels"
+        return ModelConfig(family=self.family, network=network, batch=32, title=title, least_steps=_LEAST_STEPS)
+
+    def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
+        def build(trained: object) -> Family:
+            entry = FAMILIES[config.family]
+            schema = entry.load_options().Settings
+            settings = schema.model_validate({name: getattr(self.model, name) for name in schema.model_fields})
+            plan = NetworkPlan(self.model.size, facts.condition, facts.condition_count, **config.network)
+            return entry.load()(**NETWORKS[config.family](plan), settings=settings)
+
+        return [Part("model", build)]
+
+    def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
+        """Eight held-out conditions side by side, four pictures of each below one another."""
+        store = splits["validation"] if len(splits["validation"]) else splits["train"]
+        chosen = np.linspace(0, len(store) - 1, min(8, len(store))).round().astype(int)
+        conditions = np.stack([store[int(i)]["condition"] for i in chosen])
+        images = [image for seed in range(4) for image in sample(model, conditions, seed)]
+        file = file_stem.with_name(file_stem.name + ".png")
+        pictures.save_png(pictures.grid(images, columns=len(chosen), scale=max(1, 64 // self.model.size)), file)
+        return file
+
+    def score(
+        self, model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
+    ) -> ScoreSheet:
+        from genwright.tasks.draw.scores import score
+
+        return score(self, model, splits, settings, train_judge, folder)
+
+    def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
+        """Picture i of a seed is the same whether it is drawn alone or with others."""
+        condition = torch.from_numpy(model.facts.prompt(request.prompt))
+        controls = controls_of(request, model.family.Controls)
+        session = model.session(AT_ONCE)
+        outputs = [
+            engine.submit(session, starter(condition.long(), request.seed, index, controls))
+            for index in range(request.n)
+        ]
+        for index, output in enumerate(outputs):
+            for image_HWC in output:
+                picture = Image.fromarray(image_HWC.numpy())
+                yield Media("image", picture, index, metadata=self._metadata(model, request, index))
+
+    def _metadata(self, model: Model, request: Any, index: int) -> dict[str, Any]:
+        made = {
+            "prompt": request.prompt,
+            "seed": request.seed,
+            "index": index,
+            "task": self.name,
+            "family": self.family,
+        }
+        return made | {key: value for key, value in model.about.items() if isinstance(value, str | int | float)}

@@ -1,0 +1,147 @@
+"""The pictures that stand beside the numbers in `draw`'s score sheet. Nothing in them is picked by hand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from genwright.families.one_step import to_bytes
+from genwright.media.image import grid, save_png
+from genwright.scores import Exhibit
+from genwright.tasks.image.judges import to_network
+from genwright.tasks.image.sampling import interpolate
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+Pictures = NDArray[np.uint8]
+
+_ACROSS = 12
+SHOWN = 4 * _ACROSS
+"""Samples on the sheet."""
+_SIDE = 64
+"""Pixels a picture is shown at, at least."""
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The training picture nearest to each sample: by features, with the distances, and by pixels."""
+
+    distances: NDArray[np.floating]
+    by_features: Pictures
+    by_pixels: Pictures
+
+
+def samples_sheet(folder: Path, samples_NHWC: Pictures, seed: int, held_out: bool) -> Exhibit:
+    shown = samples_NHWC[_evenly(len(samples_NHWC), SHOWN)]
+    words = "held-out" if held_out else "training"
+    return Exhibit(
+        name="samples",
+        title="Samples",
+        caption=f"{len(shown)} samples, spread evenly over the {words} words and otherwise unpicked; seed {seed}.",
+        file=_sheet(folder, "samples", [shown]),
+        shows_training_items=False,
+    )
+
+
+def _evenly(there: int, wanted: int) -> NDArray[np.intp]:
+    """Indices spread over a list, since neighbours in it are often of one kind."""
+    return np.linspace(0, there - 1, min(wanted, there)).round().astype(np.intp)
+
+
+def beside_real(folder: Path, samples_NHWC: Pictures, real_NHWC: Pictures, words: list[str]) -> Exhibit:
+    shown = _evenly(len(real_NHWC), _ACROSS)
+    told = "; ".join(words[i] for i in shown if words[i])
+    return Exhibit(
+        name="beside_real",
+        title="Beside real pictures",
+        caption="Top: samples; bottom: the held-out pictures that their words belong to."
+        + (f" Left to right: {told}." if told else ""),
+        file=_sheet(folder, "beside_real", [samples_NHWC[shown], real_NHWC[shown]], columns=len(shown)),
+        shows_training_items=True,
+    )
+
+
+def neighbours(folder: Path, samples_NHWC: Pictures, found: Neighbours, limit: float) -> list[Exhibit]:
+    """The first samples, and those that come nearest to a training picture, each above its nearest training pictures."""
+    worst = np.argsort(found.distances, kind="stable")[:_ACROSS]
+    below = "below each, the training picture nearest by features, and the one nearest by pixels"
+    captions = {
+        "nearest": (
+            np.arange(min(_ACROSS, len(samples_NHWC))),
+            "Nearest training pictures",
+            f"The first samples; {below}.",
+        ),
+        "nearest_worst": (
+            worst,
+            "The samples nearest to a training picture",
+            f"The worst case, nearest first (distances {found.distances[worst[0]]:.1f} to {found.distances[worst[-1]]:.1f}; "
+            f"under {limit:.1f} counts as copied); {below}.",
+        ),
+    }
+    return [
+        Exhibit(
+            name=name,
+            title=title,
+            caption=caption,
+            file=_sheet(
+                folder,
+                name,
+                [samples_NHWC[chosen], found.by_features[chosen], found.by_pixels[chosen]],
+                columns=len(chosen),
+            ),
+            shows_training_items=True,
+        )
+        for name, (chosen, title, caption) in captions.items()
+    ]
+
+
+def interpolation(folder: Path, model: Model, conditions_NL: np.ndarray, seed: int) -> Exhibit:
+    """Two rows for one text each, two from one text to the next."""
+    count = len(conditions_NL)
+    pairs = [(0, 0), (1 % count, 1 % count), (2 % count, 3 % count), (4 % count, 5 % count)]
+    rows = [
+        interpolate(model, conditions_NL[a], conditions_NL[b], seed + number, steps=_ACROSS)
+        for number, (a, b) in enumerate(pairs)
+    ]
+    return Exhibit(
+        name="interpolation",
+        title="Between two pictures",
+        caption="Each row goes from one noise to another on the great circle; the first two rows keep their text, the others "
+        "change it half way. A model that had only learnt pictures by heart would jump from one to the next.",
+        file=_sheet(folder, "interpolation", rows, columns=_ACROSS),
+        shows_training_items=False,
+    )
+
+
+def reconstructions(
+    folder: Path, family: Any, real_NHWC: Pictures, conditions_NL: np.ndarray, device: torch.device
+) -> list[Exhibit]:
+    """Held-out pictures through the model and back, for a family that can; else nothing."""
+    if not hasattr(family, "reconstruct"):
+        return []
+    shown = real_NHWC[:_ACROSS]
+    condition = torch.from_numpy(conditions_NL[: len(shown)].astype(np.int64)).to(device)
+    with torch.inference_mode():
+        image_BCHW = family.reconstruct(to_network(shown).to(device), condition)
+    back = to_bytes(image_BCHW).permute(0, 2, 3, 1).cpu().numpy()
+    return [
+        Exhibit(
+            name="reconstruction",
+            title="Reconstruction",
+            caption="Top: held-out pictures; bottom: what the model makes of them when it encodes and decodes them.",
+            file=_sheet(folder, "reconstruction", [shown, back], columns=len(shown)),
+            shows_training_items=True,
+        )
+    ]
+
+
+def _sheet(folder: Path, name: str, rows: list[Pictures], columns: int = _ACROSS) -> str:
+    images = [image for row in rows for image in row]
+    save_png(grid(images, columns=columns, scale=max(1, _SIDE // images[0].shape[0])), folder / f"{name}.png")
+    return f"{name}.png"

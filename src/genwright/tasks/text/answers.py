@@ -1,0 +1,64 @@
+"""Answers of a text task as they come: tokens of the engine to text, several outputs side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+from genwright.engine.engine import Engine
+from genwright.families.base import Session, State
+from genwright.media.base import Media
+from genwright.tasks.text.stop import Stopper
+from genwright.tokens.tokenizer import Tokenizer
+
+CAPACITY = 16
+"""Slots of the session that answers requests; one number, so that all requests share one session."""
+
+
+def stream_texts(
+    session: Session,
+    engine: Engine,
+    facts: Tokenizer,
+    n: int,
+    seed: int,
+    start: Callable[[Session, int], State],
+    stop: Sequence[str] = (),
+) -> Iterator[Media]:
+    """`n` answers that grow side by side, in pieces of whole characters; `start` begins the one of an index. Each ends before the
+    first text of `stop`."""
+    waiting = iter(range(n))
+    running: dict[int, _Output] = {}
+    try:
+        while True:
+            while len(running) < CAPACITY and (index := next(waiting, None)) is not None:
+                tokens = engine.submit(session, lambda s, index=index: start(s, index))
+                running[index] = _Output(tokens, facts, stop)
+            if not running:
+                return
+            for index, output in list(running.items()):
+                text, final = output.advance()
+                if final:
+                    del running[index]
+                if text or final:
+                    yield Media("text", text, index, final, {"seed": seed} if final else {})
+    finally:
+        for output in running.values():
+            output.close()
+
+
+class _Output:
+    """One answer on its way: tokens from the engine to text."""
+
+    def __init__(self, tokens: Iterator[int], facts: Tokenizer, stop: Sequence[str]):
+        self._tokens, self._stream, self._stopper = tokens, facts.stream(), Stopper(stop)
+
+    def advance(self) -> tuple[str, bool]:
+        """The next piece of text (often empty inside a character), and whether it was the last."""
+        for token in self._tokens:
+            text = self._stopper.feed(self._stream.feed(token))
+            if self._stopper.stopped:
+                self.close()
+            return text, self._stopper.stopped
+        return self._stopper.feed(self._stream.close()) + self._stopper.close(), True
+
+    def close(self) -> None:
+        getattr(self._tokens, "close", lambda: None)()

@@ -1,0 +1,52 @@
+"""What held-out texts cost a model: the score that two states of a model are compared by."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from genwright.metrics.text import bits_per_byte
+from genwright.scores import Metric, Score
+from genwright.shards import ExampleStore
+from genwright.tasks.text.nats import document_nats
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+BITS_PER_BYTE = Metric(
+    name="bits_per_byte",
+    title="bits per byte",
+    better="lower",
+    unit="bits",
+    description="How many bits a held-out text costs, a byte, coded by the model's own probabilities.",
+)
+_MOST_TOKENS = 100_000
+_MOST_FLOPS = 1e13
+"""A minute or two on a small machine."""
+_BLOCK_TOKENS = 1000
+
+
+def affordable_tokens(model: Model, most: int) -> int:
+    """How many held-out tokens bits are counted on: at most `most`, fewer for a large model."""
+    parameters = sum(parameter.numel() for parameter in model.family.modules["model"].parameters())
+    return int(min(most, _MOST_FLOPS / (2 * parameters)))
+
+
+def held_out_bits(model: Model, store: ExampleStore, seed: int) -> Score | None:
+    """Bits per byte of the examples of a store (evenly chosen ones where there are very many), counting the tokens that the loss
+    counts; the interval is a bootstrap over blocks of 1,000 tokens. None where nothing counts."""
+    lengths = store.lengths("tokens")
+    every = max(-(-int(lengths.sum()) // affordable_tokens(model, _MOST_TOKENS)), 1)
+    examples = [store[i] for i in range(0, len(store), every) if lengths[i]]
+    if not examples:
+        return None
+    tokens = [np.asarray(example["tokens"]) for example in examples]
+    stream = np.concatenate(tokens)
+    counts = np.concatenate([example.get("weight", np.ones(len(t), np.uint8)) for example, t in zip(examples, tokens, strict=True)])  # fmt: skip
+    byte_counts = model.facts.byte_lengths[stream] * (counts > 0)
+    if not byte_counts.sum():
+        return None
+    nats = np.concatenate(document_nats(model.family, tokens, model.facts.end_token, model.device))  # type: ignore[arg-type]
+    edges = np.arange(0, len(stream), _BLOCK_TOKENS)
+    return bits_per_byte(np.add.reduceat(nats * (counts > 0), edges), np.add.reduceat(byte_counts, edges), seed=seed)

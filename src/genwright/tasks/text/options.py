@@ -1,0 +1,42 @@
+"""Settings and requests that all text tasks share: torch-free, so that recipes and help are quick."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from genwright.recipe import Section
+from genwright.request import AT_FILE
+
+
+class Prepare(Section):
+    tokenizer: Literal["auto", "bpe", "characters"] = Field(
+        "auto",
+        description="Byte-level BPE, or one token a character; `auto` chooses by the size and script of the text.",
+    )
+    vocabulary: int | None = Field(
+        None,
+        ge=257,
+        le=65_535,
+        description="Size of the vocabulary; default: by the size of the text. Rarer characters are spelled by their bytes.",
+    )
+    workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
+
+
+class Model(Section):
+    context: int | None = Field(
+        None, ge=8, description="Tokens that the model sees at once; default: chosen with the size."
+    )
+
+
+class Request(Section):
+    prompt: str = Field("", description="The text to go on from.")
+    n: int = Field(1, ge=1, le=1024, description="How many answers.")
+    seed: int = Field(0, description="Same seed, same output.")
+    stop: list[str] = Field([], description="End before this text; may be given more than once.")
+    logit_bias: list[str] = Field(
+        [], description="Make a text or token likelier or less: TEXT=VALUE, added to its logit (-100 forbids it)."
+    )
+    json_schema: str | None = Field(None, description="Answer in JSON of this schema.", json_schema_extra=AT_FILE)
+    regex: str | None = Field(None, description="Answer in the form of this regular expression.")

@@ -1,0 +1,191 @@
+"""What the text tasks (write, chat, complete) have in common: a tokenizer as facts, packed documents, one decoder, streamed answers.
+
+An example is a document as "tokens", with an end-of-text token where it ends, and optionally "weight" (uint8, as long): 1 where the
+token counts in the loss.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from genwright.console import say
+from genwright.engine.engine import Engine
+from genwright.families.transformer.family import Transformer
+from genwright.ledger import Drop, Item
+from genwright.media import text as medium
+from genwright.media.base import Media, Medium
+from genwright.networks.decoder import Decoder, DecoderConfig
+from genwright.scores import Metric, Score
+from genwright.shards import ExampleStore
+from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits, controls_of
+from genwright.tasks.packing import Packed
+from genwright.tasks.text import from_weights as text_from
+from genwright.tasks.text import sizes as text_sizes
+from genwright.tasks.text.answers import CAPACITY, stream_texts
+from genwright.tasks.text.guided import Constraint, constraint
+from genwright.tasks.text.held_out import BITS_PER_BYTE, held_out_bits
+from genwright.tasks.text.samples import request_rng
+from genwright.tokens.fit import fit_tokenizer
+from genwright.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+
+class TextTask(BaseTask):
+    """A task whose examples are sequences of tokens. A subclass has `encode`, `preview`, `score`, and what it needs of the rest."""
+
+    medium: ClassVar[Medium] = "text"
+    growth: ClassVar[int] = 0
+    """How many tokens longer `augment` may make an example."""
+    led_in: ClassVar[bool] = True
+    """Whether a document is led in by the end of a text, as after another one; else by its own first token."""
+
+    prepare: Any
+    model: Any
+    """The task's `Model` with the family's settings."""
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model sees at once, where it is not left to the data."""
+        return self.model.context
+
+    def check(self) -> None:
+        text_from.check(self)
+
+    def encoding_settings(self) -> dict[str, Any]:
+        return {**super().encoding_settings(), **text_from.encoding_settings(self)}
+
+    def exported_settings(self) -> dict[str, Any]:
+        return text_from.exported_settings(self)
+
+    def special_tokens(self) -> tuple[str, ...]:
+        """Tokens the task needs beside the end of a text; no text ever becomes one of them."""
+        return ()
+
+    def fingerprints(self, item: Item, spans: Sequence[tuple[int, int]]) -> list[str]:
+        text = whole_text(item)
+        if isinstance(text, Drop):
+            return []
+        blocks = (text[start:stop].encode("utf-8", "surrogatepass") for start, stop in spans)
+        return [hashlib.sha256(block).hexdigest() for block in blocks]
+
+    def missing_special_tokens(self, tokenizer: Tokenizer) -> tuple[str, ...]:
+        """Those of them that a tokenizer which came with weights must be given."""
+        return tuple(name for name in self.special_tokens() if name not in tokenizer.special)
+
+    def texts(self, item: Item) -> Iterable[str]:
+        """The text of an item that the vocabulary is learned from."""
+        text = item_text(item)
+        return [] if isinstance(text, Drop) else [text]
+
+    def fit(self, sample: Iterable[Item]) -> Tokenizer:
+        if self.model.from_ is not None:
+            return text_from.tokenizer(self)
+        return fit_tokenizer(
+            (text for item in sample for text in self.texts(item)), self.prepare, self.special_tokens()
+        )
+
+    def load_facts(self, folder: Path) -> Tokenizer:
+        return Tokenizer.load(folder)
+
+    def batches(
+        self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
+    ) -> Batches:
+        context = config.network["max_position_embeddings"]
+        changes = type(self).augment is not BaseTask.augment
+        return Packed(
+            store,
+            context,
+            facts.end_token,
+            seed,
+            training,
+            augment=self.augment if changes else None,
+            growth=self.growth,
+            led_in=self.led_in and not facts.begin_tokens,
+        )
+
+    def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
+        if self.model.from_ is not None:
+            return [text_from.candidate(self, facts, splits, device)]
+        lengths = splits["train"].lengths("tokens")
+        text_sizes.check_context(self.context, int(lengths.max()))
+        tokens = int(lengths.sum())
+        return text_sizes.candidates(self.model.model_copy(update={"context": self.context}), facts.size, tokens)
+
+    def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
+        if self.model.from_ is not None:
+            return [text_from.part(self, config, facts)]
+        network, ends = DecoderConfig(**config.network), {"end_tokens": facts.end_tokens, "token_ids": facts.token_ids}
+        return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token, **ends))]
+
+    def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
+        score = held_out_bits(model, store, seed)
+        return [(BITS_PER_BYTE, score)] if score else []
+
+    def prompt(self, model: Model, request: Any) -> list[int]:
+        """The tokens that a request's answer goes on from."""
+        return [*model.facts.begin_tokens, *model.facts.encode(request.prompt).tolist()]
+
+    def guide(self, model: Model, request: Any, vocabulary: int) -> Constraint | None:
+        """What an answer is held to."""
+        return constraint(request, model.facts, vocabulary)
+
+    def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
+        """The answer alone, without the prompt, in pieces of whole characters; n outputs grow side by side."""
+        prompt = self.prompt(model, request)
+        context = window(model)
+        if len(prompt) >= context:
+            say(
+                f"The prompt has {len(prompt):,} tokens and the model sees {context:,} at once, so it goes on from its end."
+            )
+        controls = controls_of(request, model.family.Controls)
+        vocabulary = model.config.network["vocab_size"]
+
+        def guide() -> Constraint | None:
+            return self.guide(model, request, vocabulary)
+
+        guide()  # what can't be followed is refused before the first answer begins
+        return stream_texts(
+            model.session(CAPACITY),
+            engine,
+            model.facts,
+            request.n,
+            request.seed,
+            lambda session, index: session.start(prompt, request_rng(request.seed, index), controls, guide()),
+            request.stop,
+        )
+
+
+def window(model: Model) -> int:
+    """Tokens that a model sees at once when it writes."""
+    assert isinstance(model.family, Transformer)
+    return model.family.context
+
+
+def item_text(item: Item) -> str | Drop:
+    """The characters that an item stands for."""
+    text = whole_text(item)
+    return text if isinstance(text, Drop) else text[item.start : item.stop]
+
+
+def whole_text(item: Item) -> str | Drop:
+    """The text of an item's table field or file, parent's text included where the item is a block of it."""
+    if "text" in item.fields:
+        return item.fields["text"]
+    if item.file is None:
+        return Drop("missing_text", "a table row without a text field")
+    stat = Path(item.file).stat()
+    return _decoded(item.file, stat.st_mtime_ns, stat.st_size)
+
+
+@lru_cache(maxsize=2)
+def _decoded(file: str, mtime_ns: int, size: int) -> str | Drop:
+    # The blocks of one file follow one another, so keeping the last file spares decoding it for each.
+    return medium.decode(Path(file).read_bytes())

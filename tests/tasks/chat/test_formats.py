@@ -1,0 +1,204 @@
+"""Conversations in every usual shape, and in broken ones."""
+
+import json
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from genwright.ledger import Drop
+from genwright.tasks.chat.formats import ROLES, Dialogue, Mapping, dialogues, read_values
+
+HELLO = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Hi"}]
+SYSTEM = [{"role": "system", "content": "Be kind"}]
+CHITCHAT = Mapping(turns="messages", role="sender", text="text")
+
+SHAPES = {
+    "messages": ({"messages": HELLO}, HELLO),
+    "parts": ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hello"}]}, HELLO[1]]}, HELLO),
+    "sharegpt": ({"conversations": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}]}, HELLO),
+    "sharegpt with system": (
+        {"system": "Be kind", "conversations": [{"from": "human", "value": "Hello"}, {"from": "gpt", "value": "Hi"}]},
+        SYSTEM + HELLO,
+    ),
+    "alpaca": ({"instruction": "Hello", "input": "", "output": "Hi"}, HELLO),
+    "alpaca with input": (
+        {"instruction": "Translate", "input": "Hola", "output": "Hello"},
+        [{"role": "user", "content": "Translate\n\nHola"}, {"role": "assistant", "content": "Hello"}],
+    ),
+    "alpaca with history": (
+        {"instruction": "Hello", "output": "Hi", "history": [["a", "b"]]},
+        [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}, *HELLO],
+    ),
+    "pair": ({"prompt": "Hello", "response": "Hi"}, HELLO),
+    "completion": ({"prompt": "Hello", "completion": "Hi"}, HELLO),
+    "pair of messages": ({"prompt": HELLO[:1], "completion": HELLO[1:]}, HELLO),
+    "question": ({"question": "Hello", "answer": "Hi"}, HELLO),
+    "list": (HELLO, HELLO),
+    "list of texts": (["Hello", "Hi"], HELLO),
+    "row around a list": ({"value": HELLO}, HELLO),
+    "csv cell": ({"messages": json.dumps(HELLO)}, HELLO),
+    "system kept": ({"messages": SYSTEM + HELLO}, SYSTEM + HELLO),
+    "what nobody answered is left": ({"messages": [*HELLO, {"role": "user", "content": "And?"}]}, HELLO),
+    "one speaker twice": (
+        {"messages": [HELLO[0], {"role": "user", "content": "you"}, HELLO[1]]},
+        [{"role": "user", "content": "Hello\nyou"}, HELLO[1]],
+    ),
+    "an empty message is nothing": ({"messages": [HELLO[0], {"role": "assistant", "content": None}, HELLO[1]]}, HELLO),
+}
+
+
+@pytest.mark.parametrize("value, expected", SHAPES.values(), ids=SHAPES)
+def test_every_usual_shape_is_read(value, expected) -> None:
+    assert dialogues(value) == [Dialogue(expected)]
+
+
+@pytest.mark.parametrize(
+    "value, reason, word",
+    [
+        ({"messages": [{"role": "wizard", "content": "x"}, HELLO[1]]}, "undecodable", "wizard"),
+        ({"messages": [{"content": "x"}, HELLO[1]]}, "undecodable", "without a role"),
+        ({"messages": "no JSON ["}, "undecodable", "no conversation"),
+        ({"messages": "[no JSON"}, "undecodable", "no JSON"),
+        ({"title": "x"}, "undecodable", "title"),
+        ({"messages": HELLO[:1]}, "too_small", "no reply"),
+        ({"messages": []}, "too_small", "no reply"),
+        ({"instruction": "Hello", "output": ""}, "too_small", "no reply"),
+        (7, "undecodable", "int"),
+        ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, HELLO[1]]}, "wrong_medium", "not text"),
+        ({"messages": [HELLO[0], {"role": "assistant", "content": "\ud800"}]}, "undecodable", "surrogate"),
+    ],
+)
+def test_what_can_not_be_read_says_why(value, reason, word) -> None:
+    found = dialogues(value)
+    assert isinstance(found, Drop) and found.reason == reason and word in found.detail
+
+
+def test_a_mapping_reads_turns_of_several_messages_and_takes_the_first_speaker_for_the_user() -> None:
+    row = {
+        "prompt": "Pets",
+        "messages": [
+            [{"text": "Hello", "sender": "x"}, {"text": "you", "sender": "x"}],
+            [{"text": "Hi", "sender": "y"}],
+        ],
+    }
+    said = [{"role": "user", "content": "Hello\nyou"}, {"role": "assistant", "content": "Hi"}]
+    assert dialogues(row, CHITCHAT) == [Dialogue(said)]
+    with_system = Mapping(turns="messages", role="sender", text="text", system="prompt")
+    assert dialogues(row, with_system) == [Dialogue([{"role": "system", "content": "Pets"}, *said])]
+
+
+def test_both_sides_of_a_conversation_of_equals() -> None:
+    row = {"messages": [{"sender": s, "text": s} for s in ("x", "y", "x", "y")]}
+    first, second = dialogues(row, Mapping(turns="messages", role="sender", text="text", both=True))
+    assert [m["role"] for m in first.messages] == ["user", "assistant", "user", "assistant"]
+    # The exchanged one ends with the other's last word: nothing answers it.
+    assert [m["role"] for m in second.messages] == ["assistant", "user", "assistant"]
+
+
+def test_a_mapping_says_who_the_assistant_is_and_reaches_inside() -> None:
+    row = {"log": {"turns": [{"who": {"name": n}, "said": n} for n in ("Ann", "Bob", "Cy", "Ann", "Bob")]}}
+    mapping = Mapping(turns="log.turns", role="who.name", text="said", assistant=("Bob",))
+    (found,) = dialogues(row, mapping)
+    assert [(m["role"], m["content"]) for m in found.messages] == [
+        ("user", "Ann"),
+        ("assistant", "Bob"),
+        ("user", "Cy\nAnn"),
+        ("assistant", "Bob"),
+    ]
+    lost = dialogues(row, Mapping(turns="log.turns", role="who.name", text="said"))
+    assert isinstance(lost, Drop) and "3 people" in lost.detail
+    neither = dialogues(
+        row, Mapping(turns="log.turns", role="who.name", text="said", user=("Ann",), assistant=("Bob",))
+    )
+    assert isinstance(neither, Drop) and "'Cy'" in neither.detail
+    missing = dialogues(row, Mapping(turns="messages", role="who.name", text="said"))
+    assert isinstance(missing, Drop) and missing.reason == "missing_text"
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"prompt": "Hello", "chosen": "Hi", "rejected": "Go away"},
+        {"messages": HELLO[:1], "chosen": "Hi", "rejected": "Go away"},
+        {"chosen": HELLO, "rejected": [HELLO[0], {"role": "assistant", "content": "Go away"}]},
+        {"prompt": "Hello", "chosen": HELLO, "rejected": [HELLO[0], {"role": "assistant", "content": "Go away"}]},
+        {"prompt": HELLO[:1], "chosen": HELLO[1:], "rejected": [{"role": "assistant", "content": "Go away"}]},
+    ],
+)
+def test_preferences_in_every_usual_shape(value) -> None:
+    (found,) = dialogues(value, preference=True)
+    assert found == Dialogue(HELLO[:1], HELLO[1:], [{"role": "assistant", "content": "Go away"}])
+
+
+def test_a_preference_needs_two_answers_that_differ() -> None:
+    for value in (
+        {"prompt": "x", "chosen": "a"},
+        {"prompt": "x", "chosen": "a", "rejected": "a"},
+        {"chosen": "a", "rejected": "b"},
+    ):
+        assert isinstance(dialogues(value, preference=True), Drop)
+
+
+def test_files_hold_one_conversation_or_many() -> None:
+    assert read_values(json.dumps(HELLO), ".json") == [HELLO]
+    assert read_values(json.dumps([HELLO, HELLO]), ".json") == [HELLO, HELLO]
+    assert read_values(json.dumps({"messages": HELLO}), ".json") == [{"messages": HELLO}]
+    lines = json.dumps({"messages": HELLO}) + "\n\n{broken\n" + json.dumps(HELLO)
+    first, broken, last = read_values(lines, ".jsonl")
+    assert (first, last) == ({"messages": HELLO}, HELLO) and isinstance(broken, Drop) and "line 3" in broken.detail
+    with pytest.raises(ValueError, match="not JSON"):
+        read_values("{", ".json")
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                ["messages", "conversations", "role", "content", "from", "value", "prompt", "response", "x"]
+            )
+            | st.text(max_size=3),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(JSON, st.booleans(), st.booleans())
+def test_nothing_that_is_json_ends_the_run(value, mapped, preference) -> None:
+    found = dialogues(value, CHITCHAT if mapped else None, preference)
+    if isinstance(found, Drop):
+        assert found.detail
+        return
+    for dialogue in found:
+        for message in [*dialogue.messages, *dialogue.chosen, *dialogue.rejected]:
+            assert set(message) == {"role", "content"} and message["content"].strip()
+            assert message["role"] in {"system", "user", "assistant", "tool"}
+
+
+SAID = st.text(alphabet=st.characters(exclude_categories=("Cs",)), min_size=1, max_size=12).filter(str.strip)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(SAID, min_size=2, max_size=8).filter(lambda said: len(said) % 2 == 0),
+    st.sampled_from([n for n in ROLES if ROLES[n] == "user"]),
+)
+def test_all_shapes_of_one_conversation_are_read_alike(said, name) -> None:
+    roles = ["user", "assistant"] * (len(said) // 2)
+    plain = [{"role": role, "content": text} for role, text in zip(roles, said, strict=True)]
+    shared = [
+        {"from": "human" if role == "user" else "gpt", "value": text} for role, text in zip(roles, said, strict=True)
+    ]
+    expected = [Dialogue(plain)]
+    assert dialogues({"messages": plain}) == dialogues({"conversations": shared}) == dialogues(said) == expected
+    assert dialogues({"messages": json.dumps(plain)}) == expected
+    other = [{"sender": role, "text": text} for role, text in zip(roles, said, strict=True)]
+    assert dialogues({"messages": other}, CHITCHAT) == expected
+    as_named = [{**plain[0], "role": name}, *plain[1:]]
+    assert dialogues({"messages": as_named}) == expected

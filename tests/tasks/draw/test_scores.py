@@ -1,0 +1,210 @@
+"""The rows of draw's score sheet: real pictures at the ceiling, the floor below them, copies found out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from genwright.errors import WorkError
+from genwright.families.base import Family
+from genwright.media.image import resize_square
+from genwright.metrics.image import Estimate
+from genwright.model import Model, build_parts
+from genwright.recipe import EvaluateSettings, parse
+from genwright.scores import ScoreSheet
+from genwright.shards import Example, ExampleStore, write_part
+from genwright.tasks.base import Batches, Splits
+from genwright.tasks.draw import scores as draw_scores
+from genwright.tasks.draw.metrics import headline
+from genwright.tasks.draw.task import Draw
+from genwright.tasks.image.facts import DrawFacts, caption_tokenizer
+from helpers import ASSETS
+
+PICTURES = ASSETS / "pictures"
+
+
+def pictures() -> list[tuple[str, np.ndarray, str]]:
+    """(name, picture, words) of the 64 emoji, mirrored ones beside them: 128 in all."""
+    found = []
+    for line in (PICTURES / "emoji.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        picture = Image.open(PICTURES / row["image"]).convert("RGBA")
+        sheet = Image.new("RGBA", picture.size, "white")
+        sheet.alpha_composite(picture)
+        image = resize_square(np.asarray(sheet.convert("RGB")), 16)
+        found += [(row["image"], image, row["text"]), (row["image"] + "m", image[:, ::-1], row["text"])]
+    return found
+
+
+@pytest.fixture(scope="module")
+def facts() -> DrawFacts:
+    words = [words for _, _, words in pictures()]
+    return DrawFacts("text", ["even", "odd"], caption_tokenizer(words), len(words))
+
+
+@pytest.fixture(scope="module")
+def splits(facts: DrawFacts, tmp_path_factory: pytest.TempPathFactory) -> Splits:
+    folder = tmp_path_factory.mktemp("prepared")
+    parts: dict[str, list[tuple[str, Example]]] = {"train": [], "validation": [], "test": []}
+    order = np.random.default_rng(0).permutation(128)
+    everything = pictures()
+    for place, index in enumerate(order):
+        name, image, words = everything[index]
+        label = np.array([len(words) % 2], np.int32)
+        example = {"image": np.ascontiguousarray(image), "condition": facts.encode(words, ""), "label": label}
+        parts["train" if place < 88 else "validation" if place < 100 else "test"].append((name, example))
+    for split, rows in parts.items():
+        write_part(folder / split, rows)
+    return Splits({split: ExampleStore([folder / split]) for split in parts} | {"judge": ExampleStore([])}, hash="h")
+
+
+def untrained(family: str, facts: DrawFacts) -> Model:
+    recipe = parse(f"task: draw\ndata: {{sources: [{{folder: .}}]}}\nmodel: {{family: {family}, size: 16, width: 16}}")
+    task = Draw(recipe.prepare, recipe.model, family)
+    config = task.candidates(facts, Splits({}), torch.device("cpu"))[0]
+    torch.manual_seed(0)
+    device = torch.device("cpu")
+    return Model(task, config, facts, build_parts(task, config, facts, device), device)
+
+
+def few_steps(judge: Family, batches: Batches, steps: int) -> None:
+    optimizer = torch.optim.AdamW(judge.modules.parameters(), 1e-3)
+    for step in range(15):
+        optimizer.zero_grad()
+        judge.loss("judge", batches.batch(step * 16, 16), torch.Generator()).value.backward()
+        optimizer.step()
+
+
+def scored(family: str, facts: DrawFacts, splits: Splits, folder: Path) -> ScoreSheet:
+    model = untrained(family, facts)
+    assert isinstance(model.task, Draw)
+    return draw_scores.score(model.task, model, splits, EvaluateSettings(samples=40), few_steps, folder)
+
+
+@pytest.fixture(scope="module")
+def sheets(
+    facts: DrawFacts, splits: Splits, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, tuple[ScoreSheet, Path]]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GENWRIGHT_CACHE", str(tmp_path_factory.mktemp("cache")))
+        folders = {family: tmp_path_factory.mktemp(family) for family in ("gan", "vae")}
+        return {family: (scored(family, facts, splits, folder), folder) for family, folder in folders.items()}
+
+
+def test_floor_lies_far_above_copies_and_real_pictures(sheets: dict[str, tuple[ScoreSheet, Path]]) -> None:
+    sheet, _ = sheets["gan"]
+    kid = {row.kind: row.scores["kid"] for row in sheet.rows}
+    assert list(kid) == ["floor", "copy", "model", "real"]
+    assert kid["floor"].value > 10 * max(kid["copy"].value, kid["real"].value)
+    assert kid["real"].low is not None and kid["real"].high is not None and kid["floor"].low is not None
+    assert kid["real"].low < 0.2 and kid["real"].high < kid["floor"].low
+
+
+def test_copies_are_found_and_noise_is_not(sheets: dict[str, tuple[ScoreSheet, Path]]) -> None:
+    sheet, _ = sheets["gan"]
+    rate = {row.kind: row.scores["copy_rate"].value for row in sheet.rows}
+    assert rate["copy"] == 1.0
+    assert rate["floor"] == 0.0
+    assert 0 < rate["real"] < 0.3
+
+
+def test_both_families_have_the_same_metrics_and_protocol(sheets: dict[str, tuple[ScoreSheet, Path]]) -> None:
+    names = {family: [metric.name for metric in sheet.metrics] for family, (sheet, _) in sheets.items()}
+    own = ["own_pairs"]
+    assert names["gan"] == [*names["vae"], *own]
+    assert names["gan"][:2] == ["kid", "frechet"]
+    assert sheets["gan"][0].protocol == sheets["vae"][0].protocol
+    gan, vae = (sheets[family][0].row("model").scores for family in ("gan", "vae"))
+    assert set(gan) == {*vae, *own}
+
+
+def test_a_distance_with_too_few_pictures_says_so(sheets: dict[str, tuple[ScoreSheet, Path]]) -> None:
+    sheet, _ = sheets["vae"]
+    frechet = next(metric for metric in sheet.metrics if metric.name == "frechet")
+    assert "too few" in frechet.title
+    assert "1280" in frechet.description
+    assert {row.scores["frechet"].n for row in sheet.rows} == {40}
+
+
+def test_the_protocol_holds_what_a_score_needs(sheets: dict[str, tuple[ScoreSheet, Path]]) -> None:
+    protocol = sheets["gan"][0].protocol
+    expected = {"split_hash": "h", "reference_n": 40, "held_out_n": 40, "extractor": "efficientnet-lite0", "seed": 0}
+    assert {key: protocol[key] for key in expected} == expected
+    assert protocol["split"] == "test and validation"
+    assert {"resize", "input_size", "dimensions", "judge", "copy_distance"} <= set(protocol)
+
+
+def test_exhibits_are_there_and_say_whether_they_show_training_pictures(
+    sheets: dict[str, tuple[ScoreSheet, Path]],
+) -> None:
+    for family, (sheet, folder) in sheets.items():
+        shown = {exhibit.name: exhibit.shows_training_items for exhibit in sheet.exhibits}
+        expected = {
+            "samples": False,
+            "beside_real": True,
+            "nearest": True,
+            "nearest_worst": True,
+            "interpolation": False,
+        }
+        assert shown == expected | ({"reconstruction": True} if family == "vae" else {})
+        for exhibit in sheet.exhibits:
+            with Image.open(folder / exhibit.file) as picture:
+                assert picture.width > 500
+
+
+def test_samples_have_the_words_of_the_copy_row_and_none_of_the_reference(splits: Splits) -> None:
+    given = draw_scores.gather(splits["train"], [splits["test"]], EvaluateSettings(samples=40))
+    assert (given.reference_count, given.copy_count) == (40, 40)
+    train = splits["train"]
+    by_picture = {train[i]["image"].tobytes(): train[i]["condition"] for i in range(len(train))}
+    for image, condition in zip(given.searched[given.copies], given.conditions, strict=True):
+        np.testing.assert_array_equal(by_picture[image.tobytes()], condition)
+    few = draw_scores.gather(splits["train"], [splits["test"]], EvaluateSettings(samples=100))
+    assert (few.reference_count, few.copy_count, len(few.conditions)) == (44, 44, 100)
+
+
+def test_too_few_pictures_are_said(splits: Splits) -> None:
+    with pytest.raises(WorkError, match="at least four training pictures and the data has 0"):
+        draw_scores.gather(splits["judge"], [splits["test"]], EvaluateSettings(samples=40))
+
+
+def test_the_floor_has_the_mean_and_spread_of_its_class() -> None:
+    random = np.random.default_rng(0)
+    labels = np.arange(60) % 2
+    searched = np.clip(random.normal(100 + 50 * labels[:, None, None, None], 12, (60, 4, 4, 3)), 0, 255).astype(
+        np.uint8
+    )
+    none = np.empty((0, 4, 4, 3), np.uint8)
+    drawn_labels = np.arange(2000) % 2
+    given = draw_scores.Material(
+        searched, labels, 30, 30, np.zeros((2000, 1)), drawn_labels, none, np.zeros((0, 1)), 60
+    )
+    drawn = draw_scores.floor(given, random).astype(float)
+    for label in (0, 1):
+        own, made = searched[labels == label].astype(float), drawn[drawn_labels == label]
+        np.testing.assert_allclose(made.mean(0), own.mean(0), atol=2)
+        np.testing.assert_allclose(made.std(0), own.std(0), atol=2)
+    unlabelled = dataclasses.replace(given, labels=np.full(2000, -1))
+    np.testing.assert_allclose(draw_scores.floor(unlabelled, random).mean(0), searched.mean(0), atol=3)
+
+
+def test_headline_names_the_way_and_the_copies() -> None:
+    def one(value: float) -> Estimate:
+        return Estimate(value, value, value, 100)
+
+    table = {
+        "floor": {"kid": one(2.0), "copy_rate": one(0)},
+        "model": {"kid": one(0.5), "copy_rate": one(0.01)},
+        "real": {"kid": one(0.0), "copy_rate": one(0.05)},
+    }
+    assert "75% of the way" in headline(table)
+    assert "1.0% of its pictures" in headline(table)
+    table["model"]["kid"] = one(2.5)
+    assert "no better yet" in headline(table)
+    assert headline({"floor": {}, "model": {}, "real": {}}) == "Too few pictures to score."

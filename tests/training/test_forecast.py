@@ -1,0 +1,129 @@
+"""From budgets to steps, and what is refused before it starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from genwright.errors import RequestError
+from genwright.recipe import Budget, TrainSettings
+from genwright.training import forecast
+from genwright.training.base import Settings
+from genwright.training.forecast import PartPlan
+from genwright.training.rehearsal import Measured, rehearse
+from helpers.tiny_family import Lines, tiny
+
+CPU = torch.device("cpu")
+MEASURED = Measured(
+    parameters=1000,
+    flops_per_step=1e6,
+    weight_per_step=640.0,
+    seconds_per_step=0.05,
+    first_step_seconds=0.4,
+    memory_bytes=10**8,
+    checkpoint_bytes=16_000,
+    best_bytes=4_000,
+    checkpoint_seconds=0.1,
+    validation_seconds=0.02,
+    preview_seconds=0.5,
+)
+SETTINGS = Settings(steps=1, batch=10)
+
+
+def plan(budget: str, spent: float = 0.0, held_out: int = 100, **train: object) -> PartPlan:
+    return forecast.plan_part(
+        MEASURED,
+        SETTINGS,
+        TrainSettings.model_validate(train),
+        Budget.parse(budget),
+        held_out_examples=held_out,
+        pass_examples=200,
+        spent_seconds=spent,
+    )
+
+
+@pytest.mark.parametrize(("budget", "steps"), [("70 steps", 70), ("640k tokens", 1000), ("5000 examples", 500)])
+def test_budgets_that_are_no_time_do_not_depend_on_the_clock(budget: str, steps: int) -> None:
+    planned = plan(budget, spent=50.0)
+    assert planned.settings.steps == steps
+    assert planned.settings.validate_times == 20 and planned.settings.previews == 8
+
+
+def test_a_budget_of_time_holds_all_that_the_training_does() -> None:
+    planned = plan("2m", spent=10.0)
+    assert planned.seconds == pytest.approx(110, rel=0.01)
+    learning = planned.settings.steps * MEASURED.seconds_per_step
+    assert 0.8 * 110 < learning < 110
+    assert plan("4m", spent=10.0).settings.steps > 2 * planned.settings.steps
+    assert plan("10s", spent=9.0).settings.steps * MEASURED.seconds_per_step >= 3  # planning may not eat it all
+
+
+def test_validation_costs_little_and_sees_the_same_each_time() -> None:
+    planned = plan("100 steps", held_out=10**6)
+    assert planned.validation_examples == 10  # a batch at least
+    assert plan("100000 steps", held_out=10**6).validation_examples == 7500
+    assert plan("100000 steps", held_out=300).validation_examples == 300
+    assert plan("100 steps", held_out=0).settings.validate_times == 0
+
+
+def test_going_on_adds_to_the_steps_that_were_done() -> None:
+    planned = plan("100 steps")
+    longer = forecast.extended(planned, 100, Budget.parse("50 steps"))
+    assert longer.settings.steps == 150 and longer.added == 1 and longer.budget == "100 steps + 50 steps"
+    stopped_early = forecast.extended(planned, 60, Budget.parse("50 steps"))
+    assert stopped_early.settings.steps == 110
+    minutes = forecast.extended(plan("2m"), 1000, Budget.parse("1m"))
+    assert 1000 + 900 < minutes.settings.steps <= 1000 + 1200
+
+
+def test_disk_counts_every_checkpoint_that_may_stand_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = plan("100 steps", keep_checkpoints=3)
+    planned.settings.keep_checkpoints = 3
+    assert planned.disk_bytes == pytest.approx(1.1 * (4 * 16_000 + 2 * 4_000))
+    forecast.check_room([planned], tmp_path)
+    planned.measured.checkpoint_bytes = 10**18
+    with pytest.raises(RequestError, match=r"keep_checkpoints.*free"):
+        forecast.check_room([planned], tmp_path)
+
+
+def test_a_network_too_large_is_refused_while_it_is_built() -> None:
+    """10^14 parameters would kill the machine; the first matrix of many is enough to know."""
+    built = []
+    refused = pytest.raises(RequestError, match=r"10 layers needs more than .* free; make the model smaller")
+    with refused, forecast.memory_guard(CPU, "10 layers"), torch.device("meta"):
+        for _ in range(1000):
+            built.append(nn.Linear(100_000, 100_000))
+    assert len(built) < 1000
+    nn.Linear(3, 3)  # and the guard is gone
+
+
+def test_a_batch_too_large_is_refused_with_the_accumulation_that_fits() -> None:
+    forecast.check_activations(1000, 64, 1e6, 1, CPU)
+    with pytest.raises(RequestError, match=r"train\.accumulate=\d+"):
+        forecast.check_activations(1000, 10**6, 1e6, 1, CPU)
+    with pytest.raises(RequestError, match="one example alone"):
+        forecast.check_activations(1000, 10, 1e15, 1, CPU)
+
+
+def test_a_rehearsal_leaves_no_trace(tmp_path: Path) -> None:
+    before = torch.get_rng_state()
+    measured = rehearse(
+        tiny(),
+        Lines(),
+        Settings(steps=1000, batch=8),
+        CPU,
+        0.05,
+        validate=lambda: None,
+        preview=lambda stem: None,
+        scratch=tmp_path,
+    )
+    assert torch.equal(torch.get_rng_state(), before)
+    assert not list(tmp_path.iterdir())
+    assert measured.parameters == 16 + 20 + 20 and measured.weight_per_step == 8.0
+    assert measured.flops_per_step == 8000.0
+    assert measured.seconds_per_step > 0 and measured.memory_bytes > 50e6
+    # slope, offset and buffers; two moments or a momentum for each; the average of the slope; and the rest
+    assert measured.best_bytes >= 4 * (16 + 20) and measured.checkpoint_bytes > 3 * measured.best_bytes

@@ -1,0 +1,112 @@
+"""Activations computed again: the same gradients bit for bit, less memory, chosen where memory is short. Waiting for data is told."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from genwright.errors import RequestError
+from genwright.families.base import Batch
+from genwright.families.transformer.family import Transformer
+from genwright.networks.decoder import Decoder, DecoderConfig
+from genwright.recipe import TrainSettings
+from genwright.stages.train import planning
+from genwright.training import forecast
+from genwright.training.base import Settings
+from genwright.training.rehearsal import memory_of_one_step
+from genwright.training.trainer import Trainer
+from helpers.tiny_family import Lines, tiny
+
+CPU = torch.device("cpu")
+
+
+def transformer(layers: int = 2, width: int = 32) -> Transformer:
+    torch.manual_seed(0)
+    config = DecoderConfig(
+        vocab_size=50,
+        hidden_size=width,
+        intermediate_size=3 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        head_dim=width // 4,
+        max_position_embeddings=128,
+    )
+    return Transformer(Decoder(config), 0)
+
+
+class Rows:
+    pass_examples = 64
+
+    def batch(self, position: int, size: int) -> Batch:
+        rng = torch.Generator().manual_seed(position)
+        return {
+            "tokens": torch.randint(50, (size, 129), generator=rng),
+            "segments": (torch.arange(128) // 40).expand(size, -1),
+        }
+
+
+def test_gradients_are_the_same_bit_for_bit() -> None:
+    family, batch, found = transformer(), Rows().batch(0, 3), []
+    for again in (False, True):
+        family.network.checkpoint_activations = again
+        loss = family.loss("model", batch, torch.Generator()).value
+        found.append(torch.autograd.grad(loss, tuple(family.network.parameters())))
+    assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+
+
+def test_it_needs_less_memory() -> None:
+    settings = Settings(steps=1, batch=32)
+    thrifty = settings.model_copy(update={"checkpoint_activations": True})
+    # The thrifty one first: where the system does not let a peak be forgotten, peaks only grow.
+    needed = [memory_of_one_step(transformer(8, 64), Rows(), s, CPU) for s in (thrifty, thrifty, settings)]
+    assert needed[2] - needed[1] > 60e6
+
+
+@pytest.mark.parametrize(("asked", "example", "chosen"), [("auto", 1000, True), ("auto", 10, False), ("on", 10, True)])
+def test_it_is_chosen_where_memory_is_short(
+    monkeypatch: pytest.MonkeyPatch, asked: Any, example: int, chosen: bool
+) -> None:
+    job, settings, train = _short_of_memory(monkeypatch, asked, example)
+    assert planning._within_memory(job, settings, train).checkpoint_activations == chosen
+
+
+def test_it_is_refused_where_it_may_not_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    job, settings, train = _short_of_memory(monkeypatch, "off", 1000)
+    with pytest.raises(RequestError, match="accumulate=2"):
+        planning._within_memory(job, settings, train)
+
+
+def _short_of_memory(monkeypatch: pytest.MonkeyPatch, asked: Any, example: int) -> tuple[Any, Settings, TrainSettings]:
+    """A machine with room for 32,000 bytes beside the model; activations computed again take a tenth."""
+    monkeypatch.setattr(forecast.devices, "memory_bytes", lambda device: 32_000)
+    monkeypatch.setattr(
+        planning, "_memory", lambda job, settings: (0, example / (10 if settings.checkpoint_activations else 1))
+    )
+    train = TrainSettings.model_validate({"checkpoint_activations": asked})
+    settings = Settings(steps=1, batch=64, checkpoint_activations=asked == "on")
+    return SimpleNamespace(device=CPU), settings, train
+
+
+def test_yaml_says_on_and_off_by_booleans() -> None:
+    assert TrainSettings.model_validate({"checkpoint_activations": True}).checkpoint_activations == "on"
+    assert TrainSettings.model_validate({"checkpoint_activations": False}).checkpoint_activations == "off"
+
+
+class SlowLines(Lines):
+    def batch(self, position: int, size: int) -> Batch:
+        time.sleep(0.02)
+        return super().batch(position, size)
+
+
+def test_waiting_for_data_is_told(tmp_path: Path) -> None:
+    trainer = Trainer(tiny(), SlowLines(), Settings(steps=4, batch=4, log_every=2), CPU, tmp_path)
+    trainer.run()
+    records = [json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
+    assert all(0.02 < record["data_wait"] <= 1 for record in records)

@@ -35,13 +35,13 @@ from genwright.exporters.gguf.tokenizer import read_vocabulary
 from genwright.exporters.source import source_of
 from genwright.families.transformer.family import Transformer
 from genwright.families.transformer.options import Controls
-from genwright.model import Model
+from genwright.model import Model, ModelConfig
+from genwright.model_folder import save
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.native.decoder import NativeDecoder
 from genwright.recipe import recipe_class
 from genwright.registry import TASKS
 from genwright.sources.packages import PyPISource, PyPISpec
-from genwright.tasks.base import ModelConfig
 from genwright.tokens.tokenizer import build_characters
 from genwright.weights import open_weights
 
@@ -131,7 +131,7 @@ def model_of(task: str, config: DecoderConfig, facts: Any, family: Transformer, 
     made = TASKS[task].load()(*(section() for section in sections), "transformer")
     chosen = ModelConfig(family="transformer", network=config.model_dump(), batch=1, title="")
     model = Model(made, chosen, facts, {"model": family}, torch.device("cpu"))
-    model.save(folder)
+    save(model, folder)
     (folder / "README.md").write_text("---\nlicense: other\n---\n\n# model\n", encoding="utf-8")
     return model
 

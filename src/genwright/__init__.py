@@ -12,11 +12,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
-
 # Loaded now, because loading it later would put the module of this name in place of the function below.
 import genwright.run  # noqa: F401
 from genwright.errors import GenwrightError, RequestError, WorkError
+from genwright.version import __version__
 
 if TYPE_CHECKING:
     from genwright.api import Generator

@@ -9,12 +9,13 @@ from typing import Any
 from pydantic import ValidationError
 
 from genwright import device as devices
-from genwright import model as models
+from genwright import model_folder as models
 from genwright import recipe as recipes
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.families.transformer.options import Precision
 from genwright.media.base import Media
+from genwright.request import request_class
 from genwright.run import Run, model_folder
 from genwright.scores import ScoreSheet
 from genwright.stages.pipeline import Options, run_folder, run_stages
@@ -38,7 +39,7 @@ class Generator:
 
         Raises RequestError naming the option that is wrong.
         """
-        schema = recipes.request_class(self.model.task.name, self.model.task.family)
+        schema = request_class(self.model.task.name, self.model.task.family)
         try:
             request = schema.model_validate({"prompt": prompt, **options})
         except ValidationError as error:

@@ -7,25 +7,14 @@ import json
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from genwright.errors import RequestError
 from genwright.registry import FAMILIES, SOURCES, TASKS, families_of
-
-
-class Section(BaseModel):
-    """Base of every part of a recipe: unknown keys are refused."""
-
-    model_config = ConfigDict(
-        extra="forbid", validate_default=True, validate_by_alias=True, validate_by_name=True, serialize_by_alias=True
-    )
-
-    def relative_to(self, folder: Path) -> Self:
-        """The same section with its paths made absolute from the recipe's folder."""
-        return self
+from genwright.settings import Section
 
 
 class Budget(BaseModel):
@@ -198,12 +187,6 @@ def recipe_class(task: str, family: str) -> type[Recipe]:
         prepare=(prepare, Field(default_factory=prepare)),
         model=(model, Field(default_factory=model)),
     )
-
-
-def request_class(task: str, family: str) -> type[BaseModel]:
-    """What a request may say: the task's own fields and the family's controls, in one flat schema (torch-free)."""
-    request, controls = TASKS[task].load_options().Request, FAMILIES[family].load_options().Controls
-    return create_model(f"{task.title()}{family.title()}Request", __base__=(request, controls))
 
 
 def load(file: Path, overrides: list[str] | None = None) -> Recipe:

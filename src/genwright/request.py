@@ -1,13 +1,17 @@
-"""Files in a request: the command line reads them and nothing behind it does, for a request may come over a network.
+"""What may be asked of a model: the task's request and the family's controls, in one flat schema. Torch-free.
 
-The marks are a field's `json_schema_extra`.
+Files in a request are read by the command line and by nothing behind it, for a request may come over a network. The marks are a
+field's `json_schema_extra`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from genwright.registry import FAMILIES, TASKS
 
 AT_FILE: dict[str, Any] = {"at_file": True}
 """The command line takes @FILE, which holds the text, in place of the text."""
@@ -24,3 +28,24 @@ class File(BaseModel):
 
     path: str = Field(description="What the file is called.")
     text: str = Field(description="What stands in it.")
+
+
+class Around(NamedTuple):
+    """What stands on both sides of a hole in a file, and a path that says what such a file is called."""
+
+    before: str
+    after: str
+    like: Path | None
+
+
+def request_class(task: str, family: str) -> type[BaseModel]:
+    """What a request may say: the task's own fields and the family's controls, in one flat schema (torch-free)."""
+    request, controls = TASKS[task].load_options().Request, FAMILIES[family].load_options().Controls
+    return create_model(f"{task.title()}{family.title()}Request", __base__=(request, controls))
+
+
+def controls_of(request: Any, controls: type[BaseModel]) -> Any:
+    """The part of a request (see `request_class`) that is the family's: its controls."""
+    return controls.model_validate(
+        {name: getattr(request, name) for name in controls.model_fields if hasattr(request, name)}
+    )

@@ -21,8 +21,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
-from genwright import __version__
 from genwright.errors import RequestError
+from genwright.version import __version__
 
 FORMAT = 1
 """Version of the run folder's layout; a run of another format is refused rather than misread."""

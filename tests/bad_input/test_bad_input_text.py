@@ -20,7 +20,7 @@ import yaml
 from safetensors.numpy import load_file, save_file
 
 from genwright import ledger
-from genwright import model as models
+from genwright import model_folder as models
 from genwright.cli.app import main
 from genwright.exporters.gguf import file as gguf_file
 from genwright.exporters.gguf.tokenizer import read_vocabulary

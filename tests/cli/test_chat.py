@@ -9,7 +9,7 @@ import pytest
 from genwright.cli.chat import Conversation, Terminal, save
 from genwright.errors import RequestError
 from genwright.media.base import Media
-from genwright.recipe import request_class
+from genwright.request import request_class
 
 Request = request_class("chat", "transformer")
 

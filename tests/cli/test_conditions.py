@@ -8,9 +8,9 @@ import torch
 
 from genwright.cli.app import main
 from genwright.ledger import Item
-from genwright.model import Model, build_parts
+from genwright.model import Model, ModelConfig
+from genwright.model_folder import build_parts, save
 from genwright.recipe import recipe_class
-from genwright.tasks.base import ModelConfig
 from genwright.tasks.text.sizes import network_for
 from genwright.tasks.write.task import Write
 
@@ -33,7 +33,7 @@ def folder(tmp_path_factory) -> Path:
     )
     torch.manual_seed(0)
     made = tmp_path_factory.mktemp("conditions") / "model"
-    Model(task, config, facts, build_parts(task, config, facts, CPU), CPU).save(made)
+    save(Model(task, config, facts, build_parts(task, config, facts, CPU), CPU), made)
     return made
 
 

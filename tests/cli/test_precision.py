@@ -9,7 +9,7 @@ from genwright.families.transformer.reader import reader_of
 from genwright.model import Model
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.native import decoder as native_decoder
-from genwright.recipe import request_class
+from genwright.request import request_class
 
 
 def offered(task: str, family: str) -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 from genwright.cli.options import check, options_of
 from genwright.errors import RequestError
-from genwright.recipe import request_class
+from genwright.request import request_class
 
 CHAT = request_class("chat", "transformer")
 

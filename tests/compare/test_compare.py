@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from genwright import ledger
-from genwright.compare.numbers import aspect, cell, compare
-from genwright.compare.view import as_text
+from genwright.compare.numbers import aspect, cell
+from genwright.compare.view import as_text, compare
 from genwright.errors import RequestError
 from genwright.run import Run
 from genwright.scores import Metric, ScoreSheet

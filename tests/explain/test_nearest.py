@@ -21,7 +21,7 @@ from genwright.explain import nearest as module
 from genwright.explain.corpus import Corpus, open_corpus
 from genwright.explain.nearest import nearest
 from genwright.explain.view import explain_nearest
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.run import Run, write_atomic
 from genwright.stages.collect import stage as collect
 from genwright.stages.prepare import stage as prepare

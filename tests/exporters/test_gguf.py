@@ -13,7 +13,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import models as models_of_tokenizers
 from tokenizers import trainers
 
-from genwright import model as models
+from genwright import model_folder as models
 from genwright.errors import RequestError, WorkError
 from genwright.exporters.comparison import trials, words
 from genwright.exporters.formats import export_as
@@ -240,7 +240,7 @@ def test_rows_that_no_token_has_are_marked_unused(tmp_path: Path):
 
 def test_a_model_that_has_no_name_for_its_own_size_is_no_source(tmp_path: Path):
     made = text_model()
-    made.save(tmp_path / "model")
+    models.save(made, tmp_path / "model")
     (tmp_path / "model" / "tokenizer.json").write_text("{")
     with pytest.raises(RequestError, match=r"tokenizer\.json"):
         export_as(tmp_path, "gguf")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from genwright import model as models
+from genwright import model_folder as models
 from genwright.errors import WorkError
 from genwright.exporters.formats import export_as
 from genwright.exporters.hugging_face import CONFIG_KEYS, GENERATION_KEYS, missing_keys, write_folder

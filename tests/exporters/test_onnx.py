@@ -10,7 +10,7 @@ import onnx
 import pytest
 import torch
 
-from genwright import model as models
+from genwright import model_folder as models
 from genwright.errors import WorkError
 from genwright.exporters.comparison import trials
 from genwright.exporters.formats import export_as

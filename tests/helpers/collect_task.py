@@ -7,7 +7,7 @@ from typing import Any
 
 from genwright import ledger, recipe
 from genwright.ledger import Item
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.run import Run
 from genwright.stages.collect import stage as collect
 

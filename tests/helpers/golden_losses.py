@@ -18,7 +18,7 @@ import yaml
 
 from genwright import recipe as recipes
 from genwright.families.base import Batch
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.run import Run
 from genwright.stages.train.jobs import Workshop
 from genwright.training.base import Batches, Settings

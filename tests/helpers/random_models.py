@@ -9,11 +9,11 @@ import torch
 from torch import nn
 
 from genwright.families.transformer.family import Transformer
-from genwright.model import Model
+from genwright.model import Model, ModelConfig
+from genwright.model_folder import save
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.recipe import recipe_class
 from genwright.registry import TASKS
-from genwright.tasks.base import ModelConfig
 from genwright.tokens.tokenizer import Tokenizer, build_characters, train_bpe
 
 TEXT = (
@@ -77,7 +77,7 @@ def text_model(
 def text_folder(place: Path, architecture: str = "qwen3", facts: Tokenizer | None = None, **network: Any) -> Path:
     """`place`/model, as the export stage writes it, with a card."""
     folder = place / "model"
-    text_model(architecture, facts, **network).save(folder)
+    save(text_model(architecture, facts, **network), folder)
     card = (
         "---\nlicense: other\nlicense_name: not-declared\ntags: [genwright, write]\n---\n\n# small\n\nA small model.\n"
     )

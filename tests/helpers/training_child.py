@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from genwright import recipe as recipes
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.run import Run
 from genwright.stages.train import stage as train
 from helpers import ASSETS

@@ -11,9 +11,8 @@ import gaussian_options
 import torch
 from torch import Tensor, nn
 
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
+from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, load_module_tensors, module_tensors
 from genwright.families.one_step import OneStepSession
-from genwright.model import module_tensors
 from genwright.tasks.image.networks import NETWORKS, NetworkPlan
 
 
@@ -60,7 +59,7 @@ class Gaussian:
         return module_tensors(self.modules, self.exported)
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        self.modules.load_state_dict(tensors)
+        load_module_tensors(self.modules, self.exported, tensors)
 
     def foreign_config(self) -> dict[str, Any]:
         return {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from genwright.recipe import Section
+from genwright.settings import Section
 
 TASKS = ("draw",)
 """The tasks that it can do, beside what their own options say."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from genwright import recipe
-from genwright.compare.numbers import compare
+from genwright.compare.view import compare
 from genwright.run import Run
 from genwright.stages.report import stage as report
 from helpers.example_run import HOSTILE, draw_run

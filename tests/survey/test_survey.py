@@ -12,7 +12,8 @@ from PIL import Image
 
 from genwright import recipe
 from genwright.errors import RequestError
-from genwright.survey.survey import look, new
+from genwright.survey.command import new
+from genwright.survey.survey import look
 from genwright.survey.verdicts import verdicts
 from helpers import ASSETS
 

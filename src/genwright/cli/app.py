@@ -247,7 +247,7 @@ def new(
     debug: Debug = False,
 ) -> None:
     """Look at a folder, say what is in it and what it is good for, and write a recipe for it."""
-    from genwright.survey.survey import new as look_and_write
+    from genwright.survey.command import new as look_and_write
 
     look_and_write(folder, task, as_json=as_json)
 
@@ -295,10 +295,11 @@ def compare(
     debug: Debug = False,
 ) -> None:
     """Runs side by side: quality, diversity, stability, cost."""
-    from genwright.compare.numbers import compare as compare_runs
+    from genwright.compare.view import compare as compare_runs
+    from genwright.compare.view import terminal
 
     comparison = compare_runs(folders, out)
-    _print(comparison.model_dump(mode="json") if as_json else comparison)
+    _print(comparison.model_dump(mode="json") if as_json else terminal(comparison))
 
 
 @app.command()

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genwright import recipe as recipes
 from genwright.cli.generate import task_and_family
 from genwright.cli.options import check, options_of, precision_option
 from genwright.errors import RequestError
 from genwright.families.transformer.options import Precision
+from genwright.request import request_class
 
 if TYPE_CHECKING:
     from genwright.api import Generator
@@ -38,7 +38,7 @@ _NOT_ASKED = ("n", "messages", "prompt")
 
 def chat_command(arguments: list[str]) -> None:
     """Build the command with the options of the run's family, and call it."""
-    schema = recipes.request_class("chat", "transformer")
+    schema = request_class("chat", "transformer")
     command = click.Command(
         "chat",
         params=[

@@ -8,20 +8,13 @@ import re
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from genwright.errors import RequestError
 from genwright.media.base import Media
+from genwright.request import Around
 
 DEFAULT_FOLDER = Path("generated")
-
-
-class Around(NamedTuple):
-    """What stands on both sides of a hole in a file, and a path that says what such a file is called."""
-
-    before: str
-    after: str
-    like: Path | None
 
 
 def deliver(

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from genwright import recipe as recipes
-from genwright.cli.deliver import Around, deliver, read_prompt, read_text
+from genwright.cli.deliver import deliver, read_prompt, read_text
 from genwright.cli.options import check, options_of, precision_option
 from genwright.errors import RequestError
 from genwright.families.transformer.options import Controls, Precision
 from genwright.registry import TASKS
+from genwright.request import Around, request_class
 from genwright.run import model_folder
 
 _LONGEST_PROMPT = 1_000_000
@@ -33,7 +33,7 @@ def generate_command(arguments: list[str]) -> None:
     schema, continues, around, echo = None, True, None, True
     if folder is not None:
         task, family = task_and_family(Path(folder))
-        schema = recipes.request_class(task, family)
+        schema = request_class(task, family)
         options = TASKS[task].load_options()
         continues, around = getattr(options, "CONTINUES", False), getattr(options, "around", None)
         echo = getattr(options, "ECHO", True)

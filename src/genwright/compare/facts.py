@@ -4,26 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
 from genwright.recipe import Recipe
 from genwright.run import Run, open_run
 from genwright.scores import ScoreSheet
-
-
-@dataclass(frozen=True)
-class Training:
-    """What the train stage recorded. None stands for what it did not say."""
-
-    parameters: int | None = None
-    seconds: float | None = None
-    flops: float | None = None
-    steps: int | None = None
-    examples: int | None = None
-    best_step: int | None = None
-    title: str = ""
+from genwright.stages.train.record import Training, read_training
 
 
 @dataclass(frozen=True)
@@ -57,19 +44,6 @@ def read_facts(folder: Path) -> RunFacts:
         recipe=recipes.load(run.folder / "recipe.yaml"),
         data=collected.outputs,
         device=trained.device,
-        training=training(trained.summary),
+        training=read_training(trained.summary),
         sheet=ScoreSheet.read(scores),
-    )
-
-
-def training(summary: dict[str, Any]) -> Training:
-    """Read the summary of the train stage."""
-    return Training(
-        parameters=summary.get("parameters"),
-        seconds=summary.get("seconds"),
-        flops=summary.get("flops"),
-        steps=summary.get("steps"),
-        examples=summary.get("examples"),
-        best_step=summary.get("best_step"),
-        title=str(summary.get("title", "")),
     )

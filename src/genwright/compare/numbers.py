@@ -11,7 +11,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from pydantic import BaseModel, Field
 
@@ -21,9 +21,6 @@ from genwright.errors import RequestError
 from genwright.pages.charts import number
 from genwright.run import write_atomic
 from genwright.scores import Metric
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
 
 Aspect = Literal["quality", "diversity", "copying"]
 ASPECTS: tuple[tuple[Aspect, str], ...] = (
@@ -98,17 +95,9 @@ class Comparison(BaseModel):
         apart = high < other_low if sign == 1 else low > other_high
         return {best[0]} if apart else set()
 
-    def __rich__(self) -> RenderableType:
-        from genwright.compare.view import terminal
 
-        return terminal(self)
-
-
-def compare(folders: Sequence[Path], out: Path) -> Comparison:
-    """Compare runs and write compare.json, compare.svg and compare.html into `out`.
-
-    Raises RequestError for fewer than two runs, a run without scores, or runs of different tasks.
-    """
+def facts_of(folders: Sequence[Path]) -> list[RunFacts]:
+    """What is known of some runs. Raises RequestError for fewer than two, a run without scores, or runs of different tasks."""
     if len(folders) < 2:
         raise RequestError("genwright compare: name two runs or more.")
     facts = [read_facts(folder) for folder in dict.fromkeys(folder.resolve() for folder in folders)]
@@ -118,10 +107,7 @@ def compare(folders: Sequence[Path], out: Path) -> Comparison:
     if len(tasks) > 1:
         named = ", ".join(f"{f.run.folder.name} is {f.recipe.task}" for f in facts)
         raise RequestError(f"genwright compare: the runs are of different tasks ({named}); compare runs of one task.")
-    comparison = build(facts)
-    from genwright.compare.view import write
-
-    return write(comparison, facts, out)
+    return facts
 
 
 def build(facts: Sequence[RunFacts]) -> Comparison:

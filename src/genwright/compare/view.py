@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import escape
 
 from genwright.compare.facts import RunFacts
-from genwright.compare.numbers import ASPECTS, Comparison, Measured, cell, cost_rows, save_json, short
+from genwright.compare.numbers import ASPECTS, Comparison, Measured, build, cell, cost_rows, facts_of, save_json, short
 from genwright.errors import RequestError
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
@@ -26,6 +26,12 @@ if TYPE_CHECKING:
 GROUP_TONES = (1, 2, 3, 4, 5)
 _PANEL, _COLUMN = 300, 320
 _ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
+
+
+def compare(folders: Sequence[Path], out: Path) -> Comparison:
+    """Compare runs and write compare.json, compare.svg and compare.html into `out`. Raises RequestError as `facts_of` and `write` do."""
+    facts = facts_of(folders)
+    return write(build(facts), facts, out)
 
 
 def write(comparison: Comparison, facts: Sequence[RunFacts], out: Path) -> Comparison:

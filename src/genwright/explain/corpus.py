@@ -21,7 +21,7 @@ import numpy as np
 from genwright import recipe as recipes
 from genwright.console import progress
 from genwright.errors import RequestError
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.run import Run, read_json
 from genwright.shards import ExampleStore
 

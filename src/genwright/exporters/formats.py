@@ -19,7 +19,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel
 
-from genwright import model as models
+from genwright import model_folder as models
 from genwright.console import say, size
 from genwright.errors import RequestError
 from genwright.exporters import comparison

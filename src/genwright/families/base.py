@@ -161,3 +161,15 @@ class Family(Protocol):
     def open(self, capacity: int) -> Session:
         """The family at work, with room for `capacity` requests at once."""
         ...
+
+
+def module_tensors(modules: nn.ModuleDict, names: tuple[str, ...]) -> dict[str, Tensor]:
+    """The state of some modules, names prefixed by the module's: what most families export."""
+    return {f"{name}.{key}": value for name in names for key, value in modules[name].state_dict().items()}
+
+
+def load_module_tensors(modules: nn.ModuleDict, names: tuple[str, ...], tensors: dict[str, Tensor]) -> None:
+    """The reverse of `module_tensors`. Raises RuntimeError when they do not fit."""
+    for name in names:
+        start = f"{name}."
+        modules[name].load_state_dict({k.removeprefix(start): t for k, t in tensors.items() if k.startswith(start)})

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, Session
+from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, Session, load_module_tensors, module_tensors
 
 
 class NoControls(BaseModel):
@@ -64,11 +64,10 @@ class TwoSample:
         return 3 * len(batch["image"]) * float(counter.get_total_flops())
 
     def export_tensors(self) -> dict[str, Tensor]:
-        return {f"discriminator.{name}": tensor for name, tensor in self.modules["discriminator"].state_dict().items()}
+        return module_tensors(self.modules, self.exported)
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        own = {name.removeprefix("discriminator."): tensor for name, tensor in tensors.items()}
-        self.modules["discriminator"].load_state_dict(own)
+        load_module_tensors(self.modules, self.exported, tensors)
 
     def foreign_config(self) -> dict[str, Any]:
         return {}

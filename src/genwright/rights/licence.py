@@ -6,9 +6,19 @@ import json
 import posixpath
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from email import message_from_string
 
-from genwright.sources.base import Notice
+
+@dataclass(frozen=True)
+class Notice:
+    """A text that says something about rights, found in a source."""
+
+    path: str
+    text: str
+    licence: str | None
+    """SPDX id, or "public domain", where the text could be recognised."""
+
 
 _CC = re.compile(
     r"(?:creativecommons\.org/licenses/|\bCC[- ])(?P<short>by(?:-(?:nc|nd|sa))*)[-/ v]+(?P<v>\d\.\d)"

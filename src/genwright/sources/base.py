@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from genwright.ledger import Item
+from genwright.rights.licence import Notice
 
 
 class LookUp(BaseModel):
@@ -79,16 +79,6 @@ class SourceSpec(BaseModel):
         own = set(type(self).model_fields) - set(getattr(type(self).__base__, "model_fields", {}))
         kind = next(key for key in type(self).model_fields if key in own)
         return f"{kind}:{getattr(self, kind)}"
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A text that says something about rights, found in a source."""
-
-    path: str
-    text: str
-    licence: str | None
-    """SPDX id, or "public domain", where the text could be recognised."""
 
 
 class Source(ABC):

@@ -13,7 +13,7 @@ from genwright import device as devices
 from genwright import recipe as recipes
 from genwright.console import duration, say
 from genwright.errors import RequestError
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, open_run, write_atomic
 from genwright.stages.collect import stage as collect

@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import yaml
 
 from genwright import recipe
+from genwright.about import Survey, Verdict
 from genwright.errors import RequestError
 from genwright.registry import TASKS
-
-if TYPE_CHECKING:
-    from genwright.survey.survey import Survey
-    from genwright.survey.verdicts import Verdict
 
 
 def write_recipe(survey: Survey, verdict: Verdict, where: Path) -> Path:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from genwright.about import Found
 from genwright.errors import RequestError
-from genwright.ledger import Drop, Item, printable
+from genwright.ledger import Drop, Item
 from genwright.sources.rows import SUFFIXES, read_rows
 from genwright.tasks.chat.formats import dialogues
 
@@ -33,38 +33,6 @@ _TEXT_NAMES = (
 )
 _LABEL_NAMES = ("label", "class", "category", "genre", "kind", "type")
 _LONG_TEXT = 120
-
-
-@dataclass(frozen=True)
-class Found:
-    """A table and what its columns are for, as templates of a join."""
-
-    table: str
-    rows: int
-    path: str | None
-    text: str | None
-    label: str | None
-    characters: int = 0
-    """In the text column, where the rows are the content."""
-    conversations: int = 0
-    """Rows that are conversations, as the task `chat` reads them."""
-
-    def sentence(self) -> str:
-        if self.conversations:
-            return f"a table, {printable(self.table)}, with {self.conversations:,} conversations"
-        what = [
-            f"{name} by {template}"
-            for name, template in (("file", self.path), ("text", self.text), ("label", self.label))
-            if template
-        ]
-        return f"a table, {printable(self.table)}, with {self.rows:,} rows: {', '.join(what)}"
-
-    def join(self) -> dict[str, str]:
-        return {
-            k: v
-            for k, v in (("table", self.table), ("path", self.path), ("text", self.text), ("label", self.label))
-            if v
-        }
 
 
 def find_table(items: Sequence[Item]) -> Found | None:

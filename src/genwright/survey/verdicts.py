@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
-
+from genwright.about import Survey, Verdict
 from genwright.registry import TASKS
-
-if TYPE_CHECKING:
-    from genwright.survey.survey import Survey
 
 PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
 """How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
@@ -40,21 +35,6 @@ _CONVERSATIONS = (
     ),
     (None, "enough for a small model of their tone; better from weights that can talk already (`model.from`)"),
 )
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """What a task could make of the folder."""
-
-    task: str
-    items: int
-    """How many items the task could use."""
-    enough: bool
-    text: str
-    made_for: bool = False
-    """Whether most of what the medium has here is what this task is made for, so that it goes before a more general one."""
-    settings: dict[str, Any] = field(default_factory=dict)
-    """Keys of the recipe's `model` section that follow from what there is."""
 
 
 def verdicts(survey: Survey) -> list[Verdict]:

@@ -10,41 +10,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 import torch
 from pydantic import BaseModel
 
+from genwright.engine.engine import Engine
 from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
 from genwright.media.base import Media, Medium
+from genwright.model import Facts, Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
-
-if TYPE_CHECKING:
-    from genwright.engine.engine import Engine
-    from genwright.model import Model
-
-
-class Facts(Protocol):
-    """What was measured on the training split once and is frozen until --refit: a tokenizer, statistics."""
-
-    def save(self, folder: Path) -> None: ...
-
-
-class ModelConfig(BaseModel):
-    """A size that the forecast may choose: everything `parts` needs to build networks, JSON-able."""
-
-    family: str
-    network: dict[str, Any]
-    batch: int
-    """Examples of one optimizer step."""
-    title: str
-    """For people: "4 layers, 128 wide"."""
-    least_steps: int = 600
-    """Stepped less often than this within the budget, a smaller size does better."""
 
 
 @dataclass(frozen=True)
@@ -124,13 +103,6 @@ class Splits:
         """The split that scores are measured on: test, or validation where the recipe's split has no test."""
         name = "test" if len(self.stores["test"]) else "validation"
         return name, self.stores[name]
-
-
-def controls_of(request: Any, controls: type[BaseModel]) -> Any:
-    """The part of a request (see `recipe.request_class`) that is the family's: its controls."""
-    return controls.model_validate(
-        {name: getattr(request, name) for name in controls.model_fields if hasattr(request, name)}
-    )
 
 
 TrainJudge = Callable[[Family, Batches, int], None]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
-from genwright.tasks.text.options import Prepare
 from genwright.tokens.tokenizer import Tokenizer, build_characters, pieces, train_bpe
 
 _LEARN_FROM_BYTES = 64 << 20
@@ -16,16 +16,20 @@ _VOCABULARIES = ((300_000, None), (2_000_000, 512), (20_000_000, 2048), (100_000
 _LARGEST_VOCABULARY = 32_768
 
 
-def fit_tokenizer(texts: Iterable[str], settings: Prepare, special: Sequence[str] = ()) -> Tokenizer:
-    """A tokenizer as the recipe asks for, or as suits the amount of text; `special` names tokens that stand for no text."""
+def fit_tokenizer(
+    texts: Iterable[str],
+    kind: Literal["auto", "bpe", "characters"],
+    vocabulary: int | None,
+    special: Sequence[str] = (),
+) -> Tokenizer:
+    """A tokenizer of a kind with so many tokens, or as suits the amount of text; `special` names tokens that stand for no text."""
     kept, size_bytes = _sample(texts)
-    vocabulary = settings.vocabulary or vocabulary_for(size_bytes)
-    kind = settings.tokenizer
+    suits = vocabulary or vocabulary_for(size_bytes)
     if kind == "auto":
-        kind = "bpe" if vocabulary else "characters"
+        kind = "bpe" if suits else "characters"
     if kind == "characters":
-        return build_characters(kept, special, settings.vocabulary)
-    return train_bpe(kept, vocabulary or 512, special)
+        return build_characters(kept, special, vocabulary)
+    return train_bpe(kept, suits or 512, special)
 
 
 def vocabulary_for(size_bytes: int) -> int | None:

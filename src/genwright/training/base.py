@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -69,6 +70,17 @@ class Settings(BaseModel):
         """Sizes of the micro-batches: they differ by one at most and add up to `batch`."""
         parts = min(self.accumulate, self.batch)
         return [self.batch // parts + (index < self.batch % parts) for index in range(parts)]
+
+
+@dataclass
+class Progress:
+    """How far a training is: what of its state is neither weights nor an optimizer's. Kept in checkpoints."""
+
+    step: int = 0
+    seconds: float = 0.0
+    stopped_early: bool = False
+    best: dict[str, Any] = field(default_factory=lambda: {"step": None, "loss": None, "stale": 0})
+    first_losses: dict[str, float] = field(default_factory=dict)
 
 
 class Outcome(BaseModel):

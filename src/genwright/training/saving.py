@@ -2,41 +2,69 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from torch import Tensor
+import torch
+from torch import Tensor, nn
 
 from genwright.errors import RequestError
+from genwright.families.base import Family
 from genwright.training import checkpoint
+from genwright.training.base import Progress, Settings
+from genwright.training.journal import Journal, Window
+from genwright.training.optimizers import Ema, PhaseOptimizer
+from genwright.training.stream import Stream
 
-if TYPE_CHECKING:
-    from pathlib import Path
 
-    from genwright.training.trainer import Trainer
+class Saved(Protocol):
+    """The parts of a trainer that a checkpoint is made of."""
+
+    family: Family
+    settings: Settings
+    device: torch.device
+    folder: Path | None
+    journal: Journal | None
+    progress: Progress
+    networks: nn.ModuleDict
+    still: dict[str, Tensor]
+    frozen: dict[str, str]
+    stream: Stream
+    window: Window
+    weight: Tensor
+    optimizers: dict[str, PhaseOptimizer]
+    averages: dict[str, Ema]
+    recipe_hash: str
+    data_hash: str
+
+    @property
+    def step(self) -> int: ...
+
+    def weights(self) -> dict[str, Tensor]: ...
 
 
-def save(trainer: Trainer) -> None:
+def save(trainer: Saved) -> None:
     """Write a checkpoint of the step, and remove those that are no longer to be kept."""
     assert trainer.folder and trainer.journal
     trainer.journal.sync()
     folder = trainer.folder / "checkpoints"
     weights = trainer.weights()
-    about = {"step": trainer.step, "best": trainer.best["step"]}
+    about = {"step": trainer.step, "best": trainer.progress.best["step"]}
     checkpoint.write(folder / checkpoint.name_of(trainer.step), weights, capture(trainer), about)
     checkpoint.sweep(folder, trainer.settings.keep_checkpoints)
     kept = {checkpoint.about(place)["best"] for place in checkpoint.all_in(folder)}
     checkpoint.keep_only(trainer.folder / "best", {step for step in kept if step is not None})
 
 
-def keep_best(trainer: Trainer) -> None:
+def keep_best(trainer: Saved) -> None:
     """Write the weights as they stand (the averages, while they are swapped in) as the best so far."""
     if trainer.folder:
         place = trainer.folder / "best" / checkpoint.name_of(trainer.step)
         state = {"extra": trainer.family.extra_state()}
-        checkpoint.write(place, trainer.weights(), state, dict(trainer.best))
+        checkpoint.write(place, trainer.weights(), state, dict(trainer.progress.best))
 
 
-def capture(trainer: Trainer) -> dict[str, Any]:
+def capture(trainer: Saved) -> dict[str, Any]:
     """All that the next step depends on, apart from the weights; `seconds` alone comes from a clock."""
     return {
         "step": trainer.step,
@@ -45,20 +73,20 @@ def capture(trainer: Trainer) -> dict[str, Any]:
         "data": trainer.data_hash,
         "position": {"train": trainer.stream.position},
         "weight": trainer.weight,
-        "best": trainer.best,
-        "first_losses": trainer.first_losses,
-        "stopped_early": trainer.stopped_early,
+        "best": trainer.progress.best,
+        "first_losses": trainer.progress.first_losses,
+        "stopped_early": trainer.progress.stopped_early,
         "window": trainer.window.sums,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()},
         "averages": {name: average.state_dict() for name, average in trainer.averages.items()},
         "extra": trainer.family.extra_state(),
         "random": checkpoint.random_states(trainer.device),
         "frozen": trainer.frozen,
-        "seconds": trainer.seconds,
+        "seconds": trainer.progress.seconds,
     }
 
 
-def resume(trainer: Trainer) -> None:
+def resume(trainer: Saved) -> None:
     """Go on from the newest whole checkpoint, or from the start. Raises RequestError if it does not fit."""
     if trainer.folder is None or trainer.journal is None:
         return
@@ -70,7 +98,7 @@ def resume(trainer: Trainer) -> None:
         checkpoint.drop_after(trainer.folder / name, trainer.step)
 
 
-def restore(trainer: Trainer, place: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
+def restore(trainer: Saved, place: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
     if state["recipe"] != trainer.recipe_hash or state["frozen"] != trainer.frozen:
         raise RequestError(f"{place}: made with other settings or other frozen weights; run with --fresh.")
     try:
@@ -83,12 +111,16 @@ def restore(trainer: Trainer, place: Path, weights: dict[str, Tensor], state: di
         raise RequestError(f"{place}: does not fit this model ({error}); run with --fresh.") from error
     trainer.family.load_extra_state(state["extra"])
     checkpoint.restore_random_states(state["random"], trainer.device)
-    trainer.step, trainer.stream.position = state["step"], state["position"]["train"]
+    trainer.progress.step, trainer.stream.position = state["step"], state["position"]["train"]
     trainer.weight.copy_(state["weight"])
     trainer.window.sums = {name: value.to(trainer.device) for name, value in state["window"].items()}
-    trainer.best, trainer.first_losses, trainer.seconds = state["best"], state["first_losses"], state["seconds"]
-    trainer.stopped_early = state["stopped_early"]
+    trainer.progress.best, trainer.progress.first_losses, trainer.progress.seconds = (
+        state["best"],
+        state["first_losses"],
+        state["seconds"],
+    )
+    trainer.progress.stopped_early = state["stopped_early"]
     if state["steps"] != trainer.settings.steps:  # a new budget is a new chance
-        trainer.stopped_early, trainer.best = False, {**trainer.best, "stale": 0}
+        trainer.progress.stopped_early, trainer.progress.best = False, {**trainer.progress.best, "stale": 0}
     if state["data"] != trainer.data_hash:  # losses on other held-out data can't be compared
-        trainer.stopped_early, trainer.best = False, {"step": None, "loss": None, "stale": 0}
+        trainer.progress.stopped_early, trainer.progress.best = False, {"step": None, "loss": None, "stale": 0}

@@ -30,7 +30,7 @@ from genwright.errors import RequestError, WorkError
 from genwright.families.base import Family, OptimizerSpec, Phase
 from genwright.training import checkpoint, compilation, frozen, precision, saving
 from genwright.training.activations import checkpoint_activations
-from genwright.training.base import Batches, Listener, Outcome, Preview, Settings, Validate, derive_seed
+from genwright.training.base import Batches, Listener, Outcome, Preview, Progress, Settings, Validate, derive_seed
 from genwright.training.interrupts import Interrupts
 from genwright.training.journal import Journal, Window
 from genwright.training.optimizers import Ema, PhaseOptimizer, Trained, trained_parameters
@@ -75,11 +75,9 @@ class Trainer:
         self.rng = torch.Generator(device)
         self.window = Window()
         self.journal = Journal(folder / "metrics.jsonl") if folder else None
-        self.step, self.seconds, self.stopped_early = 0, 0.0, False
+        self.progress = Progress()
         self.weight = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
         self.broken_at = torch.full((), _NEVER, dtype=torch.int64, device=device)
-        self.best: dict[str, Any] = {"step": None, "loss": None, "stale": 0}
-        self.first_losses: dict[str, float] = {}
         self.last: dict[str, float] = {}
         torch.manual_seed(derive_seed(settings.seed, settings.part, "global"))
         if settings.compile:
@@ -98,15 +96,20 @@ class Trainer:
                 self.averages[phase.name] = Ema(networks, spec.ema_halflife)
         modules.requires_grad_(False)  # until a phase asks for its own
 
+    @property
+    def step(self) -> int:
+        """Steps taken so far."""
+        return self.progress.step
+
     def run(self) -> Outcome:
         """Train to the last step, from the newest checkpoint where there is one. Raises WorkError when it must stop before."""
         with self._alone(), Interrupts() as interrupts, contextlib.closing(self.stream):
             saving.resume(self)
-            self._began = time.monotonic() - self.seconds
+            self._began = time.monotonic() - self.progress.seconds
             with progress(self.title, self.settings.steps) as line:
                 self._loop(interrupts, line)
-            if self.folder and self.best["step"] is None:
-                self.best = {"step": self.step, "loss": None, "stale": 0}
+            if self.folder and self.progress.best["step"] is None:
+                self.progress.best = {"step": self.step, "loss": None, "stale": 0}
                 with self.shown():
                     saving.keep_best(self)
                 saving.save(self)
@@ -128,26 +131,28 @@ class Trainer:
             planned_steps=self.settings.steps,
             examples=self.step * self.settings.batch,
             weight=float(self.weight),
-            seconds=self.seconds,
-            stopped_early=self.stopped_early,
-            best_step=self.best["step"],
-            best_loss=self.best["loss"],
+            seconds=self.progress.seconds,
+            stopped_early=self.progress.stopped_early,
+            best_step=self.progress.best["step"],
+            best_loss=self.progress.best["loss"],
         )
 
     def _loop(self, interrupts: Interrupts, line: Line) -> None:
         settings, first, begun, shown = self.settings, self.step, time.monotonic(), 0.0
         looks = settings.validate_steps() | settings.preview_steps() | {settings.steps}
         self._mark = (self.step, begun)
-        while self.step < settings.steps and not self.stopped_early:
+        while self.step < settings.steps and not self.progress.stopped_early:
             self.take_step()
             if self.step in looks or self.step % settings.log_every == 0:
                 self._log()
-            due = self.step % settings.checkpoint_every == 0 or self.step == settings.steps or self.stopped_early
+            due = (
+                self.step % settings.checkpoint_every == 0 or self.step == settings.steps or self.progress.stopped_early
+            )
             if self.folder and (due or interrupts.wanted):
                 self._check()
                 saving.save(self)
             now = time.monotonic()
-            self.seconds = now - self._began
+            self.progress.seconds = now - self._began
             if interrupts.wanted:
                 raise WorkError(self._interrupted(interrupts.wanted))
             if now - shown > _SHOW_EVERY_S:
@@ -160,7 +165,7 @@ class Trainer:
         for phase in self.family.phases:
             if self.step % phase.every == 0:
                 self._take_phase(phase)
-        self.step += 1
+        self.progress.step += 1
 
     def _take_phase(self, phase: Phase) -> None:
         optimizer, sizes = self.optimizers[phase.name], self.settings.micro_batches()
@@ -228,19 +233,21 @@ class Trainer:
         """Keep the weights when their held-out loss is the lowest so far; stop when it has not been for too long."""
         if not math.isfinite(loss):
             raise WorkError(self._advice(self.step, "the held-out loss is not a finite number"))
-        if self.best["loss"] is None or loss < self.best["loss"]:
-            self.best = {"step": self.step, "loss": loss, "stale": 0}
+        if self.progress.best["loss"] is None or loss < self.progress.best["loss"]:
+            self.progress.best = {"step": self.step, "loss": loss, "stale": 0}
             saving.keep_best(self)
             return
-        self.best = {**self.best, "stale": self.best["stale"] + 1}
-        self.stopped_early = 0 < self.settings.patience <= self.best["stale"] and self.step < self.settings.steps
+        self.progress.best = {**self.progress.best, "stale": self.progress.best["stale"] + 1}
+        self.progress.stopped_early = (
+            0 < self.settings.patience <= self.progress.best["stale"] and self.step < self.settings.steps
+        )
 
     def _diverged(self, record: dict[str, Any]) -> None:
         for phase in self.family.phases:
             loss = record.get(f"{phase.name}/loss")
             if loss is None:
                 continue
-            first = self.first_losses.setdefault(phase.name, abs(loss))
+            first = self.progress.first_losses.setdefault(phase.name, abs(loss))
             if abs(loss) > _DIVERGED * max(first, 1.0):
                 raise WorkError(self._advice(self.step, f"the loss of `{phase.name}` grew to {loss:.3g}"))
 

@@ -9,7 +9,7 @@ import pytest
 
 from genwright import recipe as recipes
 from genwright.ledger import Item, leaves
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.run import Run
 from genwright.stages.prepare import stage as prepare
 from genwright.stages.train import new_data

@@ -8,7 +8,7 @@ import torch
 import yaml
 
 from genwright import recipe as recipes
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.run import Run, write_atomic
 from genwright.scores import ScoreSheet
 from genwright.stages.collect import stage as collect

@@ -10,11 +10,12 @@ import pytest
 import torch
 import yaml
 
-from genwright import ledger, model, recipe
+from genwright import ledger, recipe
+from genwright import model_folder as model
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError, WorkError
 from genwright.exporters.formats import export_as
-from genwright.recipe import request_class
+from genwright.request import request_class
 from genwright.rights.duties import duties
 from genwright.run import Run
 from genwright.stages.collect.account import read_data

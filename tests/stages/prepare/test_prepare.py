@@ -13,7 +13,7 @@ import pytest
 from genwright import ledger, recipe
 from genwright.errors import RequestError
 from genwright.ledger import Item, item_id
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import Run
 from genwright.stages.prepare import chunks as prepare_chunks

@@ -145,7 +145,7 @@ def test_it_is_written_without_torch(drawn: Run, tmp_path: Path):
     shutil.copytree(drawn.folder, copy)
     code = (
         "import sys; from pathlib import Path; from genwright import recipe; from genwright.run import Run\n"
-        "from genwright.stages import report, compare; import genwright.cli.runs\n"
+        "from genwright.stages.report import stage as report; import genwright.compare.view, genwright.cli.runs\n"
         f"run = Run(Path({str(copy)!r})); report.run(recipe.load(run.folder / 'recipe.yaml'), run)\n"
         "assert 'torch' not in sys.modules, 'torch'"
     )

@@ -13,7 +13,7 @@ import yaml
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
-from genwright.model import build_task
+from genwright.model_folder import build_task
 from genwright.run import Run, read_json_lines, write_atomic
 from genwright.stages.collect import stage as collect
 from genwright.stages.prepare import stage as prepare

@@ -11,8 +11,8 @@ from genwright import ledger, recipe
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.ledger import WHOLE_ROW, Drop, Item
-from genwright.model import build_task
-from genwright.recipe import request_class
+from genwright.model_folder import build_task
+from genwright.request import request_class
 from genwright.tasks.chat.before import before_of
 from genwright.tasks.chat.formats import dialogues
 from genwright.tasks.chat.preference import collate, preferred

@@ -11,7 +11,8 @@ from genwright.cli.app import main
 from genwright.errors import RequestError
 from genwright.ledger import Item
 from genwright.metrics.ngrams import KneserNey
-from genwright.recipe import load, request_class
+from genwright.recipe import load
+from genwright.request import request_class
 from genwright.run import open_run
 from genwright.scores import ScoreSheet
 from genwright.tasks.complete.behaviour import kept_shares, probes

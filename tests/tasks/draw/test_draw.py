@@ -10,13 +10,15 @@ import numpy as np
 import pytest
 import torch
 
-from genwright import model as models
+from genwright import model_folder as models
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item
-from genwright.model import Model, build_parts
+from genwright.model import Model
+from genwright.model_folder import build_parts
 from genwright.networks.text_encoder import PAD, START
-from genwright.recipe import recipe_class, request_class
+from genwright.recipe import recipe_class
+from genwright.request import request_class
 from genwright.shards import Example, ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.draw.task import Draw
@@ -234,7 +236,7 @@ def test_a_prompt_for_a_model_without_words_is_refused():
 @pytest.mark.parametrize("condition", ["text", "label", "none"])
 def test_a_saved_model_draws_the_same_pictures(tmp_path: Path, family: str, condition: str):
     model = _model(family, condition=condition, size=16)
-    model.save(tmp_path)
+    models.save(model, tmp_path)
     again = models.load(tmp_path, torch.device("cpu"))
     prompt = {"text": "red apple", "label": model.facts.labels[0], "none": ""}[condition]
     assert np.array_equal(_draw(model, prompt=prompt, n=2, seed=1), _draw(again, prompt=prompt, n=2, seed=1))

@@ -15,7 +15,8 @@ from genwright.errors import WorkError
 from genwright.families.base import Family
 from genwright.media.image import resize_square
 from genwright.metrics.image import Estimate
-from genwright.model import Model, build_parts
+from genwright.model import Model
+from genwright.model_folder import build_parts
 from genwright.recipe import EvaluateSettings, parse
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore, write_part
@@ -84,7 +85,7 @@ def few_steps(judge: Family, batches: Batches, steps: int) -> None:
 def scored(family: str, facts: DrawFacts, splits: Splits, folder: Path) -> ScoreSheet:
     model = untrained(family, facts)
     assert isinstance(model.task, Draw)
-    return draw_scores.score(model.task, model, splits, EvaluateSettings(samples=40), few_steps, folder)
+    return draw_scores.score(model, splits, EvaluateSettings(samples=40), few_steps, folder)
 
 
 @pytest.fixture(scope="module")

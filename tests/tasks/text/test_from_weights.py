@@ -12,6 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from genwright import recipe as recipes
 from genwright.api import Generator
 from genwright.errors import RequestError
+from genwright.request import request_class
 from genwright.run import Run
 from genwright.stages.pipeline import Options, run_stages
 from genwright.stages.prepare.stage import load_splits
@@ -170,7 +171,7 @@ def test_a_hole_in_weights_that_begin_every_text_with_a_token(tmp_path):
     assert rows["tokens"][:, 0].tolist() == begin * 8
     places = (rows["tokens"][:, :-1] == begin[0]).nonzero()
     assert (rows["tokens"][places[:, 0], places[:, 1] + 1] == model.facts.special["<|file_sep|>"]).all()
-    request = recipes.request_class("complete", "transformer")(prefix="def f(x):\n    return ", suffix="\n")
+    request = request_class("complete", "transformer")(prefix="def f(x):\n    return ", suffix="\n")
     assert model.task.prompt(model, request)[0] == begin[0]
 
 

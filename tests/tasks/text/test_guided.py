@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
-from genwright.model import Model, build_parts
-from genwright.recipe import recipe_class, request_class
-from genwright.tasks.base import ModelConfig
+from genwright.model import Model, ModelConfig
+from genwright.model_folder import build_parts
+from genwright.recipe import recipe_class
+from genwright.request import request_class
 from genwright.tasks.text.guided import constraint
 from genwright.tasks.text.sizes import network_for
 from genwright.tasks.write.task import Write

@@ -13,9 +13,11 @@ from genwright.duplicates.lines import clusters
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.ledger import Item
-from genwright.model import Model, build_parts, load
-from genwright.recipe import EvaluateSettings, recipe_class, request_class
+from genwright.model import Model
+from genwright.model_folder import build_parts, load, save
+from genwright.recipe import EvaluateSettings, recipe_class
 from genwright.registry import example
+from genwright.request import request_class
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.write.conditions import fields_of, header, leave_out, requested, with_header
@@ -247,7 +249,7 @@ def test_previews_and_the_model_folder(lab, tmp_path: Path):
     model, splits = lab
     text = model.task.preview(model, Engine(), splits, tmp_path / "p").read_text(encoding="utf-8")
     assert text.count(">>>\n") == 3 and "title=月夜>>>" in text
-    model.save(tmp_path / "model")
+    save(model, tmp_path / "model")
     again = load(tmp_path / "model", CPU)
     assert again.facts.special == model.facts.special
     asked = request_class("write", "transformer")(condition=["author=杜甫"], max_tokens=20)

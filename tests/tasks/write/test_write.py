@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from genwright.engine.engine import Engine
 from genwright.families.transformer.options import Controls
 from genwright.ledger import Drop, Item
-from genwright.model import Model, build_parts, load
-from genwright.recipe import EvaluateSettings, recipe_class, request_class
+from genwright.model import Model
+from genwright.model_folder import build_parts, load, save
+from genwright.recipe import EvaluateSettings, recipe_class
 from genwright.registry import METRICS, Entry
+from genwright.request import request_class
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.text import sizes as text_sizes
@@ -229,7 +231,7 @@ def test_random_streams_differ_by_seed_and_by_output():
 @pytest.fixture(scope="module")
 def saved(lab, tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
-    lab[0].save(folder)
+    save(lab[0], folder)
     return folder
 
 

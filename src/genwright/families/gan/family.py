@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genwright.families import losses
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
+from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, load_module_tensors, module_tensors
 from genwright.families.gan.augmentation import augment
 from genwright.families.gan.options import Controls, Settings
 from genwright.families.one_step import OneStepSession
@@ -129,10 +129,10 @@ class Gan:
         return len(batch["image"]) * (generator * (1 + 3) + discriminator * judged)
 
     def export_tensors(self) -> dict[str, Tensor]:
-        return {f"generator.{name}": tensor for name, tensor in self.modules["generator"].state_dict().items()}
+        return module_tensors(self.modules, self.exported)
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        self.modules["generator"].load_state_dict({name.removeprefix("generator."): t for name, t in tensors.items()})
+        load_module_tensors(self.modules, self.exported, tensors)
 
     def foreign_config(self) -> dict[str, Any]:
         return {}

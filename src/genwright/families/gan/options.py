@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from genwright.recipe import Section
+from genwright.settings import Section
 
 
 class Settings(Section):

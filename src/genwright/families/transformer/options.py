@@ -7,7 +7,7 @@ from typing import Literal, Self
 
 from pydantic import Field
 
-from genwright.recipe import Section
+from genwright.settings import Section
 
 Precision = Literal["float32", "int8"]
 """Of the weights while text is generated."""

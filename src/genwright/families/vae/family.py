@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genwright.families import losses
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
+from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, load_module_tensors, module_tensors
 from genwright.families.one_step import OneStepSession
 from genwright.families.vae.options import Controls, Settings
 from genwright.networks.flops import forward_flops
@@ -92,16 +92,10 @@ class Vae:
         return 3 * len(batch["image"]) * forward
 
     def export_tensors(self) -> dict[str, Tensor]:
-        return {
-            f"{part}.{name}": tensor
-            for part in self.exported
-            for name, tensor in self.modules[part].state_dict().items()
-        }
+        return module_tensors(self.modules, self.exported)
 
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
-        for part in self.exported:
-            own = {name: tensor for name, tensor in tensors.items() if name.startswith(f"{part}.")}
-            self.modules[part].load_state_dict({name.removeprefix(f"{part}."): t for name, t in own.items()})
+        load_module_tensors(self.modules, self.exported, tensors)
 
     def foreign_config(self) -> dict[str, Any]:
         return {}

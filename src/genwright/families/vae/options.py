@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from genwright.recipe import Section
+from genwright.settings import Section
 
 
 class Settings(Section):

@@ -12,7 +12,7 @@
 
 #include <cmath>
 
-#include "native_kernels.hpp"
+#include "kernels.hpp"
 
 struct Layer {
   const float *input_norm, *post_norm, *q_norm, *k_norm;  // the latter two may be null

@@ -1,4 +1,4 @@
-// Vectors of eight and matrix products for native_decoder.cpp. Every sum is formed in one order, whatever is computed beside it.
+// Vectors of eight and matrix products for decoder.cpp. Every sum is formed in one order, whatever is computed beside it.
 //
 // `product` serves one row, whose work is reading the weights from memory, and many, whose work is multiplying: tiles of 4 outputs
 // by up to 3 rows, 12 sums of 8 lanes, which fill the 16 registers of AVX2. Weights are used as torch stores them (outputs by

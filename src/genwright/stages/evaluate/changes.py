@@ -24,7 +24,7 @@ from genwright.shards import ExampleStore
 from genwright.stages.evaluate.record import FILE, Change, Changes, Pair, headline
 from genwright.stages.train import new_data
 from genwright.stages.train.stage import load_before
-from genwright.tasks.base import Splits
+from genwright.tasks.base import BaseTask, Splits
 from genwright.training.base import Settings
 from genwright.training.validation import held_out_loss
 
@@ -48,7 +48,7 @@ def keep_former_sheet(folder: Path, split_hash: str) -> None:
 
 
 def measure(
-    recipe: Recipe, run: Run, model: Model, splits: Splits, folder: Path, device: torch.device
+    task: BaseTask, recipe: Recipe, run: Run, model: Model, splits: Splits, folder: Path, device: torch.device
 ) -> Changes | None:
     """Score and show the model before and after the newest data; None, and nothing written, where no new data has come."""
     held = load_before(run, device)
@@ -73,7 +73,7 @@ def measure(
     kinds: list[tuple[Literal["old", "new"], ExampleStore]] = [("old", old), ("new", new)]
     for data, store in kinds:
         if len(store):
-            _compare(found, data, (before, model), store, splits, recipe.evaluate.seed, folder)
+            _compare(task, found, data, (before, model), store, splits, recipe.evaluate.seed, folder)
     found.headline = headline(found)
     write_atomic(folder / FILE, found.model_dump_json(indent=1) + "\n")
     if found.headline:
@@ -82,6 +82,7 @@ def measure(
 
 
 def _compare(
+    task: BaseTask,
     found: Changes,
     data: Literal["old", "new"],
     states: tuple[Model, Model],
@@ -91,7 +92,7 @@ def _compare(
     folder: Path,
 ) -> None:
     """Add the scores of both states on some held-out examples, and what both make of them."""
-    before, after = (_scores(model, store, seed) for model in states)
+    before, after = (_scores(task, model, store, seed) for model in states)
     for metric, score in after.values():
         if metric.name in before:
             found.changes.append(Change(metric=metric.name, data=data, before=before[metric.name][1], after=score))
@@ -100,19 +101,19 @@ def _compare(
     # Previews take their prompts from the validation split, so these stand in its place.
     shown = Splits({**splits.stores, "validation": store}, splits.items, splits.hash)
     files = [
-        model.task.preview(model, Engine(), shown, folder / f"{when}-{data}").name
+        task.preview(model, Engine(), shown, folder / f"{when}-{data}").name
         for when, model in zip(("before", "after"), states, strict=True)
     ]
     found.pairs.append(Pair(data=data, before=files[0], after=files[1]))
 
 
-def _scores(model: Model, store: ExampleStore, seed: int) -> dict[str, tuple[Metric, Score]]:
+def _scores(task: BaseTask, model: Model, store: ExampleStore, seed: int) -> dict[str, tuple[Metric, Score]]:
     """The task's own scores of held-out examples, else the loss of the family where it has one."""
-    own = model.task.held_out_scores(model, store, seed)
+    own = task.held_out_scores(model, store, seed)
     if own is not None or len(model.parts) > 1:
         return {metric.name: (metric, score) for metric, score in own or ()}
     part = next(iter(model.parts))
-    batches = model.task.batches(store, model.facts, model.config, seed, part, training=False)
+    batches = task.batches(store, model.facts, model.config, seed, part, training=False)
     settings = Settings(part=part, seed=seed, steps=1, batch=min(model.config.batch, batches.pass_examples))
     losses = held_out_loss(model.family, batches, batches.pass_examples, settings, model.device)
     return {} if losses is None else {_LOSS.name: (_LOSS, Score(value=losses["loss"], n=len(store)))}

@@ -42,7 +42,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.evaluate.seed)
         sheet = task.score(model, splits, recipe.evaluate, judge_trainer(recipe.evaluate.seed, device), folder)
-        changes = measure(recipe, run, model, splits, folder, device)
+        changes = measure(task, recipe, run, model, splits, folder, device)
     sheet.protocol = {**_protocol(recipe, splits.hash), **sheet.protocol}
     text = sheet.model_dump_json(indent=2) + "\n"
     write_atomic(folder / "scores.json", text)

@@ -10,8 +10,6 @@ from typing import Any
 
 import yaml
 
-from genwright import __version__
-from genwright.compare.facts import training
 from genwright.model import Model
 from genwright.pages.page import render
 from genwright.recipe import Recipe
@@ -20,6 +18,8 @@ from genwright.rights.duties import duties
 from genwright.run import Run
 from genwright.scores import Row, ScoreSheet
 from genwright.stages.collect.account import DataView, NoticeText, public_recipe, read_data, read_notices
+from genwright.stages.train.record import read_training
+from genwright.version import __version__
 
 _PIPELINES = {"write": "text-generation", "draw": "text-to-image"}
 
@@ -61,7 +61,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
         "unknown": next((row.kept for row in data.licences if row.name is None), 0) if data else 0,
         "duties": {row.name: duties(row.name) for row in data.licences} if data else {},
         "sheet": sheet,
-        "training": training(summary),
+        "training": read_training(summary),
         "trained": summary,
         "device": trained.device if trained else "",
         "versions": trained.versions if trained else {},

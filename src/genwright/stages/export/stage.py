@@ -20,7 +20,7 @@ from typing import Any
 import torch
 
 from genwright import device as devices
-from genwright import model as models
+from genwright import model_folder as models
 from genwright.console import say
 from genwright.engine.engine import Engine
 from genwright.errors import WorkError
@@ -45,7 +45,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     temporary = run.folder / f".model.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        model.save(temporary)
+        models.save(model, temporary)
         compared = ["genwright"]
         _compare(model, models.load(temporary, device), load_splits(run, task))
         compared += _compare_foreign(model, temporary)

@@ -14,13 +14,13 @@ import torch
 from genwright.console import track
 from genwright.engine.engine import Engine
 from genwright.families.base import Family
-from genwright.model import Model
+from genwright.model import Model, ModelConfig
 from genwright.recipe import Recipe
 from genwright.run import Run
 from genwright.shards import MANIFEST, ExampleStore, write_part
 from genwright.stages.prepare.stage import load_facts, load_splits
 from genwright.stages.train import new_data
-from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits
+from genwright.tasks.base import BaseTask, Batches, Part, Splits
 from genwright.training import forecast
 from genwright.training.base import Preview, Settings, Validate, derive_seed
 from genwright.training.mixture import Mixed, Mixture

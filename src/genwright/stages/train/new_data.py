@@ -13,8 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from genwright.ledger import Item
-from genwright.selection import Selection
-from genwright.shards import ExampleStore
+from genwright.shards import ExampleStore, Selection
 from genwright.tasks.base import Splits
 
 

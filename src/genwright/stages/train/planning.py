@@ -11,12 +11,13 @@ from pydantic import BaseModel
 
 from genwright import device as devices
 from genwright.console import say
+from genwright.model import ModelConfig
 from genwright.recipe import Budget, Recipe, TrainSettings
 from genwright.run import Run
 from genwright.stages.train import sizes
 from genwright.stages.train.jobs import Job, Workshop
 from genwright.stages.train.mixing import foretold
-from genwright.tasks.base import BaseTask, ModelConfig
+from genwright.tasks.base import BaseTask
 from genwright.training import compilation, forecast
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan, Plan

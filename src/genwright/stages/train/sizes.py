@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from genwright.errors import RequestError
+from genwright.model import ModelConfig
 from genwright.recipe import Budget, TrainSettings
 from genwright.stages.train.jobs import Job, Workshop
-from genwright.tasks.base import Batches, ModelConfig
+from genwright.tasks.base import Batches
 from genwright.training import forecast, precision
 from genwright.training.base import Settings
 from genwright.training.rehearsal import rehearse

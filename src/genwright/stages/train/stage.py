@@ -31,7 +31,8 @@ from genwright import recipe as recipes
 from genwright.console import duration, say
 from genwright.errors import RequestError
 from genwright.families.base import Family
-from genwright.model import Model, build_task
+from genwright.model import Model
+from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import Run, write_atomic
 from genwright.stages.inputs import digest, stage_inputs

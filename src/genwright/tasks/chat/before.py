@@ -4,18 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genwright.engine.engine import Engine
 from genwright.families.transformer.family import Transformer
+from genwright.model import Model
 from genwright.tasks.chat import general as chat_general
 from genwright.tasks.chat.samples import Turn, answer_all
 from genwright.tokens.chat_template import ChatTemplate
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 
 @dataclass

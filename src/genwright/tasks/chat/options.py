@@ -7,8 +7,8 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from genwright.recipe import Section
 from genwright.request import AT_FILE
+from genwright.settings import Section
 from genwright.tasks.text import options as text_options
 
 __all__ = ["ECHO", "EXAMPLE", "FAMILIES", "MEDIUM", "WHOLE_ROWS", "Model", "Prepare", "Request"]

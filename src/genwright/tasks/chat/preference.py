@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from genwright.families.base import Batch, Family
 from genwright.families.transformer.family import Transformer
 from genwright.families.transformer.preference import Preference
 from genwright.metrics.text import share
+from genwright.model import Model
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import BaseTask, Part, ShuffledBatches
@@ -20,9 +20,6 @@ from genwright.tasks.chat.formats import Dialogue
 from genwright.tasks.chat.turns import fit
 from genwright.tokens.chat_template import ChatTemplate
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 _ROUND = 64
 """Rows are padded to a multiple of this, so that there are few shapes."""

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from genwright.engine.engine import Engine
+from genwright.model import Model
 from genwright.shards import ExampleStore
 from genwright.tasks.chat.formats import ROLES
 from genwright.tasks.chat.turns import replies
 from genwright.tasks.text.samples import continue_all
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 _SHOWN_CHARACTERS = 600
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from genwright.families.transformer.family import Transformer
 from genwright.metrics import copying, extra, meaning
 from genwright.metrics import text as metrics
 from genwright.metrics.retrieval import Bm25
+from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
@@ -25,9 +26,6 @@ from genwright.tasks.chat.samples import Turn, answer_all, asked, evenly_turns, 
 from genwright.tasks.text.held_out import affordable_tokens
 from genwright.tasks.text.nats import document_nats
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 REPLY_TOKENS = 80
 KNOWN_WORDS = 5

@@ -13,17 +13,18 @@ from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.families.transformer.family import Transformer
 from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.media.base import Media
+from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks.base import Batches, ModelConfig, Part, Splits, TrainJudge
+from genwright.tasks.base import Batches, Part, Splits, TrainJudge
 from genwright.tasks.chat import options as chat_options
 from genwright.tasks.chat import preference as chat_preference
 from genwright.tasks.chat.formats import Dialogue, Mapping, Message, dialogues, read_values
@@ -31,9 +32,6 @@ from genwright.tasks.chat.turns import fit, windows
 from genwright.tasks.text.task import TextTask, whole_text, window
 from genwright.tokens.chat_template import CHATML, START, STOP, ChatTemplate, RefusedError
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 _BLOCKS = 100
 _LINES = (".jsonl", ".ndjson")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from genwright.engine.engine import Engine
 from genwright.metrics.behaviour import Recording
 from genwright.metrics.ngrams import KneserNey
 from genwright.metrics.syntax import tree_of
+from genwright.model import Model
 from genwright.tasks.base import Splits
 from genwright.tasks.complete import options as complete_options
 from genwright.tasks.complete.lead import beginning
@@ -22,9 +23,6 @@ from genwright.tasks.complete.syntax import Span, is_python, line_spans, spans_o
 from genwright.tasks.text.samples import continue_all
 from genwright.tasks.text.task import item_text
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 Kind = Literal["line", "body"]
 MOST_TOKENS: dict[str, int] = {"line": 48, "body": 192}

@@ -8,8 +8,7 @@ from typing import Any, Literal
 
 from pydantic import Field, model_validator
 
-from genwright.cli.deliver import Around
-from genwright.request import FILE_TOO, NAMED_BY_FILE, File
+from genwright.request import FILE_TOO, NAMED_BY_FILE, Around, File
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from genwright.console import track
 from genwright.shards import Example, ExampleStore
+from genwright.tasks.complete.fim import ALLOWANCE
+from genwright.tokens.tokenizer import Tokenizer
 
 _LEAST = 1 / 8
 """An atom has at least this share of a context, where its file has so much."""
@@ -222,3 +225,14 @@ def _ordered(pieces: list[list[int]], needs: dict[int, list[int]]) -> list[list[
     for number in range(len(pieces)):
         visit(number)
     return [pieces[number] for number in done]
+
+
+_bundles: WeakKeyDictionary[ExampleStore, dict[tuple[int, bool], Bundles]] = WeakKeyDictionary()
+"""A training asks for the same batches several times, and laying out the pieces of many files takes a while."""
+
+
+def bundles_of(store: ExampleStore, context: int, training: bool, facts: Tokenizer) -> Bundles:
+    known = _bundles.setdefault(store, {})
+    if (context, training) not in known:
+        known[context, training] = Bundles(store, context, ALLOWANCE if training else 0, facts.begin_tokens)
+    return known[context, training]

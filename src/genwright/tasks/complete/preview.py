@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from genwright.engine.engine import Engine
+from genwright.model import Model
 from genwright.tasks.base import Splits
 from genwright.tasks.complete.holes import Hole, fill_by_model, held_out_files, line_holes
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 _HOLES = 6
 _SHOWN = 240

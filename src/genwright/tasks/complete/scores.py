@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from genwright.metrics import code as metrics
 from genwright.metrics import extra
 from genwright.metrics.ngrams import KneserNey
 from genwright.metrics.text import bits_per_byte, share
+from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
@@ -30,14 +31,12 @@ from genwright.tasks.complete.holes import (
     line_holes,
 )
 from genwright.tasks.complete.nearest import Nearest
+from genwright.tasks.complete.order import bundles_of
 from genwright.tasks.complete.preview import shown
 from genwright.tasks.complete.syntax import is_python
 from genwright.tasks.text.held_out import BITS_PER_BYTE, affordable_tokens
 from genwright.tasks.text.nats import document_nats
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 ORDER = 5
 MOST_FUNCTIONS = 100
@@ -201,8 +200,6 @@ def _row(kind: _Kind, holes: Sequence[Hole], found: Probes, bits: dict[str, Scor
 
 
 def _order_protocol(model: Model, training: ExampleStore) -> dict[str, Any]:
-    from genwright.tasks.complete.task import bundles_of
-
     bundles = bundles_of(training, model.config.network["max_position_embeddings"], True, model.facts)
     using, near = bundles.together()
     return {

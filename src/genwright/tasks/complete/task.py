@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakKeyDictionary
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -19,28 +18,23 @@ from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item
 from genwright.media.base import Media
+from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks.base import Batches, ModelConfig, Splits, TrainJudge
+from genwright.tasks.base import Batches, Splits, TrainJudge
 from genwright.tasks.complete import options as complete_options
-from genwright.tasks.complete.fim import ALLOWANCE, SPECIAL, can_fill, header, mark, with_holes
+from genwright.tasks.complete.fim import SPECIAL, can_fill, header, mark, with_holes
 from genwright.tasks.complete.imports import names_of
 from genwright.tasks.complete.lead import Constraint, beginning
 from genwright.tasks.complete.options import hole_of
-from genwright.tasks.complete.order import Bundles
+from genwright.tasks.complete.order import bundles_of
 from genwright.tasks.complete.prompt import Prompt, lay_out
 from genwright.tasks.complete.syntax import edges_of, is_python
 from genwright.tasks.packing import Packed
+from genwright.tasks.text.blocks import blocks
 from genwright.tasks.text.task import TextTask, item_text, whole_text
-from genwright.tasks.write.task import blocks
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
-
-_bundles: WeakKeyDictionary[ExampleStore, dict[tuple[int, bool], Bundles]] = WeakKeyDictionary()
-"""A training asks for the same batches several times, and laying out the pieces of many files takes a while."""
 
 
 class Complete(TextTask):
@@ -210,10 +204,3 @@ class _Places:
 
     def _byte(self, place: int) -> int:
         return place if self._bytes is None else int(self._bytes[place])
-
-
-def bundles_of(store: ExampleStore, context: int, training: bool, facts: Tokenizer) -> Bundles:
-    known = _bundles.setdefault(store, {})
-    if (context, training) not in known:
-        known[context, training] = Bundles(store, context, ALLOWANCE if training else 0, facts.begin_tokens)
-    return known[context, training]

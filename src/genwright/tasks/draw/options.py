@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from genwright.recipe import Section
+from genwright.settings import Section
 
 MEDIUM = "image"
 FAMILIES = ("gan", "vae")

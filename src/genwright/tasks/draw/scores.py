@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from genwright.errors import WorkError
 from genwright.metrics import copying_image, extra, features
 from genwright.metrics import image as metrics
 from genwright.metrics.image import Estimate
+from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
@@ -30,10 +31,6 @@ from genwright.tasks.draw.metrics import METRICS, headline, name_frechet
 from genwright.tasks.image import exhibits
 from genwright.tasks.image.judges import STEPS, fresh_judge, own_judge
 from genwright.tasks.image.sampling import AT_ONCE, sample
-
-if TYPE_CHECKING:
-    from genwright.model import Model
-    from genwright.tasks.draw.task import Draw
 
 Pictures = NDArray[np.uint8]
 Features = NDArray[np.floating]
@@ -75,7 +72,7 @@ class Material:
 
 
 def score(
-    task: Draw, model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
+    model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
 ) -> ScoreSheet:
     """See the module's docstring. Raises RequestError without the extra `metrics`, WorkError below four pictures."""
     features.weights_file()  # says what to install before minutes are spent on drawing
@@ -122,7 +119,7 @@ def score(
     neighbours = exhibits.Neighbours(
         near["model"][0], given.searched[near["model"][1]], given.searched[_nearest_by_pixels(drawn, given)]
     )
-    sheet.exhibits = _exhibits(task, model, folder, given, drawn, for_held_out, neighbours, settings, limit)
+    sheet.exhibits = _exhibits(model, folder, given, drawn, for_held_out, neighbours, settings, limit)
     name_frechet(sheet, equal, features.DIMENSIONS)
     extra.extend(sheet, "image", pictures, given.searched[: given.reference_count])
     return sheet
@@ -305,7 +302,6 @@ def _protocol(
 
 
 def _exhibits(
-    task: Draw,
     model: Model,
     folder: Path,
     given: Material,

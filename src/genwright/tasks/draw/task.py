@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,19 +22,18 @@ from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
 from genwright.media.base import Media, Medium
 from genwright.metrics import features
+from genwright.model import Model, ModelConfig
 from genwright.networks.text_encoder import PAD
 from genwright.recipe import EvaluateSettings
 from genwright.registry import FAMILIES
+from genwright.request import controls_of
 from genwright.scores import ScoreSheet
 from genwright.shards import Example
-from genwright.tasks.base import BaseTask, ModelConfig, Part, Splits, TrainJudge, controls_of
+from genwright.tasks.base import BaseTask, Part, Splits, TrainJudge
 from genwright.tasks.draw.options import Request
 from genwright.tasks.image.facts import DrawFacts, caption_tokenizer
 from genwright.tasks.image.networks import NETWORKS, NetworkPlan
 from genwright.tasks.image.sampling import AT_ONCE, sample, starter
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
@@ -148,7 +147,7 @@ class Draw(BaseTask):
     ) -> ScoreSheet:
         from genwright.tasks.draw.scores import score
 
-        return score(self, model, splits, settings, train_judge, folder)
+        return score(model, splits, settings, train_judge, folder)
 
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """Picture i of a seed is the same whether it is drawn alone or with others."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,12 +12,10 @@ from numpy.typing import NDArray
 
 from genwright.families.one_step import to_bytes
 from genwright.media.image import grid, save_png
+from genwright.model import Model
 from genwright.scores import Exhibit
 from genwright.tasks.image.judges import to_network
 from genwright.tasks.image.sampling import interpolate
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 Pictures = NDArray[np.uint8]
 

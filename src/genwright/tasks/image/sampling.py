@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -16,9 +15,7 @@ from torch import Tensor
 
 from genwright.families.base import Session, State
 from genwright.families.one_step import OneStepState
-
-if TYPE_CHECKING:
-    from genwright.model import Model
+from genwright.model import Model
 
 AT_ONCE = 64
 """Pictures that share a step: enough to fill the processor, few enough to answer soon."""

@@ -1,9 +1,13 @@
-"""A text task that starts from somebody's weights (`model.from`): their tokenizer, their one size, all of them or a low-rank change."""
+"""A text task that starts from somebody's weights (`model.from`): their tokenizer, their one size, all of them or a low-rank change.
+
+`model` is the recipe's section everywhere below.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,16 +16,14 @@ from genwright.errors import RequestError
 from genwright.families.base import Family
 from genwright.families.transformer.family import FINE_TUNING, LORA, Transformer
 from genwright.families.transformer.options import is_path
+from genwright.model import ModelConfig
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.lora import add_lora
-from genwright.tasks.base import ModelConfig, Part, Splits
+from genwright.tasks.base import Part, Splits
 from genwright.tasks.text.sizes import parameters
 from genwright.tokens.tokenizer import Tokenizer
 from genwright.weights import Weights, identify, open_weights
 from genwright.weights.tokenizers import with_origin, with_special
-
-if TYPE_CHECKING:
-    from genwright.tasks.text.task import TextTask
 
 _LONGEST = {"cpu": 512}
 """Tokens of a row where neither the recipe nor the data ask for fewer; on anything but a CPU 2,048."""
@@ -29,65 +31,61 @@ _TOKENS_A_STEP = {"cpu": 1024}
 """On anything but a CPU 16,384."""
 
 
-def check(task: TextTask) -> None:
+def check(model: Any, prepare: Any, context: int | None) -> None:
     """Raises RequestError when `model.from` can't be opened, or the recipe asks for what does not go with it."""
-    if task.model.from_ is None:
-        if task.model.lora is not None:
+    if model.from_ is None:
+        if model.lora is not None:
             raise RequestError(
                 "`model.lora` is a change of weights to start from; name them in `model.from`, or leave it out."
             )
         return
     for key in ("layers", "width"):
-        if getattr(task.model, key) is not None:
+        if getattr(model, key) is not None:
             raise RequestError(f"`model.{key}` is fixed by the weights of `model.from`; leave it out.")
-    if task.prepare.tokenizer != "auto" or task.prepare.vocabulary is not None:
+    if prepare.tokenizer != "auto" or prepare.vocabulary is not None:
         raise RequestError(
             "`prepare.tokenizer` and `prepare.vocabulary` are fixed by the weights of `model.from`; leave them out."
         )
-    weights = open_weights(task.model.from_)
-    _refuse_too_long(task, weights.config.max_position_embeddings)
+    weights = open_weights(model.from_)
+    _refuse_too_long(context, weights.config.max_position_embeddings)
 
 
-def _refuse_too_long(task: TextTask, known: int) -> None:
-    if task.context is not None and task.context > known:
+def _refuse_too_long(context: int | None, known: int) -> None:
+    if context is not None and context > known:
         raise RequestError(
-            f"`model.context` is {task.context:,}, and the weights of `model.from` know {known:,} positions; ask for no more than that."
+            f"`model.context` is {context:,}, and the weights of `model.from` know {known:,} positions; ask for no more than that."
         )
 
 
-def encoding_settings(task: TextTask) -> dict[str, Any]:
+def encoding_settings(model: Any) -> dict[str, Any]:
     """What the examples follow beside the task's own settings: other weights under the same name have another hash."""
-    return {} if task.model.from_ is None else {"from": identify(task.model.from_)}
+    return {} if model.from_ is None else {"from": identify(model.from_)}
 
 
-def exported_settings(task: TextTask) -> dict[str, Any]:
+def exported_settings(model: Any) -> dict[str, Any]:
     """Where the weights lay is nobody else's business, unless what is exported is a change that needs them."""
-    settings = task.model.model_dump(mode="json")
-    if (
-        isinstance(settings["from"], str)
-        and is_path(settings["from"])
-        and (task.model.lora is None or task.model.lora.merge)
-    ):
+    settings = model.model_dump(mode="json")
+    if isinstance(settings["from"], str) and is_path(settings["from"]) and (model.lora is None or model.lora.merge):
         settings["from"] = Path(settings["from"]).name
     return settings
 
 
-def tokenizer(task: TextTask) -> Tokenizer:
+def tokenizer(model: Any, missing: Callable[[Tokenizer], tuple[str, ...]]) -> Tokenizer:
     """The weights' own, with the special tokens that the task needs, and where it comes from."""
-    weights = open_weights(task.model.from_)
-    return with_origin(with_special(weights.tokenizer, task.missing_special_tokens(weights.tokenizer)), weights.origin)
+    weights = open_weights(model.from_)
+    return with_origin(with_special(weights.tokenizer, missing(weights.tokenizer)), weights.origin)
 
 
-def candidate(task: TextTask, facts: Tokenizer, splits: Splits, device: torch.device) -> ModelConfig:
-    """The one size there is, with rows as long as the data needs."""
-    weights = open_weights(task.model.from_)
+def candidate(model: Any, asked: int | None, facts: Tokenizer, splits: Splits, device: torch.device) -> ModelConfig:
+    """The one size there is, with rows as long as the recipe asks for (`asked`) or the data needs."""
+    weights = open_weights(model.from_)
     known = weights.config.max_position_embeddings
-    _refuse_too_long(task, known)
-    context = min(task.context or _context(splits, device), known)
+    _refuse_too_long(asked, known)
+    context = min(asked or _context(splits, device), known)
     network = weights.config.model_copy(
         update={"vocab_size": facts.size, "max_position_embeddings": context, "native_positions": known}
     )
-    how = f"low-rank change of rank {task.model.lora.rank}" if task.model.lora else "all weights"
+    how = f"low-rank change of rank {model.lora.rank}" if model.lora else "all weights"
     return ModelConfig(
         family="transformer",
         network=network.model_dump(),
@@ -103,18 +101,18 @@ def _context(splits: Splits, device: torch.device) -> int:
     return min(max(-(-wanted // 64) * 64, 64), _LONGEST.get(device.type, 2048))
 
 
-def part(task: TextTask, config: ModelConfig, facts: Tokenizer) -> Part:
+def part(model: Any, config: ModelConfig, facts: Tokenizer) -> Part:
     network = DecoderConfig(**config.network)
     return Part(
         "model",
-        lambda trained: family(task, network, facts),
-        initial=lambda built: load(task, built),
+        lambda trained: family(model, network, facts),
+        initial=lambda built: load(model, built),
     )
 
 
-def family(task: TextTask, network: DecoderConfig, facts: Tokenizer) -> Transformer:
+def family(model: Any, network: DecoderConfig, facts: Tokenizer) -> Transformer:
     """A family whose weights are not loaded yet: see `load`."""
-    decoder, lora = Decoder.empty(network), task.model.lora
+    decoder, lora = Decoder.empty(network), model.lora
     if lora is not None:
         add_lora(decoder, lora.rank, lora.alpha)
     return Transformer(
@@ -124,19 +122,19 @@ def family(task: TextTask, network: DecoderConfig, facts: Tokenizer) -> Transfor
         end_tokens=facts.end_tokens,
         token_ids=facts.token_ids,
         merge=lora is None or lora.merge,
-        base=lambda decoder: weights_for(task, facts).load_into(decoder),
+        base=lambda decoder: weights_for(model, facts).load_into(decoder),
     )
 
 
-def load(task: TextTask, built: Family) -> None:
+def load(model: Any, built: Family) -> None:
     """Put the weights of `model.from` into a family made by `family`."""
     assert isinstance(built, Transformer)
-    open_weights(task.model.from_).load_into(built.network)
+    open_weights(model.from_).load_into(built.network)
 
 
-def weights_for(task: TextTask, facts: Tokenizer) -> Weights:
+def weights_for(model: Any, facts: Tokenizer) -> Weights:
     """The weights that a change belongs to. Raises RequestError when those of that name are others now."""
-    weights = open_weights(task.model.from_)
+    weights = open_weights(model.from_)
     origin = facts.foreign.origin if facts.foreign else {}
     if origin.get("hash") not in (None, weights.origin.hash):
         raise RequestError(

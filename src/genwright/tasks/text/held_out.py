@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from genwright.metrics.text import bits_per_byte
+from genwright.model import Model
 from genwright.scores import Metric, Score
 from genwright.shards import ExampleStore
 from genwright.tasks.text.nats import document_nats
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 BITS_PER_BYTE = Metric(
     name="bits_per_byte",

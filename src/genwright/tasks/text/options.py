@@ -6,8 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from genwright.recipe import Section
 from genwright.request import AT_FILE
+from genwright.settings import Section
 
 
 class Prepare(Section):

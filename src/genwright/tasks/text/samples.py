@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
 
 from genwright.console import progress
 from genwright.engine.engine import Engine
-
-if TYPE_CHECKING:
-    from genwright.model import Model
+from genwright.model import Model
 
 CAPACITY = 32
 """Scores ask for many samples at once, so more slots than answers have."""

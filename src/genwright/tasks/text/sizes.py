@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from genwright.errors import RequestError
+from genwright.model import ModelConfig
 from genwright.networks.decoder import DecoderConfig
-from genwright.tasks.base import ModelConfig
 
 _SIZES = (
     # layers, width, context, windows a step

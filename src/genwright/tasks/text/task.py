@@ -10,7 +10,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
@@ -20,10 +20,12 @@ from genwright.families.transformer.family import Transformer
 from genwright.ledger import Drop, Item
 from genwright.media import text as medium
 from genwright.media.base import Media, Medium
+from genwright.model import Model, ModelConfig
 from genwright.networks.decoder import Decoder, DecoderConfig
+from genwright.request import controls_of
 from genwright.scores import Metric, Score
 from genwright.shards import ExampleStore
-from genwright.tasks.base import BaseTask, Batches, ModelConfig, Part, Splits, controls_of
+from genwright.tasks.base import BaseTask, Batches, Part, Splits
 from genwright.tasks.packing import Packed
 from genwright.tasks.text import from_weights as text_from
 from genwright.tasks.text import sizes as text_sizes
@@ -33,9 +35,6 @@ from genwright.tasks.text.held_out import BITS_PER_BYTE, held_out_bits
 from genwright.tasks.text.samples import request_rng
 from genwright.tokens.fit import fit_tokenizer
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 
 class TextTask(BaseTask):
@@ -57,13 +56,13 @@ class TextTask(BaseTask):
         return self.model.context
 
     def check(self) -> None:
-        text_from.check(self)
+        text_from.check(self.model, self.prepare, self.context)
 
     def encoding_settings(self) -> dict[str, Any]:
-        return {**super().encoding_settings(), **text_from.encoding_settings(self)}
+        return {**super().encoding_settings(), **text_from.encoding_settings(self.model)}
 
     def exported_settings(self) -> dict[str, Any]:
-        return text_from.exported_settings(self)
+        return text_from.exported_settings(self.model)
 
     def special_tokens(self) -> tuple[str, ...]:
         """Tokens the task needs beside the end of a text; no text ever becomes one of them."""
@@ -87,10 +86,9 @@ class TextTask(BaseTask):
 
     def fit(self, sample: Iterable[Item]) -> Tokenizer:
         if self.model.from_ is not None:
-            return text_from.tokenizer(self)
-        return fit_tokenizer(
-            (text for item in sample for text in self.texts(item)), self.prepare, self.special_tokens()
-        )
+            return text_from.tokenizer(self.model, self.missing_special_tokens)
+        texts = (text for item in sample for text in self.texts(item))
+        return fit_tokenizer(texts, self.prepare.tokenizer, self.prepare.vocabulary, self.special_tokens())
 
     def load_facts(self, folder: Path) -> Tokenizer:
         return Tokenizer.load(folder)
@@ -113,7 +111,7 @@ class TextTask(BaseTask):
 
     def candidates(self, facts: Any, splits: Splits, device: torch.device) -> list[ModelConfig]:
         if self.model.from_ is not None:
-            return [text_from.candidate(self, facts, splits, device)]
+            return [text_from.candidate(self.model, self.context, facts, splits, device)]
         lengths = splits["train"].lengths("tokens")
         text_sizes.check_context(self.context, int(lengths.max()))
         tokens = int(lengths.sum())
@@ -121,7 +119,7 @@ class TextTask(BaseTask):
 
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
         if self.model.from_ is not None:
-            return [text_from.part(self, config, facts)]
+            return [text_from.part(self.model, config, facts)]
         network, ends = DecoderConfig(**config.network), {"end_tokens": facts.end_tokens, "token_ids": facts.token_ids}
         return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token, **ends))]
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from genwright.engine.engine import Engine
 from genwright.metrics.ngrams import KneserNey
+from genwright.model import Model
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.text.samples import continue_all, prompts_and_continuations
 from genwright.tasks.write.conditions import fields_of, opening, shown_fields
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 PROMPT_TOKENS = 32
 SAMPLE_TOKENS = 200

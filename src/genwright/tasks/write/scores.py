@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from genwright.families.transformer.family import Transformer
 from genwright.metrics import copying, extra
 from genwright.metrics import text as metrics
 from genwright.metrics.ngrams import KneserNey
+from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
@@ -20,9 +21,6 @@ from genwright.tasks.text.nats import document_nats
 from genwright.tasks.write import poems as write_poems
 from genwright.tasks.write.held_out import HeldOut, Samples, sample
 from genwright.tokens.tokenizer import Tokenizer
-
-if TYPE_CHECKING:
-    from genwright.model import Model
 
 ORDER = 5
 WINDOW = 50

@@ -7,9 +7,8 @@ the recipe names conditions (see write_conditions.py).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -18,21 +17,18 @@ from genwright.duplicates import lines as write_groups
 from genwright.duplicates.groups import keys
 from genwright.engine.engine import Engine
 from genwright.ledger import Drop, Item
+from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Splits, TrainJudge
+from genwright.tasks.text.blocks import blocks
 from genwright.tasks.text.samples import continue_all
 from genwright.tasks.text.task import TextTask, item_text, whole_text, window
 from genwright.tasks.write import conditions as write_conditions
 from genwright.tasks.write import options as write_options
 from genwright.tokens.tokenizer import Tokenizer
 
-if TYPE_CHECKING:
-    from genwright.model import Model
-
-_BLOCKS = 100
-_BLOCK_CHARACTERS = 2000
 _PREVIEW_PROMPTS = 3
 _PREVIEW_TOKENS = 160
 
@@ -163,27 +159,6 @@ def _write_passages(passages: list[str], file_stem: Path) -> Path:
     file = file_stem.with_name(f"{file_stem.name}.txt")
     file.write_text("\n\n----\n\n".join(passage.strip() for passage in passages) + "\n", encoding="utf-8")
     return file
-
-
-def blocks(text: str, count: int | None = _BLOCKS) -> list[tuple[int, int]]:
-    """Contiguous spans of about a hundredth (`count`) of a text, and at least 2,000 characters, that end at paragraphs or lines."""
-    size = max(_BLOCK_CHARACTERS, -(-len(text) // count) if count else 0)
-    edges = [0]
-    while len(text) - edges[-1] > 1.5 * size:
-        edges.append(_edge(text, edges[-1] + size, size // 4))
-    edges.append(len(text))
-    return list(pairwise(edges)) if len(edges) > 2 else []
-
-
-def _edge(text: str, target: int, reach: int) -> int:
-    """The best place to cut near `target`: behind a blank line, else a line end, else a space, else there."""
-    low, high = target - reach, target + reach
-    for mark in ("\n\n", "\n", " "):
-        before, after = text.rfind(mark, low, target), text.find(mark, target, high)
-        found = [place + len(mark) for place in (before, after) if place >= 0]
-        if found:
-            return min(found, key=lambda place: abs(place - target))
-    return target
 
 
 def preview_prompts(store: ExampleStore, facts: Tokenizer) -> list[str]:

@@ -258,6 +258,14 @@ def test_without_a_held_out_loss_the_last_average_is_kept(tmp_path: Path) -> Non
     assert not torch.equal(kept["slope.1.weight"], weights(family)["slope.1.weight"])
 
 
+def test_without_a_held_out_loss_training_on_gives_the_newer_weights(tmp_path: Path) -> None:
+    trainer(tiny(held_out=False), tmp_path).run()
+    outcome = trainer(tiny(held_out=False), tmp_path, steps=40).run()
+    assert outcome.best_step == 40
+    assert [place.name for place in (tmp_path / "best").iterdir() if place.name == "step-00000040"]
+    assert checkpoint.newest(tmp_path / "checkpoints")[2]["best"]["step"] == 40  # type: ignore[index]
+
+
 def test_looking_changes_nothing(tmp_path: Path) -> None:
     """Validation and previews, which draw numbers of their own, leave the training as it is."""
     seen, blind = tiny(), tiny()

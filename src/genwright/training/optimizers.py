@@ -11,13 +11,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
 from genwright.families.base import OptimizerSpec
 from genwright.networks.roles import Role, parameter_roles
+from genwright.training.base import Settings
 from genwright.training.muon import Muon
 
 TensorState = dict[str, Tensor]
@@ -30,6 +31,12 @@ class Trained:
     name: str
     parameter: nn.Parameter
     role: Role
+
+
+def overridden(spec: OptimizerSpec, settings: Settings) -> OptimizerSpec:
+    """The spec with the rates that the recipe gives in place of the family's own."""
+    rates = {"learning_rate": settings.learning_rate, "matrix_learning_rate": settings.matrix_learning_rate}
+    return replace(spec, **{name: rate for name, rate in rates.items() if rate is not None})
 
 
 def trained_parameters(networks: Mapping[str, nn.Module]) -> list[Trained]:

@@ -14,7 +14,6 @@ its newest checkpoint. The trainer never asks which family it has.
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import time
 from collections.abc import Iterator, Sequence
@@ -27,13 +26,13 @@ from torch import Tensor
 
 from genwright.console import Line, progress
 from genwright.errors import RequestError, WorkError
-from genwright.families.base import Family, OptimizerSpec, Phase
+from genwright.families.base import Family, Phase
 from genwright.training import checkpoint, compilation, frozen, precision, saving
 from genwright.training.activations import checkpoint_activations
 from genwright.training.base import Batches, Listener, Outcome, Preview, Progress, Settings, Validate, derive_seed
 from genwright.training.interrupts import Interrupts
 from genwright.training.journal import Journal, Window
-from genwright.training.optimizers import Ema, PhaseOptimizer, Trained, trained_parameters
+from genwright.training.optimizers import Ema, PhaseOptimizer, Trained, overridden, trained_parameters
 from genwright.training.schedule import rate_scale
 from genwright.training.stream import Stream
 
@@ -89,7 +88,7 @@ class Trainer:
         self.optimizers: dict[str, PhaseOptimizer] = {}
         self.averages: dict[str, Ema] = {}
         for phase in self.family.phases:
-            spec, networks = _overridden(phase.optimizer, self.settings), {name: modules[name] for name in phase.trains}
+            spec, networks = overridden(phase.optimizer, self.settings), {name: modules[name] for name in phase.trains}
             self.trains[phase.name] = trained_parameters(networks)
             self.optimizers[phase.name] = PhaseOptimizer(spec, self.trains[phase.name])
             if spec.ema_halflife is not None:
@@ -98,7 +97,6 @@ class Trainer:
 
     @property
     def step(self) -> int:
-        """Steps taken so far."""
         return self.progress.step
 
     def run(self) -> Outcome:
@@ -108,7 +106,8 @@ class Trainer:
             self._began = time.monotonic() - self.progress.seconds
             with progress(self.title, self.settings.steps) as line:
                 self._loop(interrupts, line)
-            if self.folder and self.progress.best["step"] is None:
+            if self.folder and self.progress.best["loss"] is None and self.progress.best["step"] != self.step:
+                # Where no held-out loss tells weights apart, the last ones count.
                 self.progress.best = {"step": self.step, "loss": None, "stale": 0}
                 with self.shown():
                     saving.keep_best(self)
@@ -298,8 +297,3 @@ class Trainer:
             f"{self.title}: at step {step} {what}; the last good checkpoint is {good or 'none yet'}. "
             f"Try half the learning rate (`--set train.learning_rate={rate / 2:.2g} --fresh`)."
         )
-
-
-def _overridden(spec: OptimizerSpec, settings: Settings) -> OptimizerSpec:
-    rates = {"learning_rate": settings.learning_rate, "matrix_learning_rate": settings.matrix_learning_rate}
-    return dataclasses.replace(spec, **{name: rate for name, rate in rates.items() if rate is not None})

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from helpers import ASSETS
 from PIL import Image
 
 from genwright.cli.app import main
 from genwright.run import Run, read_json, read_json_lines
+from helpers import ASSETS
 
 OLD = ASSETS / "runs" / "484daea"
 FINISHED = ("write", "chat", "complete", "draw-gan", "draw-vae")

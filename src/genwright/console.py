@@ -1,6 +1,6 @@
 """What the terminal shows while something takes longer than two seconds: one line with the time left.
 
-Everything goes to standard error; standard output is for results. Without a terminal a plain line is printed every few
+Everything goes to standard error; standard output is for results. What is said while a run is worked on is kept in its log. Without a terminal a plain line is printed every few
 seconds instead of a moving one.
 """
 
@@ -9,7 +9,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -18,9 +19,33 @@ _PATIENCE_S = 2.0
 _PLAIN_EVERY_S = 10.0
 
 
+_logs: list[Path] = []
+
+
 def say(text: str) -> None:
-    """One line for the user, on standard error."""
+    """One line for the user, on standard error, and in the log where there is one."""
     print(text, file=sys.stderr, flush=True)
+    _log(text)
+
+
+@contextmanager
+def logged(file: Path) -> Iterator[None]:
+    """Within, what is said is also written to a file, each line with its time; so is the error that ends it."""
+    _logs.append(file)
+    try:
+        yield
+    except Exception as error:
+        _log(f"{type(error).__name__}: {error}")
+        raise
+    finally:
+        _logs.pop()
+
+
+def _log(text: str) -> None:
+    with suppress(OSError):  # a full disk stops the work where the work is written
+        for file in _logs[-1:]:
+            with file.open("a", encoding="utf-8") as out:
+                out.write(f"{time.strftime('%Y-%m-%d %H:%M:%S')}  {text}\n")
 
 
 def duration(seconds: float) -> str:
@@ -66,7 +91,7 @@ class Line:
 
     def _write(self, text: str) -> None:
         if not self._terminal:
-            say(text)
+            print(text, file=sys.stderr, flush=True)
             return
         from shutil import get_terminal_size
 

@@ -2,7 +2,7 @@
 
 runs/<recipe's stem>/
   recipe.yaml         the resolved recipe
-  lock  log.txt
+  lock  log.txt       who writes here now; what was said meanwhile, with the time
   collect/  prepare/  train/<part>/  evaluate/  model/  report.html
   <stage>/stage.json  written last: hash of the inputs, seconds, versions, device
 """
@@ -21,6 +21,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
+from genwright.console import logged
 from genwright.errors import RequestError
 from genwright.version import __version__
 
@@ -119,19 +120,24 @@ class Run:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Refuse a second writer. Raises RequestError naming the folder."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.folder / "lock", timeout=0)
-        try:
-            lock.acquire()
-        except Timeout as error:
-            raise RequestError(
-                f"{self.folder}: another genwright is working on this run; wait for it or choose another --run-dir."
-            ) from error
-        try:
+        """Refuse a second writer, and keep what is said meanwhile in log.txt. Raises RequestError naming the folder."""
+        with only_writer(self.folder, "another genwright is working on this run"), logged(self.folder / "log.txt"):
             yield
-        finally:
-            lock.release()
+
+
+@contextmanager
+def only_writer(folder: Path, otherwise: str) -> Iterator[None]:
+    """Hold a folder's lock. Raises RequestError, saying `otherwise`, where another process or thread holds it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / "lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise RequestError(f"{folder}: {otherwise}; wait for it or choose another --run-dir.") from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def open_run(folder: Path) -> Run:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from genwright.families.base import Family
+from genwright.families.base import Family, Moment
 from genwright.families.two_sample import TwoSample
 from genwright.networks.judge import JudgeNetwork
 from genwright.tasks.image.judges import RealAndGenerated, fresh_judge, own_judge, to_network
@@ -28,7 +28,7 @@ def test_loss_is_the_logistic_loss() -> None:
     judge = TwoSample(MeanBrightness())
     assert isinstance(judge, Family)
     image = torch.stack([torch.full((3, 2, 2), 1.0), torch.full((3, 2, 2), 0.5), torch.full((3, 2, 2), -0.25)])
-    loss = judge.loss("judge", {"image": image, "real": torch.tensor([1.0, 0.0, 0.0])}, torch.Generator())
+    loss = judge.loss("judge", {"image": image, "real": torch.tensor([1.0, 0.0, 0.0])}, torch.Generator(), Moment())
     expected = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(0.5)) + math.log(1 + math.exp(-0.25))) / 3
     assert loss.value.item() == pytest.approx(expected, rel=1e-6)
     assert loss.parts["right"].item() == pytest.approx(2 / 3)
@@ -70,7 +70,7 @@ def plainly(family: Family, batches: RealAndGenerated, steps: int) -> None:
     optimizer = torch.optim.AdamW(family.modules.parameters(), 3e-3)
     for step in range(25):
         optimizer.zero_grad()
-        family.loss("judge", batches.batch(step * 16, 16), torch.Generator()).value.backward()
+        family.loss("judge", batches.batch(step * 16, 16), torch.Generator(), Moment()).value.backward()
         optimizer.step()
 
 

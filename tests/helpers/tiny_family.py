@@ -9,12 +9,13 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
+from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase
 
 
 class Tiny:
     name: ClassVar[str] = "tiny"
     Controls: ClassVar[type[BaseModel]] = BaseModel
+    Opening: ClassVar[type[BaseModel]] = BaseModel
     exported: ClassVar[tuple[str, ...]] = ("slope", "offset")
 
     def __init__(self, noise: float = 0.1, spec: OptimizerSpec | None = None, held_out: bool = True):
@@ -32,7 +33,7 @@ class Tiny:
         self.break_at: int | None = None
         self.flops_per_example = 1000.0
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         self.calls += 1
         x, y = batch["x"], batch["y"]
         x = x + self.noise * torch.randn(x.shape, generator=rng)
@@ -42,7 +43,7 @@ class Tiny:
             value = value * float("nan")
         return Loss(value, float(len(x)), {"error": (predicted - y).abs().mean().detach()})
 
-    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
+    def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
         if not self.held_out:
             return None
         predicted = self.modules["offset"](self.modules["slope"](batch["x"]))
@@ -63,10 +64,7 @@ class Tiny:
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         self.modules.load_state_dict(tensors, strict=False)
 
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-    def open(self, capacity: int) -> Any:
+    def open(self, capacity: int, opening: Any) -> Any:
         raise NotImplementedError("the tests only train it")
 
 

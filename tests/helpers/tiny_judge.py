@@ -10,23 +10,24 @@ import torch.nn.functional as F
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
+from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase
 
 
 class Sides:
     name: ClassVar[str] = "sides"
     Controls: ClassVar[type[BaseModel]] = BaseModel
+    Opening: ClassVar[type[BaseModel]] = BaseModel
     exported: ClassVar[tuple[str, ...]] = ("judge",)
 
     def __init__(self) -> None:
         self.modules = nn.ModuleDict({"judge": nn.Sequential(nn.Linear(2, 8), nn.GELU(), nn.Linear(8, 1))})
         self.phases = (Phase("judge", ("judge",), OptimizerSpec(learning_rate=0.05, ema_halflife=5)),)
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         logit = self.modules["judge"](batch["x"])[:, 0]
         return Loss(F.binary_cross_entropy_with_logits(logit, batch["side"]), len(logit))
 
-    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
+    def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
         return None
 
     def extra_state(self) -> dict[str, Any]:
@@ -43,10 +44,7 @@ class Sides:
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         self.modules.load_state_dict(tensors)
 
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-    def open(self, capacity: int) -> Any:
+    def open(self, capacity: int, opening: Any) -> Any:
         raise NotImplementedError("a judge makes nothing")
 
 

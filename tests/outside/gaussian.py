@@ -11,7 +11,7 @@ import gaussian_options
 import torch
 from torch import Tensor, nn
 
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, load_module_tensors, module_tensors
+from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, load_module_tensors, module_tensors
 from genwright.families.one_step import OneStepSession
 from genwright.tasks.image.networks import NETWORKS, NetworkPlan
 
@@ -39,13 +39,13 @@ class Gaussian:
             pixels.mean_CHW, pixels.log_deviation_CHW.exp() + self.settings.smallest_deviation
         )
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         image_BCHW = batch["image"]
         nats = -self.distribution().log_prob(image_BCHW).mean()
         return Loss(nats, len(image_BCHW), {"nats_per_value": nats.detach()})
 
-    def validate(self, batch: Batch, rng: torch.Generator) -> Loss:
-        return self.loss("model", batch, rng)
+    def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
+        return self.loss("model", batch, rng, at)
 
     def extra_state(self) -> dict[str, Any]:
         return {}

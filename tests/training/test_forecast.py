@@ -116,7 +116,7 @@ def test_a_rehearsal_leaves_no_trace(tmp_path: Path) -> None:
         Settings(steps=1000, batch=8),
         CPU,
         0.05,
-        validate=lambda: None,
+        validate=lambda step: None,
         preview=lambda stem: None,
         scratch=tmp_path,
     )

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from genwright.errors import RequestError
-from genwright.families.base import Batch
+from genwright.families.base import Batch, Moment
 from genwright.families.transformer.family import Transformer
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.recipe import TrainSettings
@@ -56,7 +56,7 @@ def test_gradients_are_the_same_bit_for_bit() -> None:
     family, batch, found = transformer(), Rows().batch(0, 3), []
     for again in (False, True):
         family.network.checkpoint_activations = again
-        loss = family.loss("model", batch, torch.Generator()).value
+        loss = family.loss("model", batch, torch.Generator(), Moment()).value
         found.append(torch.autograd.grad(loss, tuple(family.network.parameters())))
     assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
 

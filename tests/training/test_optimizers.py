@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from genwright.families.base import OptimizerSpec
-from genwright.training.optimizers import Ema, PhaseOptimizer, trained_parameters
+from genwright.training.optimizers import Ema, PhaseOptimizer, swapped_in, trained_parameters
 
 
 class Network(nn.Module):
@@ -138,17 +138,18 @@ def test_frozen_and_unused_parameters_stay():
 def test_ema_by_hand_and_swapped_in():
     layer = nn.Linear(1, 1, bias=False)
     nn.init.constant_(layer.weight, 1.0)
+    networks = nn.ModuleDict({"model": layer})
     ema = Ema({"model": layer}, halflife=1.0, rampup=100.0)
     for step, value in enumerate((2.0, 3.0)):
         nn.init.constant_(layer.weight, value)
         ema.update(step)
     # 1 -> (1 + 2) / 2 = 1.5 -> (1.5 + 3) / 2 = 2.25
-    with ema.swapped_in():
+    with swapped_in(networks, {"model": ema.of("model")}):
         assert layer.weight.item() == pytest.approx(2.25)
     assert layer.weight.item() == 3.0
     other = Ema({"model": layer}, halflife=1.0)
     other.load_state_dict({key: value.clone() for key, value in ema.state_dict().items()})
-    with other.swapped_in():
+    with swapped_in(networks, {"model": other.of("model")}):
         assert layer.weight.item() == pytest.approx(2.25)
     with pytest.raises(ValueError, match="other parameters"):
         other.load_state_dict({})
@@ -161,5 +162,4 @@ def test_ema_forgets_the_first_weights_early():
     nn.init.constant_(layer.weight, 1.0)
     ema.update(19)
     # 20 steps so far, a twentieth of them is one: the old average counts half
-    with ema.swapped_in():
-        assert layer.weight.item() == pytest.approx(0.5)
+    assert ema.of("model")["weight"].item() == pytest.approx(0.5)

@@ -7,7 +7,7 @@ no task, no file and no trainer. The trainer drives `phases` and `loss`; the eng
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
@@ -40,26 +40,79 @@ class OptimizerSpec:
     """Into how many groups of rows Muon cuts a square matrix (others likewise), each orthogonalised by itself, which is cheaper."""
     clip_norm: float | None = 1.0
     warmup: float = 0.02
-    """Share of the steps over which the rate rises from zero."""
+    """Share of the phase's steps over which the rate rises from zero."""
     decay: float = 0.3
-    """Share of the steps, at the end, over which the rate falls linearly to `final` of itself."""
+    """Share of the phase's steps, at the end, over which the rate falls linearly to `final` of itself."""
     final: float = 0.0
     ema_halflife: float | None = None
     """Steps after which a weight counts half in the exponential moving average of the phase's modules; None: no average.
-    Early in training the half-life is shortened to a share of the steps so far, as EDM does."""
+    Early in the phase the half-life is shortened to a share of its steps so far, as EDM does."""
 
 
 @dataclass(frozen=True)
 class Phase:
     """One of the alternating moves of a training step.
 
-    `trains` names the entries of `modules` whose parameters this phase may change; `every` runs it on every n-th step only.
+    `trains` names the entries of `modules` whose parameters this phase may change. `begins` and `ends` are shares of the training's
+    steps between which it runs, for one step at least; `every` runs it on every n-th of these only, the first among them. At every
+    step of a training some phase must run. The first of those that run in a step is the one whose tokens or examples are counted.
+
+    Shares become step numbers once. A longer training moves only the borders that it has not passed: a phase that has begun or
+    ended stays so. Warm-up, decay and average count from the phase's own beginning to its own end.
     """
 
     name: str
     trains: tuple[str, ...]
     optimizer: OptimizerSpec = field(default_factory=OptimizerSpec)
     every: int = 1
+    begins: float = 0.0
+    ends: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.begins < self.ends <= 1:
+            raise ValueError(
+                f"phase `{self.name}` begins at {self.begins} and ends at {self.ends}; both are shares of the training, from 0 to 1, in order."
+            )
+
+
+def _no_averages(module: str) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Moment:
+    """How far a training is when a loss is asked for. It follows from the step alone, so a resumed training meets the same ones."""
+
+    step: int = 0
+    """Steps taken before this one."""
+    steps: int = 1
+    """Steps of the whole training."""
+    phase_step: int = 0
+    """Steps since the phase began; `phase_steps` from its beginning to its end."""
+    phase_steps: int = 1
+    averages: Callable[[str], Mapping[str, Tensor] | None] = _no_averages
+
+    @property
+    def share(self) -> float:
+        """Of the whole training, 0 at its first step."""
+        return self.step / self.steps
+
+    @property
+    def phase_share(self) -> float:
+        """Of the phase's own steps, 0 at its first."""
+        return self.phase_step / self.phase_steps
+
+    def average(self, module: str) -> Mapping[str, Tensor]:
+        """The averaged weights of an entry of `modules`, by the names of its state, for `torch.func.functional_call`. To be read only.
+
+        Where several phases average it, those of the phase that trained it last. Raises KeyError where none does, or none has begun.
+        """
+        found = self.averages(module)
+        if found is None:
+            raise KeyError(
+                f"no phase that has begun averages `{module}`: set ema_halflife in the optimizer of one that trains it"
+            )
+        return found
 
 
 @dataclass
@@ -121,16 +174,20 @@ class Family(Protocol):
     modules: nn.ModuleDict
     phases: tuple[Phase, ...]
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         """The objective of one phase on one micro-batch. Only the modules that the phase trains require gradients.
 
-        All randomness comes from `rng` (on the batch's device), which the trainer seeds from (seed, part, step, phase,
+        `at` says how far the training is, and gives averaged weights to read. All randomness comes from `rng` (on the batch's device), which the trainer seeds from (seed, part, step, phase,
         micro-batch); so a step is a pure function of its number.
         """
         ...
 
-    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
-        """The held-out loss on a batch, or None where the family has none that means anything (a GAN)."""
+    def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
+        """The held-out loss on a batch, or None where the family has none that means anything (a GAN).
+
+        The averages stand in the modules while it is measured. Numbers of two moments are compared, so it should mean the same at
+        all of them.
+        """
         ...
 
     def extra_state(self) -> dict[str, Any]:
@@ -140,7 +197,8 @@ class Family(Protocol):
     def load_extra_state(self, state: dict[str, Any]) -> None: ...
 
     def flops(self, batch: Batch) -> float:
-        """Floating-point operations of one whole training step (all phases) on such a batch, for forecasts and reports."""
+        """Floating-point operations of a training step on such a batch, for forecasts and reports: of all phases, each for the share
+        of the steps that it runs in."""
         ...
 
     exported: ClassVar[tuple[str, ...]]

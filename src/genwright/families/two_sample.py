@@ -16,7 +16,16 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, Session, load_module_tensors, module_tensors
+from genwright.families.base import (
+    Batch,
+    Loss,
+    Moment,
+    OptimizerSpec,
+    Phase,
+    Session,
+    load_module_tensors,
+    module_tensors,
+)
 
 
 class NoControls(BaseModel):
@@ -38,15 +47,15 @@ class TwoSample:
         )
         self.phases = (Phase("judge", ("discriminator",), spec),)
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         """Logistic loss, in nats a picture."""
         logit_B, real_B = self.modules["discriminator"](batch["image"]), batch["real"]
         value = F.binary_cross_entropy_with_logits(logit_B, real_B)
         right = ((logit_B > 0) == (real_B > 0.5)).float().mean()
         return Loss(value, len(real_B), {"judge_loss": value.detach(), "right": right.detach()})
 
-    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
-        return self.loss("judge", batch, rng)
+    def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
+        return self.loss("judge", batch, rng, at)
 
     def discriminate(self, image_BCHW: Tensor) -> Tensor:
         """-> logit_B: above zero where a picture is taken for real."""

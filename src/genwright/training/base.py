@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Callable
@@ -11,7 +12,8 @@ from typing import Any, Literal, Protocol
 
 from pydantic import BaseModel, Field
 
-from genwright.families.base import Batch
+from genwright.families.base import Batch, OptimizerSpec
+from genwright.training.phases import Borders
 
 CLOCK_COLUMNS = ("seconds", "items_per_second", "data_wait")
 """The columns of metrics.jsonl that a clock wrote; every other one is the same however often a training was resumed."""
@@ -30,8 +32,9 @@ class Batches(Protocol):
         ...
 
 
-Validate = Callable[[], "dict[str, float] | None"]
-"""Measures the held-out loss with the weights as they stand: {"loss": mean, other parts}; None where it means nothing."""
+Validate = Callable[[int], "dict[str, float] | None"]
+"""Measures the held-out loss after so many steps, with the weights as they stand: {"loss": mean, other parts}; None where it means
+nothing."""
 
 Preview = Callable[[Path], Any]
 """Shows what the model makes now; is handed a path without its ending."""
@@ -66,6 +69,11 @@ class Settings(BaseModel):
     def preview_steps(self) -> frozenset[int]:
         return even_steps(self.steps, self.previews)
 
+    def overriding(self, spec: OptimizerSpec) -> OptimizerSpec:
+        """A phase's optimizer with the learning rates that are given here."""
+        rates = {"learning_rate": self.learning_rate, "matrix_learning_rate": self.matrix_learning_rate}
+        return dataclasses.replace(spec, **{name: rate for name, rate in rates.items() if rate is not None})
+
     def micro_batches(self) -> list[int]:
         """Sizes of the micro-batches: they differ by one at most and add up to `batch`."""
         parts = min(self.accumulate, self.batch)
@@ -76,11 +84,19 @@ class Settings(BaseModel):
 class Progress:
     """How far a training is: what of its state is neither weights nor an optimizer's. Kept in checkpoints."""
 
+    borders: Borders
     step: int = 0
     seconds: float = 0.0
     stopped_early: bool = False
-    best: dict[str, Any] = field(default_factory=lambda: {"step": None, "loss": None, "stale": 0})
+    best: dict[str, Any] = field(init=False)
     first_losses: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.forget_best()
+
+    def forget_best(self) -> None:
+        """What was the lowest held-out loss can't be compared with what comes."""
+        self.best = {"step": None, "loss": None, "stale": 0}
 
 
 class Outcome(BaseModel):
@@ -91,7 +107,7 @@ class Outcome(BaseModel):
     examples: int
     """Examples that optimizer steps were made of."""
     weight: float
-    """What the first phase's losses were weighted by, in all: tokens or examples."""
+    """What the losses of each step's first phase were weighted by, in all: tokens or examples."""
     seconds: float
     """Clock time, over all sittings."""
     stopped_early: bool

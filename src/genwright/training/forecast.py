@@ -215,9 +215,12 @@ def steps_for(budget: Budget, measured: Measured, batch: int) -> int:
 
 def extended(part: PartPlan, done: int, more: Budget) -> PartPlan:
     """The plan for going on past step `done`. The schedule is laid out anew over the new total, so the rate, if it had
-    fallen already, rises again before it falls at the new end."""
-    seconds_a_step = max(part.seconds / part.settings.steps, part.measured.seconds_per_step)
-    measured = part.measured.model_copy(update={"seconds_per_step": seconds_a_step})
+    fallen already, rises again before it falls at the new end. What is added costs what steps at the end cost."""
+    measured = part.measured
+    beside = max(part.seconds / part.settings.steps - measured.seconds_per_step, 0.0)
+    seconds_a_step = beside + (measured.last_seconds_per_step or measured.seconds_per_step)
+    weight = measured.last_weight_per_step or measured.weight_per_step
+    measured = measured.model_copy(update={"seconds_per_step": seconds_a_step, "weight_per_step": weight})
     added = steps_for(more, measured, part.settings.batch)
     steps = done + added
     settings = part.settings.model_copy(update={"steps": steps, "log_every": max(1, steps // _RECORDS)})

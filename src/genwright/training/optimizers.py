@@ -11,14 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 
 from genwright.families.base import OptimizerSpec
 from genwright.networks.roles import Role, parameter_roles
-from genwright.training.base import Settings
 from genwright.training.muon import Muon
 
 TensorState = dict[str, Tensor]
@@ -31,12 +30,6 @@ class Trained:
     name: str
     parameter: nn.Parameter
     role: Role
-
-
-def overridden(spec: OptimizerSpec, settings: Settings) -> OptimizerSpec:
-    """The spec with the rates that the recipe gives in place of the family's own."""
-    rates = {"learning_rate": settings.learning_rate, "matrix_learning_rate": settings.matrix_learning_rate}
-    return replace(spec, **{name: rate for name, rate in rates.items() if rate is not None})
 
 
 def trained_parameters(networks: Mapping[str, nn.Module]) -> list[Trained]:
@@ -195,7 +188,7 @@ class AdamW:
 class Ema:
     """Exponential moving average of the weights of some networks, as EDM keeps it (arXiv:2206.00364, appendix F.2).
 
-    `halflife` is in steps, shortened early in training to `rampup` of the steps so far, so that the first weights are soon
+    `halflife` is in steps, shortened early in the phase to `rampup` of its steps so far, so that the first weights are soon
     forgotten. Buffers are not averaged: the network's own are used.
     """
 
@@ -206,21 +199,20 @@ class Ema:
         self._parameters: list[Tensor] = [p.parameter.data for p in trained]
         self._averages: list[Tensor] = [value.clone() for value in self._parameters]
 
+    def restart(self) -> None:
+        """Begin with the weights as they stand."""
+        torch._foreach_copy_(self._averages, self._parameters)
+
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take in the weights after `step` (counted from 0) was made."""
+        """Take in the weights after the phase's `step` (counted from 0) was made."""
         halflife = min(self.halflife, (step + 1) * self.rampup)
         torch._foreach_lerp_(self._averages, self._parameters, 1.0 - 0.5 ** (1.0 / max(halflife, 1e-8)))
 
-    @contextmanager
-    def swapped_in(self) -> Iterator[None]:
-        """The networks hold the averages within, their own weights after."""
-        kept = [value.clone() for value in self._parameters]
-        torch._foreach_copy_(self._parameters, self._averages)
-        try:
-            yield
-        finally:
-            torch._foreach_copy_(self._parameters, kept)
+    def of(self, network: str) -> TensorState:
+        """The averages of one of the networks, by the names of its own state; the tensors themselves."""
+        start = f"{network}."
+        return {name.removeprefix(start): value for name, value in self.state_dict().items() if name.startswith(start)}
 
     def state_dict(self) -> TensorState:
         return dict(zip(self._names, self._averages, strict=True))
@@ -230,3 +222,19 @@ class Ema:
         if state.keys() != set(self._names):
             raise ValueError("the average's state is of other parameters")
         torch._foreach_copy_(self._averages, [state[name] for name in self._names])
+
+
+@contextmanager
+def swapped_in(networks: nn.ModuleDict, averages: Mapping[str, TensorState]) -> Iterator[None]:
+    """Networks hold averages of their weights within, their own after. `averages`: by network, then as in its state."""
+    changed: list[tuple[Tensor, Tensor]] = []
+    for network, average in averages.items():
+        parameters = dict(networks[network].named_parameters())
+        changed += [(parameters[name].data, parameters[name].detach().clone()) for name in average]
+        for name, value in average.items():
+            parameters[name].data.copy_(value)
+    try:
+        yield
+    finally:
+        for own, kept in changed:
+            own.copy_(kept)

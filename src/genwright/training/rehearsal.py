@@ -9,14 +9,16 @@ import statistics
 import sys
 import tempfile
 import time
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
 from pydantic import BaseModel
 
 from genwright.families.base import Family
-from genwright.training import checkpoint, compilation, precision, saving
+from genwright.training import checkpoint, compilation, phases, precision, saving
 from genwright.training.base import Batches, Preview, Settings, Validate
+from genwright.training.phases import Borders
 from genwright.training.trainer import Trainer
 
 
@@ -28,6 +30,7 @@ class Measured(BaseModel):
     weight_per_step: float
     """Tokens or examples that one step's losses are weighted by."""
     seconds_per_step: float
+    """A mean over the training, in which phases begin and end."""
     first_step_seconds: float
     """The first step: memory is taken, kernels are chosen, and compiled where they are."""
     memory_bytes: int
@@ -36,6 +39,19 @@ class Measured(BaseModel):
     checkpoint_seconds: float = 0.0
     validation_seconds: float = 0.0
     preview_seconds: float = 0.0
+    last_seconds_per_step: float | None = None
+    """With the phases that run at the training's end, which a longer training has more of; None in plans of before: as above."""
+    last_weight_per_step: float | None = None
+
+
+@dataclass
+class _Stretch:
+    """A stretch of the training in which the same phases run, and what a cycle of steps in it took."""
+
+    share: float
+    borders: Borders
+    seconds: list[float] = field(default_factory=list)
+    weight_per_step: float = 0.0
 
 
 def rehearse(
@@ -52,7 +68,8 @@ def rehearse(
 ) -> Measured:
     """Take real steps for about `seconds` (but no more than `at_most_steps`, and four cycles of phases), then one of the rest.
 
-    With a `scratch` folder a checkpoint is written there and timed too. The global random state is put back.
+    Where phases begin or end within the training, each stretch between is rehearsed and counts by its share of the steps. With a
+    `scratch` folder a checkpoint is written there and timed too. The global random state is put back.
     """
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         flops = family.flops(batches.batch(0, settings.batch)) if device.type == "cpu" else 0.0
@@ -61,20 +78,22 @@ def rehearse(
         if not flops:
             flops = family.flops({k: v.to(device) for k, v in batches.batch(0, settings.batch).items()})
         cycle = math.lcm(*(phase.every for phase in family.phases))
-        first = _timed(trainer, cycle)
-        _timed(trainer, cycle)
-        times = [_timed(trainer, cycle) for _ in range(2)]
-        # After a fixed number of steps: what a step weighs decides how many steps a budget in tokens buys, and no clock may.
-        weight_per_step = float(trainer.weight) / trainer.step
-        while sum(times) < seconds and trainer.step < at_most_steps:
-            times.append(_timed(trainer, cycle))
+        stretches = [_Stretch(*stretch) for stretch in phases.stretches(family.phases, settings.steps)]
+        for stretch in stretches:
+            _begin(stretch, trainer, cycle)
+        for stretch in stretches:
+            trainer.progress.borders = stretch.borders
+            while sum(stretch.seconds[2:]) < seconds * stretch.share and trainer.step < at_most_steps:
+                stretch.seconds.append(_timed(trainer, cycle))
         measured = Measured(
             parameters=sum(p.numel() for p in family.modules.parameters()),
             flops_per_step=flops,
-            weight_per_step=weight_per_step,
-            seconds_per_step=_typical(times) / cycle,
-            first_step_seconds=first / cycle,
+            weight_per_step=sum(stretch.share * stretch.weight_per_step for stretch in stretches),
+            seconds_per_step=sum(stretch.share * _typical(stretch.seconds[2:]) for stretch in stretches) / cycle,
+            first_step_seconds=stretches[0].seconds[0] / cycle,
             memory_bytes=0,
+            last_seconds_per_step=_typical(stretches[-1].seconds[2:]) / cycle,
+            last_weight_per_step=stretches[-1].weight_per_step,
         )
         _rest(trainer, measured, validate, preview, scratch)
         measured.memory_bytes = peak_memory(device)
@@ -84,10 +103,13 @@ def rehearse(
 
 
 def memory_of_one_step(family: Family, batches: Batches, settings: Settings, device: torch.device) -> int:
-    """The most memory there was while one step was taken."""
+    """The most memory there was while one step was taken, of each stretch of the training."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         _forget_peak(device)
-        Trainer(family, batches, settings, device).take_step()
+        trainer = Trainer(family, batches, settings, device)
+        for _, borders in phases.stretches(family.phases, settings.steps):
+            trainer.progress.step, trainer.progress.borders = 0, borders
+            trainer.take_step()
         return peak_memory(device)
 
 
@@ -106,12 +128,21 @@ def _rest(
         with trainer.shown():
             start = time.monotonic()
             if validate is not None:
-                validate()
+                validate(trainer.step)
             measured.validation_seconds = time.monotonic() - start
             start = time.monotonic()
             if preview is not None:
                 preview(Path(folder) / "preview")
             measured.preview_seconds = time.monotonic() - start
+
+
+def _begin(stretch: _Stretch, trainer: Trainer, cycle: int) -> None:
+    """Four cycles, the first two to warm up. What a step weighs is found after this fixed number of them: it decides how many steps a
+    budget in tokens buys, and no clock may."""
+    step, weight = trainer.step, float(trainer.weight)
+    trainer.progress.borders = stretch.borders
+    stretch.seconds = [_timed(trainer, cycle) for _ in range(4)]
+    stretch.weight_per_step = (float(trainer.weight) - weight) / (trainer.step - step)
 
 
 def _timed(trainer: Trainer, steps: int) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from genwright.errors import RequestError
 from genwright.families.base import Family
-from genwright.training import checkpoint
+from genwright.training import checkpoint, phases
 from genwright.training.base import Progress, Settings
 from genwright.training.journal import Journal, Window
 from genwright.training.optimizers import Ema, PhaseOptimizer
@@ -75,6 +75,7 @@ def capture(trainer: Saved) -> dict[str, Any]:
         "weight": trainer.weight,
         "best": trainer.progress.best,
         "first_losses": trainer.progress.first_losses,
+        "borders": {name: list(span) for name, span in trainer.progress.borders.items()},
         "stopped_early": trainer.progress.stopped_early,
         "window": trainer.window.sums,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()},
@@ -107,6 +108,9 @@ def restore(trainer: Saved, place: Path, weights: dict[str, Tensor], state: dict
             optimizer.load_state_dict(state["optimizers"][name])
         for name, average in trainer.averages.items():
             average.load_state_dict(state["averages"][name])
+        # Before phases could begin and end, all of them ran all the time.
+        whole = dict.fromkeys(trainer.optimizers, (0, state["steps"]))
+        borders = {name: phases.Span(*span) for name, span in state.get("borders", whole).items()}
     except (KeyError, ValueError, RuntimeError) as error:
         raise RequestError(f"{place}: does not fit this model ({error}); run with --fresh.") from error
     trainer.family.load_extra_state(state["extra"])
@@ -121,6 +125,9 @@ def restore(trainer: Saved, place: Path, weights: dict[str, Tensor], state: dict
     )
     trainer.progress.stopped_early = state["stopped_early"]
     if state["steps"] != trainer.settings.steps:  # a new budget is a new chance
+        borders = phases.laid_anew(trainer.family.phases, trainer.settings.steps, borders, trainer.step)
         trainer.progress.stopped_early, trainer.progress.best = False, {**trainer.progress.best, "stale": 0}
+    trainer.progress.borders = borders
     if state["data"] != trainer.data_hash:  # losses on other held-out data can't be compared
-        trainer.progress.stopped_early, trainer.progress.best = False, {"step": None, "loss": None, "stale": 0}
+        trainer.progress.stopped_early = False
+        trainer.progress.forget_best()

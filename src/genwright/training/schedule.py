@@ -1,4 +1,4 @@
-"""The learning rate over a training: warm up, stay, decay (arXiv:2404.06395, section 4), as a pure function of the step.
+"""The learning rate over a phase's steps: warm up, stay, decay (arXiv:2404.06395, section 4), as a pure function of the step.
 
 So a resumed training follows the same curve, and a longer one only stays for longer.
 """

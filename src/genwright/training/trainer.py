@@ -21,18 +21,18 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from filelock import FileLock, Timeout
 from torch import Tensor
 
 from genwright.console import Line, progress
-from genwright.errors import RequestError, WorkError
-from genwright.families.base import Family, Phase
-from genwright.training import checkpoint, compilation, frozen, precision, saving
+from genwright.errors import WorkError
+from genwright.families.base import Family, Moment, Phase
+from genwright.run import only_writer
+from genwright.training import checkpoint, compilation, frozen, phases, precision, saving
 from genwright.training.activations import checkpoint_activations
 from genwright.training.base import Batches, Listener, Outcome, Preview, Progress, Settings, Validate, derive_seed
 from genwright.training.interrupts import Interrupts
 from genwright.training.journal import Journal, Window
-from genwright.training.optimizers import Ema, PhaseOptimizer, Trained, overridden, trained_parameters
+from genwright.training.optimizers import Ema, PhaseOptimizer, TensorState, Trained, swapped_in, trained_parameters
 from genwright.training.schedule import rate_scale
 from genwright.training.stream import Stream
 
@@ -74,7 +74,7 @@ class Trainer:
         self.rng = torch.Generator(device)
         self.window = Window()
         self.journal = Journal(folder / "metrics.jsonl") if folder else None
-        self.progress = Progress()
+        self.progress = Progress(phases.laid_out(family.phases, settings.steps))
         self.weight = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
         self.broken_at = torch.full((), _NEVER, dtype=torch.int64, device=device)
         self.last: dict[str, float] = {}
@@ -88,7 +88,7 @@ class Trainer:
         self.optimizers: dict[str, PhaseOptimizer] = {}
         self.averages: dict[str, Ema] = {}
         for phase in self.family.phases:
-            spec, networks = overridden(phase.optimizer, self.settings), {name: modules[name] for name in phase.trains}
+            spec, networks = self.settings.overriding(phase.optimizer), {name: modules[name] for name in phase.trains}
             self.trains[phase.name] = trained_parameters(networks)
             self.optimizers[phase.name] = PhaseOptimizer(spec, self.trains[phase.name])
             if spec.ema_halflife is not None:
@@ -101,7 +101,9 @@ class Trainer:
 
     def run(self) -> Outcome:
         """Train to the last step, from the newest checkpoint where there is one. Raises WorkError when it must stop before."""
-        with self._alone(), Interrupts() as interrupts, contextlib.closing(self.stream):
+        told = "another training is writing here"
+        alone = only_writer(self.folder, told) if self.folder else contextlib.nullcontext()
+        with alone, Interrupts() as interrupts, contextlib.closing(self.stream):
             saving.resume(self)
             self._began = time.monotonic() - self.progress.seconds
             with progress(self.title, self.settings.steps) as line:
@@ -120,8 +122,8 @@ class Trainer:
 
     def finish(self) -> None:
         """Leave the averaged weights in the modules, in evaluation mode."""
-        for average in self.averages.values():
-            checkpoint.load_weights(self.networks, average.state_dict(), strict=False)
+        for name, average in self._standing_averages().items():
+            self.networks[name].load_state_dict(average, strict=False)
         self.family.modules.eval().requires_grad_(False)
 
     def outcome(self) -> Outcome:
@@ -144,10 +146,8 @@ class Trainer:
             self.take_step()
             if self.step in looks or self.step % settings.log_every == 0:
                 self._log()
-            due = (
-                self.step % settings.checkpoint_every == 0 or self.step == settings.steps or self.progress.stopped_early
-            )
-            if self.folder and (due or interrupts.wanted):
+            due = interrupts.wanted or self.step % settings.checkpoint_every == 0 or self.step == settings.steps
+            if self.folder and (due or self.progress.stopped_early):
                 self._check()
                 saving.save(self)
             now = time.monotonic()
@@ -161,13 +161,21 @@ class Trainer:
 
     def take_step(self) -> None:
         """One step of every phase that is due."""
-        for phase in self.family.phases:
-            if self.step % phase.every == 0:
-                self._take_phase(phase)
+        spans = self.progress.borders
+        at_work = [phase for phase in self.family.phases if spans[phase.name].holds(self.step)]
+        for name in (name for name, span in spans.items() if span.begin == self.step):
+            self.progress.forget_best()  # those weights lack what this phase teaches
+            if name in self.averages:
+                self.averages[name].restart()
+        for phase in at_work:
+            if (self.step - spans[phase.name].begin) % phase.every == 0:
+                self._take_phase(phase, counted=phase is at_work[0])
         self.progress.step += 1
 
-    def _take_phase(self, phase: Phase) -> None:
+    def _take_phase(self, phase: Phase, counted: bool) -> None:
         optimizer, sizes = self.optimizers[phase.name], self.settings.micro_batches()
+        begin, end = self.progress.borders[phase.name]
+        at = Moment(self.step, self.settings.steps, self.step - begin, end - begin, self._average)
         for trained in self.trains[phase.name]:
             trained.parameter.requires_grad_(True)
         total = torch.zeros((), device=self.device)
@@ -175,22 +183,28 @@ class Trainer:
             batch = self.stream.take(size)
             self.rng.manual_seed(derive_seed(self.settings.seed, self.settings.part, self.step, phase.name, index))
             with precision.autocast(self.settings.precision, self.device):
-                out = self.family.loss(phase.name, batch, self.rng)
+                out = self.family.loss(phase.name, batch, self.rng, at)
             (out.value * out.weight).backward()
             weight = torch.as_tensor(out.weight, dtype=torch.float32, device=self.device).detach()
             total += weight
             self.window.add(phase.name, {"loss": out.value, **out.parts}, weight)
             self._watch(out.value.detach())
-        norm = optimizer.step(rate_scale(self.step, self.settings.steps, optimizer.spec), total)
+        norm = optimizer.step(rate_scale(at.phase_step, at.phase_steps, optimizer.spec), total)
         optimizer.zero_grad()
         for trained in self.trains[phase.name]:
             trained.parameter.requires_grad_(False)
         self.window.add(phase.name, {"grad_norm": norm}, total, count=False)
         self._watch(norm)
         if phase.name in self.averages:
-            self.averages[phase.name].update(self.step)
-        if phase is self.family.phases[0]:
+            self.averages[phase.name].update(at.phase_step)
+        if counted:
             self.weight += total
+
+    def _average(self, module: str) -> TensorState | None:
+        return phases.newest_average(module, self.family.phases, self.progress.borders, self.averages, self.step)
+
+    def _standing_averages(self) -> dict[str, TensorState]:
+        return phases.standing_averages(self.family.phases, self.progress.borders, self.averages, self.step - 1)
 
     def _watch(self, value: Tensor) -> None:
         """Note the first step at which a value was not finite, without waiting for the device."""
@@ -213,7 +227,7 @@ class Trainer:
         self._diverged(record)
         if self.step in self.settings.validate_steps() and self.validate:
             with self.shown():
-                held_out = self.validate()
+                held_out = self.validate(self.step)
                 if held_out is not None:
                     record |= {f"validation/{name}": value for name, value in held_out.items()}
                     self._compare(held_out["loss"])
@@ -229,17 +243,18 @@ class Trainer:
         self._mark = (self.step, time.monotonic())
 
     def _compare(self, loss: float) -> None:
-        """Keep the weights when their held-out loss is the lowest so far; stop when it has not been for too long."""
+        """Keep the weights when their held-out loss is the lowest so far; stop when it has not been for too long, but not before
+        every phase has begun."""
         if not math.isfinite(loss):
             raise WorkError(self._advice(self.step, "the held-out loss is not a finite number"))
         if self.progress.best["loss"] is None or loss < self.progress.best["loss"]:
             self.progress.best = {"step": self.step, "loss": loss, "stale": 0}
             saving.keep_best(self)
             return
-        self.progress.best = {**self.progress.best, "stale": self.progress.best["stale"] + 1}
-        self.progress.stopped_early = (
-            0 < self.settings.patience <= self.progress.best["stale"] and self.step < self.settings.steps
-        )
+        stale = self.progress.best["stale"] + 1
+        self.progress.best = {**self.progress.best, "stale": stale}
+        between = max(span.begin for span in self.progress.borders.values()) < self.step < self.settings.steps
+        self.progress.stopped_early = between and 0 < self.settings.patience <= stale
 
     def _diverged(self, record: dict[str, Any]) -> None:
         for phase in self.family.phases:
@@ -259,27 +274,12 @@ class Trainer:
             stack.enter_context(torch.no_grad())
             if self.settings.compile:  # other shapes and modes would each cost a compilation of their own
                 stack.enter_context(torch.compiler.set_stance("force_eager"))
-            for average in self.averages.values():
-                stack.enter_context(average.swapped_in())
+            stack.enter_context(swapped_in(self.networks, self._standing_averages()))
             self.family.modules.eval()
             try:
                 yield
             finally:
                 self.family.modules.train()
-
-    @contextlib.contextmanager
-    def _alone(self) -> Iterator[None]:
-        if self.folder is None:
-            yield
-            return
-        self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            with FileLock(self.folder / "lock", timeout=0):
-                yield
-        except Timeout as error:
-            raise RequestError(
-                f"{self.folder}: another training is writing here; wait for it or choose another --run-dir."
-            ) from error
 
     def _live(self, steps_s: float) -> str:
         losses = self.window.means() or self.last

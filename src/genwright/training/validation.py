@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from genwright.families.base import Family
+from genwright.families.base import Family, Moment
 from genwright.training import precision
 from genwright.training.base import Batches, Settings, derive_seed
 from genwright.training.stream import to_device
@@ -12,17 +12,23 @@ from genwright.training.stream import to_device
 
 @torch.no_grad()
 def held_out_loss(
-    family: Family, batches: Batches, examples: int, settings: Settings, device: torch.device
+    family: Family, batches: Batches, examples: int, settings: Settings, device: torch.device, step: int
 ) -> dict[str, float] | None:
-    """Weighted means of the loss and its parts over the first `examples` of a split; None where the family has no such loss."""
+    """Weighted means of the loss and its parts over the first `examples` of a split; None where the family has no such loss.
+
+    `step`: steps taken so far. The averages must stand in the modules, so these are what is read as averages.
+    """
     sums: dict[str, float] = {}
     total, size = 0.0, settings.micro_batches()[0]
     rng = torch.Generator(device)
+    at = Moment(
+        step, settings.steps, step, settings.steps, lambda module: dict(family.modules[module].named_parameters())
+    )
     for position in range(0, examples, size):
         batch = to_device(batches.batch(position, min(size, examples - position)), device)
         rng.manual_seed(derive_seed(settings.seed, settings.part, "validation", position))
         with precision.autocast(settings.precision, device):
-            out = family.validate(batch, rng)
+            out = family.validate(batch, rng, at)
         if out is None:
             return None
         weight = float(out.weight)

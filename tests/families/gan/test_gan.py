@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genwright.families.base import Moment
 from genwright.families.gan.augmentation import augment
 from genwright.families.gan.family import Gan
 from genwright.families.gan.options import Controls, Settings
@@ -64,14 +65,14 @@ def test_classic_phases_by_hand():
     family, batch, z = _one_pixel(objective="classic"), _one_pixel_batch(), _noise()
     real, generated = [0.5 * 3.0, 0.5 * -1.0], [0.5 * (2 * z[0] + 0.0), 0.5 * (2 * z[1] + 1.0)]
     by_hand = sum(_softplus(-r) for r in real) / 2 + sum(_softplus(g) for g in generated) / 2
-    loss = family.loss("discriminator", batch, _rng())
+    loss = family.loss("discriminator", batch, _rng(), Moment())
     assert loss.value.item() == pytest.approx(by_hand, rel=1e-6)
     assert loss.weight == 2
     assert loss.parts["right_on_real"].item() == 0.5
     assert loss.parts["right_on_generated"].item() == sum(g < 0 for g in generated) / 2
     assert "r1" not in loss.parts
     by_hand = sum(_softplus(-g) for g in generated) / 2
-    assert family.loss("generator", batch, _rng()).value.item() == pytest.approx(by_hand, rel=1e-6)
+    assert family.loss("generator", batch, _rng(), Moment()).value.item() == pytest.approx(by_hand, rel=1e-6)
 
 
 def test_relativistic_phases_by_hand():
@@ -79,12 +80,12 @@ def test_relativistic_phases_by_hand():
     family, batch, z = _one_pixel(gamma=2.0, penalty_share=1), _one_pixel_batch(), _noise()
     real, generated = [0.5 * 3.0, 0.5 * -1.0], [0.5 * (2 * z[0] + 0.0), 0.5 * (2 * z[1] + 1.0)]
     pairs = sum(_softplus(g - r) for r, g in zip(real, generated, strict=True)) / 2
-    loss = family.loss("discriminator", batch, _rng())
+    loss = family.loss("discriminator", batch, _rng(), Moment())
     assert loss.parts["r1"].item() == loss.parts["r2"].item() == pytest.approx(0.25)
     assert loss.parts["discriminator_loss"].item() == pytest.approx(pairs, rel=1e-6)
     assert loss.value.item() == pytest.approx(pairs + 2.0 / 2 * (0.25 + 0.25), rel=1e-6)
     pairs = sum(_softplus(r - g) for r, g in zip(real, generated, strict=True)) / 2
-    assert family.loss("generator", batch, _rng()).value.item() == pytest.approx(pairs, rel=1e-6)
+    assert family.loss("generator", batch, _rng(), Moment()).value.item() == pytest.approx(pairs, rel=1e-6)
 
 
 def test_penalties_reach_the_discriminators_weights():
@@ -92,7 +93,7 @@ def test_penalties_reach_the_discriminators_weights():
     gradients = []
     for gamma in (0.0, 3.0):
         family = _one_pixel(gamma=gamma, penalty_share=1)
-        family.loss("discriminator", _one_pixel_batch(), _rng()).value.backward()
+        family.loss("discriminator", _one_pixel_batch(), _rng(), Moment()).value.backward()
         gradients.append(family.modules["discriminator"].weight.grad.item())  # type: ignore[union-attr, operator]
     assert gradients[1] - gradients[0] == pytest.approx(2 * 3.0 * 0.5, rel=1e-5)
 
@@ -119,7 +120,7 @@ def test_each_phase_trains_its_own_network_only(objective: str, kind: str):
     for phase in family.phases:
         for name, module in family.modules.items():
             module.requires_grad_(name in phase.trains)
-        family.loss(phase.name, _batch(kind), _rng()).value.backward()
+        family.loss(phase.name, _batch(kind), _rng(), Moment()).value.backward()
         for name, module in family.modules.items():
             moved = [p.grad is not None and bool(torch.isfinite(p.grad).all()) for p in module.parameters()]
             assert all(moved) if name in phase.trains else not any(moved), (phase.name, name)
@@ -128,7 +129,7 @@ def test_each_phase_trains_its_own_network_only(objective: str, kind: str):
 
 def test_a_step_is_a_function_of_its_random_stream():
     family = _family()
-    first, again = (family.loss("discriminator", _batch(), _rng()).value for _ in range(2))
+    first, again = (family.loss("discriminator", _batch(), _rng(), Moment()).value for _ in range(2))
     assert first.item() == again.item()
 
 
@@ -147,7 +148,7 @@ def test_both_networks_learn_the_condition_when_colour_follows_it():
             for name, module in family.modules.items():
                 module.requires_grad_(name in phase.trains)
             optimizers[phase.name].zero_grad()
-            family.loss(phase.name, {"image": image, "condition": condition}, rng).value.backward()
+            family.loss(phase.name, {"image": image, "condition": condition}, rng, Moment()).value.backward()
             optimizers[phase.name].step()
     with torch.no_grad():
         drawn = family.modules["generator"](torch.randn(8, 8, generator=rng), condition).mean((1, 2, 3))

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from genwright.families.base import Moment
 from genwright.families.transformer import cross_entropy
 from genwright.families.transformer.cross_entropy import chunked_nats, is_large, weighted_nats
 from genwright.families.transformer.family import Transformer
@@ -95,12 +96,12 @@ def test_a_family_takes_it_where_logits_are_many(small_chunks, monkeypatch):
     }
     assert is_large(48, 50, tokens.device)
     monkeypatch.setattr(Decoder, "logits", None)  # the chunked way never makes all logits
-    found = family.loss("model", batch, torch.Generator())
+    found = family.loss("model", batch, torch.Generator(), Moment())
     gradients = torch.autograd.grad(found.value, tuple(family.network.parameters()))
     nats = family.nats(tokens, batch["segments"])
     monkeypatch.undo()
     assert not is_large(48, 50, tokens.device)
-    expected = family.loss("model", batch, torch.Generator())
+    expected = family.loss("model", batch, torch.Generator(), Moment())
     torch.testing.assert_close(found.value, expected.value)
     assert float(found.weight) == float(expected.weight)
     for a, b in zip(gradients, torch.autograd.grad(expected.value, tuple(family.network.parameters())), strict=True):

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from genwright.engine.engine import Engine
+from genwright.families.base import Moment
 from genwright.families.transformer.cache import SlotCache
 from genwright.families.transformer.family import Transformer, weighted_mean
 from genwright.families.transformer.options import Controls
@@ -66,7 +67,7 @@ class Uniform(torch.nn.Module):
 def test_loss_is_the_negative_log_likelihood_of_the_next_token():
     model = family()
     model.modules["model"] = Uniform([0.0, math.log(3.0)])  # probabilities 1/4 and 3/4
-    loss = model.loss("model", {"tokens": torch.tensor([[0, 1, 1, 0]])}, rng())
+    loss = model.loss("model", {"tokens": torch.tensor([[0, 1, 1, 0]])}, rng(), Moment())
     by_hand = -(math.log(3 / 4) + math.log(3 / 4) + math.log(1 / 4)) / 3
     assert loss.value.item() == pytest.approx(by_hand)
     assert float(loss.weight) == 3
@@ -77,7 +78,7 @@ def test_a_mask_weighs_tokens_and_leaves_out_the_rest():
     model = family()
     model.modules["model"] = Uniform([0.0, math.log(3.0)])
     tokens, mask = torch.tensor([[0, 1, 1, 0]]), torch.tensor([[1.0, 0.5, 0.0]])
-    loss = model.loss("model", {"tokens": tokens, "mask": mask}, rng())
+    loss = model.loss("model", {"tokens": tokens, "mask": mask}, rng(), Moment())
     assert loss.value.item() == pytest.approx(-math.log(3 / 4))
     assert float(loss.weight) == 1.5
 
@@ -250,7 +251,7 @@ def test_a_slot_cannot_be_taken_twice_or_given_back_twice():
 def test_all_parameters_get_a_gradient():
     model = family()
     batch = {"tokens": torch.randint(1, 50, (2, 9))}
-    loss = model.loss("model", batch, rng())
+    loss = model.loss("model", batch, rng(), Moment())
     loss.value.backward()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in model.modules.parameters())
     assert model.flops(batch) > 0

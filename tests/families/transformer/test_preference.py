@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from genwright.families.base import Moment
 from genwright.families.transformer.family import Transformer
 from genwright.families.transformer.preference import Preference
 from genwright.networks.decoder import Decoder, DecoderConfig
@@ -62,7 +63,7 @@ def test_the_loss_is_the_one_computed_by_hand(lora: bool) -> None:
     before = {name: value.clone() for name, value in made.modules["reference"].state_dict().items()}
     disturb(made)
     made.modules.eval()
-    out = made.loss("model", {"tokens": TOKENS, "mask": MASK}, torch.Generator())
+    out = made.loss("model", {"tokens": TOKENS, "mask": MASK}, torch.Generator(), Moment())
     losses, margins = [], []
     for pair in range(2):
         gains = [
@@ -82,7 +83,7 @@ def test_the_loss_is_the_one_computed_by_hand(lora: bool) -> None:
 @pytest.mark.parametrize("lora", [False, True])
 def test_a_model_that_is_its_reference_costs_log_two(lora: bool) -> None:
     made = family(lora)
-    out = made.loss("model", {"tokens": TOKENS, "mask": MASK}, torch.Generator())
+    out = made.loss("model", {"tokens": TOKENS, "mask": MASK}, torch.Generator(), Moment())
     assert float(out.value.detach()) == pytest.approx(math.log(2), abs=1e-5)
 
 
@@ -92,7 +93,7 @@ def test_a_step_down_the_gradient_makes_the_preferred_answer_likelier_than_the_o
     before = [answer_log_probability(made.network, row) for row in range(4)]
     for _ in range(5):
         made.network.zero_grad()
-        made.loss("model", {"tokens": TOKENS, "mask": MASK}, torch.Generator()).value.backward()
+        made.loss("model", {"tokens": TOKENS, "mask": MASK}, torch.Generator(), Moment()).value.backward()
         with torch.no_grad():
             for parameter in made.network.parameters():
                 parameter -= 0.5 * parameter.grad

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genwright.families.base import Moment
 from genwright.families.vae.family import Vae
 from genwright.families.vae.options import Controls, Settings
 from genwright.networks import resnet
@@ -55,7 +56,7 @@ def _fixed_batch() -> dict[str, Tensor]:
 
 def test_elbo_by_hand():
     """One pixel a picture, so bits per dimension are bits a picture."""
-    loss = _fixed().loss("model", _fixed_batch(), torch.Generator())
+    loss = _fixed().loss("model", _fixed_batch(), torch.Generator(), Moment())
     picture, kl = (_by_hand(100) + _by_hand(200)) / 2 / math.log(2), 0.5 / math.log(2)
     assert loss.parts["picture_bits_per_dimension"].item() == pytest.approx(picture, rel=1e-5)
     assert loss.parts["kl_bits_per_dimension"].item() == pytest.approx(kl, rel=1e-6)
@@ -67,15 +68,15 @@ def test_beta_and_free_bits_change_training_but_not_validation():
     """Beta 3 charges the KL thrice; 0.75 free nats lift both channels (1/2 and 0) to 3/4."""
     picture, bit = (_by_hand(100) + _by_hand(200)) / 2 / math.log(2), 1 / math.log(2)
     family = _fixed(beta=3.0)
-    assert family.loss("model", _fixed_batch(), torch.Generator()).value.item() == pytest.approx(
+    assert family.loss("model", _fixed_batch(), torch.Generator(), Moment()).value.item() == pytest.approx(
         picture + 3 * 0.5 * bit, rel=1e-5
     )
     free = _fixed(free_bits=0.75)
-    assert free.loss("model", _fixed_batch(), torch.Generator()).value.item() == pytest.approx(
+    assert free.loss("model", _fixed_batch(), torch.Generator(), Moment()).value.item() == pytest.approx(
         picture + 1.5 * bit, rel=1e-5
     )
     for other in (family, free):
-        held_out = other.validate(_fixed_batch(), torch.Generator())
+        held_out = other.validate(_fixed_batch(), torch.Generator(), Moment())
         assert held_out is not None and held_out.value.item() == pytest.approx(picture + 0.5 * bit, rel=1e-5)
 
 
@@ -100,7 +101,7 @@ def _batch(kind: str = "text") -> dict[str, Tensor]:
 @pytest.mark.parametrize("kind", ["text", "label", "none"])
 def test_everything_trains(kind: str):
     family = _family(kind)
-    loss = family.loss("model", _batch(kind), torch.Generator().manual_seed(0))
+    loss = family.loss("model", _batch(kind), torch.Generator().manual_seed(0), Moment())
     loss.value.backward()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in family.modules.parameters())
 
@@ -111,12 +112,12 @@ def test_it_learns_to_describe_pictures():
     batch["image"] = batch["image"][:, :, :1, :1].expand(-1, -1, 32, 32).contiguous()
     optimizer = torch.optim.Adam(family.modules.parameters(), lr=5e-3)
     rng = torch.Generator().manual_seed(0)
-    before = family.validate(batch, rng)
+    before = family.validate(batch, rng, Moment())
     for _ in range(40):
         optimizer.zero_grad()
-        family.loss("model", batch, rng).value.backward()
+        family.loss("model", batch, rng, Moment()).value.backward()
         optimizer.step()
-    after = family.validate(batch, rng)
+    after = family.validate(batch, rng, Moment())
     assert before is not None and after is not None
     assert after.value.item() < before.value.item() - 1.0
 

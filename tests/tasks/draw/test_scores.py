@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from genwright.errors import WorkError
-from genwright.families.base import Family
+from genwright.families.base import Family, Moment
 from genwright.media.image import resize_square
 from genwright.metrics.image import Estimate
 from genwright.model import Model
@@ -78,7 +78,7 @@ def few_steps(judge: Family, batches: Batches, steps: int) -> None:
     optimizer = torch.optim.AdamW(judge.modules.parameters(), 1e-3)
     for step in range(15):
         optimizer.zero_grad()
-        judge.loss("judge", batches.batch(step * 16, 16), torch.Generator()).value.backward()
+        judge.loss("judge", batches.batch(step * 16, 16), torch.Generator(), Moment()).value.backward()
         optimizer.step()
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from genwright.duplicates.lines import clusters
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
+from genwright.families.base import Moment
 from genwright.ledger import Item
 from genwright.model import Model
 from genwright.model_folder import build_parts, load, save
@@ -73,7 +74,7 @@ def lab(tmp_path_factory) -> tuple[Model, Splits]:
     family, batches = built["model"], task.batches(stores["train"], facts, config, 0, "model")
     optimizer = torch.optim.AdamW(family.modules.parameters(), lr=1e-2)
     for step in range(60):
-        family.loss("model", batches.batch(8 * step, 8), torch.Generator()).value.backward()
+        family.loss("model", batches.batch(8 * step, 8), torch.Generator(), Moment()).value.backward()
         optimizer.step()
         optimizer.zero_grad()
     return Model(task, config, facts, built, CPU), splits

@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genwright.engine.engine import Engine
+from genwright.families.base import Moment
 from genwright.families.transformer.options import Controls
 from genwright.ledger import Drop, Item
 from genwright.model import Model
@@ -71,7 +72,7 @@ def lab(tmp_path_factory):
     family, batches = built["model"], task.batches(stores["train"], facts, config, 0, "model")
     optimizer = torch.optim.AdamW(family.modules.parameters(), lr=1e-2)
     for step in range(40):
-        loss = family.loss("model", batches.batch(8 * step, 8), torch.Generator())
+        loss = family.loss("model", batches.batch(8 * step, 8), torch.Generator(), Moment())
         loss.value.backward()
         optimizer.step()
         optimizer.zero_grad()
@@ -81,7 +82,7 @@ def lab(tmp_path_factory):
 def test_learning_lowers_the_held_out_loss(lab):
     model, splits = lab
     batches = model.task.batches(splits["validation"], model.facts, model.config, 0, "model", training=False)
-    loss = model.family.validate(batches.batch(0, batches.pass_examples), torch.Generator())
+    loss = model.family.validate(batches.batch(0, batches.pass_examples), torch.Generator(), Moment())
     assert loss is not None
     assert loss.value < math.log(model.facts.size) - 0.5
 

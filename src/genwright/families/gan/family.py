@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genwright.families import losses
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, load_module_tensors, module_tensors
+from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, load_module_tensors, module_tensors
 from genwright.families.gan.augmentation import augment
 from genwright.families.gan.options import Controls, Settings
 from genwright.families.one_step import OneStepSession
@@ -46,7 +46,7 @@ class Gan:
             Phase("generator", ("generator",), optimizer(0.02, ema_halflife=settings.ema_halflife)),
         )
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         real_BCHW, condition = batch["image"], batch["condition"]
         noise_BZ = torch.randn(len(real_BCHW), self.latent, generator=rng, device=real_BCHW.device)
         if phase == "generator":
@@ -99,7 +99,7 @@ class Gan:
         r1_B, r2_B = losses.squared_gradient(both, torch.cat([real_BCHW, generated_BCHW])).chunk(2)
         return r1_B.mean(), r2_B.mean()
 
-    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
+    def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
         """None: neither loss says how good the pictures are."""
         return None
 

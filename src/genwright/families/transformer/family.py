@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from pydantic import BaseModel
 from torch import Tensor, nn
 
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
+from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase
 from genwright.families.transformer.cross_entropy import chunked_nats, is_large, weighted_nats
 from genwright.families.transformer.options import Controls, Precision
 from genwright.families.transformer.session import TextSession
@@ -86,7 +86,7 @@ class Transformer:
         """Tokens that it sees at once in writing."""
         return self.network.config.positions
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         """`batch`: "tokens" int64[B, T+1], and optionally "mask" float[B, T], the weight of each predicted token, and "segments"
         int32[B, T], which document each token that is read belongs to."""
         tokens, segments, mask = batch["tokens"], batch.get("segments"), batch.get("mask")
@@ -114,8 +114,8 @@ class Transformer:
         network, (rows, length) = self.modules["model"], tokens.shape
         return isinstance(network, Decoder) and is_large(rows * (length - 1), network.config.vocab_size, tokens.device)
 
-    def validate(self, batch: Batch, rng: torch.Generator) -> Loss:
-        return self.loss("model", batch, rng)
+    def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
+        return self.loss("model", batch, rng, at)
 
     def extra_state(self) -> dict[str, Any]:
         return {}

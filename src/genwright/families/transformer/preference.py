@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genwright.families.base import Batch, Loss, Phase
+from genwright.families.base import Batch, Loss, Moment
 from genwright.families.transformer.family import Transformer
 from genwright.networks import lora
 from genwright.networks.decoder import Decoder, matmul_flops
@@ -42,7 +42,7 @@ class Preference(Transformer):
         made.beta = beta
         (phase,) = family.phases
         rate = phase.optimizer.learning_rate * _RATE
-        made.phases = (Phase(phase.name, phase.trains, replace(phase.optimizer, learning_rate=rate)),)
+        made.phases = (replace(phase, optimizer=replace(phase.optimizer, learning_rate=rate)),)
         return made
 
     def freeze_reference(self) -> None:
@@ -51,7 +51,7 @@ class Preference(Transformer):
         reference = lora.base_of(network) if lora.has_lora(network) else deepcopy(network)
         self.modules["reference"] = reference.requires_grad_(False)
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         """`batch`: "tokens" int64[2B, T+1], chosen and rejected answers in turn, each behind its prompt; "mask" float[2B, T], 1 where
         a predicted token is of the answer. The value is a mean over pairs."""
         tokens, mask = batch["tokens"], batch["mask"]

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from genwright.families import losses
-from genwright.families.base import Batch, Loss, OptimizerSpec, Phase, load_module_tensors, module_tensors
+from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, load_module_tensors, module_tensors
 from genwright.families.one_step import OneStepSession
 from genwright.families.vae.options import Controls, Settings
 from genwright.networks.flops import forward_flops
@@ -47,10 +47,10 @@ class Vae:
         )
         self.phases = (Phase("model", ("encoder", "decoder", "prior"), spec),)
 
-    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         return self._loss(batch, rng, self.settings.beta, self.settings.free_bits)
 
-    def validate(self, batch: Batch, rng: torch.Generator) -> Loss | None:
+    def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
         """The negative ELBO, whatever beta and free bits the training uses."""
         return self._loss(batch, rng, beta=1.0, free_bits=0.0)
 

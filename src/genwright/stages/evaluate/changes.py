@@ -115,5 +115,5 @@ def _scores(task: BaseTask, model: Model, store: ExampleStore, seed: int) -> dic
     part = next(iter(model.parts))
     batches = task.batches(store, model.facts, model.config, seed, part, training=False)
     settings = Settings(part=part, seed=seed, steps=1, batch=min(model.config.batch, batches.pass_examples))
-    losses = held_out_loss(model.family, batches, batches.pass_examples, settings, model.device)
+    losses = held_out_loss(model.family, batches, batches.pass_examples, settings, model.device, settings.steps)
     return {} if losses is None else {_LOSS.name: (_LOSS, Score(value=losses["loss"], n=len(store)))}

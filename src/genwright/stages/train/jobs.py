@@ -124,7 +124,7 @@ class Job:
         if not examples:
             return None
         batches = self.batches(self.splits["validation"], training=False)
-        return lambda: held_out_loss(family, batches, examples, settings, self.device)
+        return lambda step: held_out_loss(family, batches, examples, settings, self.device, step)
 
     def preview(self, family: Family) -> Preview | None:
         """Shows what the whole model makes; only its last part can."""

@@ -12,9 +12,8 @@ from PIL import Image
 
 from genwright import recipe
 from genwright.errors import RequestError
-from genwright.survey.command import new
+from genwright.survey.command import new, verdicts
 from genwright.survey.survey import look
-from genwright.survey.verdicts import verdicts
 from helpers import ASSETS
 
 
@@ -164,12 +163,12 @@ def test_program_text_is_told_from_prose(tmp_path: Path) -> None:
     (folder / "README.md").write_text("A tool, and what it is for.")
     survey = look(folder)
     assert (survey.texts, survey.code) == (7, 6)
-    judged = {verdict.task: verdict for verdict in verdicts(survey)}
+    judged = verdicts(survey)
     assert judged["complete"].made_for and judged["complete"].enough
     (folder / "part0.py").unlink()
     for number in range(20):
         (folder / f"{number}.txt").write_text(f"Chapter {number}. " + "It was late. " * 50)
-    assert not {v.task: v for v in verdicts(look(folder))}["complete"].made_for
+    assert not verdicts(look(folder))["complete"].made_for
 
 
 def test_a_table_of_conversations_is_for_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -133,7 +134,7 @@ def test_a_text_model_is_a_transformers_folder(exported: Run):
 @pytest.mark.parametrize("exported", ["gan"], indirect=True)
 @pytest.mark.parametrize("form", ["hf", "gguf", "onnx"])
 def test_a_picture_model_has_no_such_format(exported: Run, form: str):
-    with pytest.raises(RequestError, match=f"--as {form}: .* only text models can be written as {form}"):
+    with pytest.raises(RequestError, match=f"--as {form}: .* only language models can be written as {form}"):
         export_as(exported.folder, form)
     assert not (exported.folder / "export").exists()
 
@@ -181,15 +182,10 @@ def test_the_card_of_a_run(exported: Run):
         assert "| Apache-2.0 | 64 | name the authors and keep their notice |" in text
 
 
-class _Family:
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-
 class _Scored:
     """As much of a model as the card asks for."""
 
-    family = _Family()
+    task = SimpleNamespace(medium="image")
 
 
 def test_the_card_tells_scores_licences_and_protocol(tmp_path: Path):

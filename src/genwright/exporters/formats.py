@@ -90,7 +90,7 @@ def export_as(target: Path, name: str, out: Path | None = None, kind: str | None
     model = models.load(folder, torch.device("cpu"))
     if not is_language_model(model):
         raise RequestError(
-            f"--as {name}: {target} is a {model.task.family} for {model.task.name}, and only language models can be written as {name};"
+            f"--as {name}: {target} is a model of the task {model.task.name} by {model.task.family}, and only language models can be written as {name};"
             f" its model folder {folder} is its export."
         )
     for package in form.packages:

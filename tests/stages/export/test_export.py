@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -26,6 +27,7 @@ from genwright.stages.pipeline import Options, run_stages
 from genwright.stages.report import stage as report
 from genwright.stages.report.training import read_training
 from genwright.stages.train.stage import load_trained
+from genwright.tasks.write import options
 from helpers.example_run import ASSETS, SECRET, draw_run
 
 PICTURES = {"folder": str(ASSETS / "pictures"), "join": {"table": "emoji.jsonl", "path": "{image}", "text": "{text}"}}
@@ -137,6 +139,18 @@ def test_a_picture_model_has_no_such_format(exported: Run, form: str):
     with pytest.raises(RequestError, match=f"--as {form}: .* only language models can be written as {form}"):
         export_as(exported.folder, form)
     assert not (exported.folder / "export").exists()
+
+
+@pytest.mark.parametrize("exported", ["transformer"], indirect=True)
+def test_a_transformer_of_a_task_without_texts_is_no_language_model(exported: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(options, "ABOUT", replace(options.ABOUT, medium="midi", pipeline="text-to-audio"))
+    with pytest.raises(RequestError, match=r"by transformer, and only language models can be written as gguf"):
+        export_as(exported.folder, "gguf")
+    loaded = model.load(exported.stage("export"), CPU)
+    assert export._compare_foreign(loaded, exported.stage("export")) == []
+    text = card.write(card.gather(recipe.load(exported.recipe), exported, loaded))
+    assert header_of(text)["library_name"] == "genwright" and header_of(text)["pipeline_tag"] == "text-to-audio"
+    assert "AutoModelForCausalLM" not in text
 
 
 def test_nothing_trained_is_one_sentence(exported: Run, tmp_path: Path):

@@ -14,7 +14,7 @@ from pydantic_core import PydanticUndefined
 
 from genwright import recipe
 from genwright.cli.app import app
-from genwright.registry import FAMILIES, SOURCES, TASKS
+from genwright.registry import FAMILIES, SOURCES, TASKS, about
 from genwright.sources.base import Join, SourceSpec
 
 DOCS = Path(__file__).parent
@@ -50,7 +50,7 @@ def recipe_page() -> str:
         lines += [
             f"## task: {task}",
             "",
-            f"Medium: {options.MEDIUM}. Families: {', '.join(options.FAMILIES)} (the first is the default).",
+            f"Medium: {about(task).medium}. Families: {', '.join(about(task).families)} (the first is the default).",
             "",
         ]
         lines += _table("### prepare", options.Prepare) + _table("### model", options.Model)

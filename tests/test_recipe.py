@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from genwright import recipe
 from genwright.errors import RequestError
+from genwright.model_folder import build_task
 from genwright.recipe import Budget
 
 MINIMAL = "task: write\ndata:\n  sources:\n    - folder: texts\n"
@@ -67,6 +68,27 @@ def test_a_mistake_is_named_with_line_and_nearest_key(text: str, words: list[str
     for word in words:
         assert word in sentence
     assert caught.value.exit_status == 2
+
+
+@pytest.mark.parametrize(("task", "name"), [("write", "group_by_lines"), ("complete", "group_by_words")])
+def test_settings_are_read_by_the_names_that_they_had_before(task: str, name: str) -> None:
+    text = (
+        f"task: {task}\ndata: {{sources: [{{folder: x}}], near_duplicates: 0.6}}\nprepare: {{near_duplicates: 0.9}}\n"
+    )
+    old = recipe.parse(text)
+    assert (old.data.drop_near_duplicates, getattr(old.prepare, name)) == (0.6, 0.9)
+    resolved = old.to_yaml()
+    assert "drop_near_duplicates: 0.6" in resolved and f"{name}: 0.9" in resolved and " near_duplicates" not in resolved
+    assert recipe.parse(resolved).hash() == old.hash()
+    section = recipe.recipe_class(task, "transformer").model_fields["prepare"].annotation
+    assert getattr(section.model_validate({"near_duplicates": 0.3}), name) == 0.3  # type: ignore[union-attr]  # a model's config.json
+    # Prepare does not follow it, so that its new name makes no prepared run stale.
+    assert not {name, "near_duplicates"} & build_task(old).encoding_settings().keys()
+
+
+def test_an_old_name_that_holds_nonsense_is_named_as_it_was_written() -> None:
+    with pytest.raises(RequestError, match=r"line 2: `data.near_duplicates`: Input should be less than or equal to 1"):
+        recipe.parse("task: write\ndata: {sources: [{folder: x}], near_duplicates: 7}\n")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
-
-from genwright.ledger import printable
+from pathlib import Path
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -19,18 +19,8 @@ class Found:
     label: str | None
     characters: int = 0
     """In the text column, where the rows are the content."""
-    conversations: int = 0
-    """Rows that are conversations, as the task `chat` reads them."""
-
-    def sentence(self) -> str:
-        if self.conversations:
-            return f"a table, {printable(self.table)}, with {self.conversations:,} conversations"
-        what = [
-            f"{name} by {template}"
-            for name, template in (("file", self.path), ("text", self.text), ("label", self.label))
-            if template
-        ]
-        return f"a table, {printable(self.table)}, with {self.rows:,} rows: {', '.join(what)}"
+    whole: dict[str, int] = field(default_factory=dict)
+    """By task: rows that it takes as they stand (`About.whole_rows`)."""
 
     def join(self) -> dict[str, str]:
         return {
@@ -81,7 +71,6 @@ class Survey:
 class Verdict:
     """What a task could make of the folder."""
 
-    task: str
     items: int
     """How many items the task could use."""
     enough: bool
@@ -90,3 +79,53 @@ class Verdict:
     """Whether most of what the medium has here is what this task is made for, so that it goes before a more general one."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Keys of the recipe's `model` section that follow from what there is."""
+
+
+class Around(NamedTuple):
+    """What stands on both sides of a hole in a file, and a path that says what such a file is called."""
+
+    before: str
+    after: str
+    like: Path | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What a task says of itself: `ABOUT` in its options. The commands, the card, the report and `genwright new` go by it."""
+
+    medium: str
+    families: tuple[str, ...]
+    """The families that can do it, default first; others may name it in their `TASKS`."""
+    example: str | Callable[[Any], str] = '"..."'
+    """What to type after `genwright generate RUN`, for people who just made one; or that by the recipe's section `prepare`."""
+    arguments: str = '"..."'
+    """What to write between the brackets of `generate(...)` in Python."""
+    use: str = "print(made.data)"
+    """A line of Python for each Media `made` that it gives."""
+    pipeline: str = "other"
+    """The card's `pipeline_tag`, one of those that the Hugging Face hub knows."""
+    tags: tuple[str, ...] = ()
+    """More tags of the card."""
+    limits: str = ""
+    """Sentences for the card: what it is for, and what it can't do."""
+    transformers: str = ""
+    """Lines of Python for the card that use `tokenizer` and `model` in transformers; "": it can't be used there."""
+    verdict: Callable[[Survey], Verdict] | None = None
+    """What it could make of a folder. None: `genwright new` writes a recipe for it only where it is asked to."""
+    whole_rows: Callable[[dict[str, Any]], bool] | None = None
+    """Whether it can take a row of a table as it stands, nested as it may be. None: it must be told which column is what."""
+    continues: bool = False
+    """Whether `genwright generate --continue FILE` makes sense."""
+    echo: bool = True
+    """Whether the prompt is shown before what goes on from it."""
+    around: Callable[[Any], Around | None] | None = None
+    """What a whole file has before and behind the answer to a request; None where the answer just follows the prompt."""
+    converses: bool = False
+    """Whether `genwright chat` can talk with it: its request has `messages` and `system`."""
+    traceable: bool = False
+    """Whether `genwright explain --nearest` can find what it makes in the training data: examples are text as "tokens"."""
+
+
+def on_scale(amount: int, scale: Sequence[tuple[int | None, str]]) -> str:
+    """The words for an amount, on a scale of (below this much, words) that ends with (None, words)."""
+    return next(words for most, words in scale if most is None or amount < most)

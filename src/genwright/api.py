@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from genwright import device as devices
 from genwright import model_folder as models
-from genwright import recipe as recipes
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.families.transformer.options import Precision
@@ -18,7 +17,8 @@ from genwright.media.base import Media
 from genwright.request import request_class
 from genwright.run import Run, model_folder
 from genwright.scores import ScoreSheet
-from genwright.stages.pipeline import Options, run_folder, run_stages
+from genwright.stages.pipeline import Options, run_stages
+from genwright.stages.start import recipe_and_run
 
 
 class Generator:
@@ -61,11 +61,10 @@ def run(
     recipe: str | Path, *, run_dir: str | Path | None = None, overrides: list[str] | None = None, **options: Any
 ) -> Generator:
     """Run all stages of a recipe file and open what came of it; `options` are those of `stages.pipeline.Options`."""
-    file = Path(recipe)
-    folder = run_folder(file, Path(run_dir) if run_dir else None)
+    loaded, made = recipe_and_run(Path(recipe), overrides, Path(run_dir) if run_dir else None)
     chosen = Options(**options)
-    run_stages(recipes.load(file, overrides), folder, chosen)
-    return Generator(folder.folder, chosen.device)
+    run_stages(loaded, made, chosen)
+    return Generator(made.folder, chosen.device)
 
 
 def load(folder: str | Path, device: str | None = None, weights: Precision = "float32") -> Generator:

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from genwright.engine.engine import Engine
 from genwright.families.base import Family, Session
-from genwright.media.base import Media, Medium
+from genwright.media.base import Media
 
 
 class Facts(Protocol):
@@ -38,10 +38,12 @@ class ModelTask(Protocol):
     """What a model knows of its task; tasks/base.py has all of it."""
 
     name: ClassVar[str]
-    medium: ClassVar[Medium]
     family: str
     prepare: Any
     model: Any
+
+    @property
+    def medium(self) -> str: ...
 
     def exported_settings(self) -> dict[str, Any]: ...
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
 
 from genwright.errors import RequestError
-from genwright.registry import FAMILIES, SOURCES, TASKS, families_of
+from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of
 from genwright.settings import Section
 
 
@@ -59,8 +60,9 @@ class DataSettings(Section):
         None, gt=0, description="Take at most this many items, chosen by hash; for trying things out."
     )
 
-    near_duplicates: float | None = Field(
+    drop_near_duplicates: float | None = Field(
         None,
+        validation_alias=AliasChoices("drop_near_duplicates", "near_duplicates"),
         gt=0.2,
         le=1,
         description="Drop texts from the training split that are this much the same as a held-out one (Jaccard index of their runs of "
@@ -189,17 +191,26 @@ def recipe_class(task: str, family: str) -> type[Recipe]:
     )
 
 
-def load(file: Path, overrides: list[str] | None = None) -> Recipe:
-    """Read and check a recipe. Raises RequestError naming the file, the line and the nearest valid key."""
+def load(file: Path, overrides: list[str] | None = None, kept: Mapping[str, str] | None = None) -> Recipe:
+    """Read and check a recipe; `kept` as in `parse`. Raises RequestError naming the file, the line and the nearest valid key."""
     try:
         text = file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{file}: the recipe can't be read ({_why(error)}); name a YAML file.") from error
-    return parse(text, str(file), overrides, folder=file.parent)
+    return parse(text, str(file), overrides, file.parent, kept)
 
 
-def parse(text: str, name: str = "recipe", overrides: list[str] | None = None, folder: Path | None = None) -> Recipe:
-    """Check a recipe's text; relative paths of sources are taken from `folder`."""
+def parse(
+    text: str,
+    name: str = "recipe",
+    overrides: list[str] | None = None,
+    folder: Path | None = None,
+    kept: Mapping[str, str] | None = None,
+) -> Recipe:
+    """Check a recipe's text; relative paths of sources are taken from `folder`.
+
+    `kept`: by task, the family to take where the recipe names none; else the task's default is taken.
+    """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         content = yaml.safe_load(text)
@@ -217,8 +228,8 @@ def parse(text: str, name: str = "recipe", overrides: list[str] | None = None, f
     if task not in TASKS:
         raise RequestError(f"{name}{_line(node, ('task',))}: there is no task {task!r};{_nearest(task, list(TASKS))}")
     families = families_of(task)
-    model = content.get("model")
-    family = model.get("family", families[0]) if isinstance(model, dict) else families[0]
+    model, default = content.get("model"), (kept or {}).get(task, families[0])
+    family = model.get("family", default) if isinstance(model, dict) else default
     if family not in families:
         raise RequestError(
             f"{name}{_line(node, ('model', 'family'))}: `model.family` is {family!r}, which can't do {task};{_nearest(str(family), list(families))}"
@@ -259,7 +270,7 @@ def _check_source(source: dict[str, Any], index: int, folder: Path | None) -> di
 def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
     """Most tasks need to be told which column of a table is the text or names the file; some take rows as they stand."""
     table = source if "table" in source else source.get("join")
-    if table and not ("path" in table or "text" in table or getattr(TASKS[task].load_options(), "WHOLE_ROWS", False)):
+    if table and not ("path" in table or "text" in table or about(task).whole_rows):
         raise RequestError(
             f"recipe: `data.sources.{index}`: say what a row of {table['table']} is: "
             '`text: "{column}"` for its own text, `path: "{column}"` for a file.'

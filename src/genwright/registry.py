@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from types import ModuleType
 from typing import Any
 
+from genwright.about import About
 from genwright.errors import RequestError
 
 
@@ -119,18 +120,18 @@ SOURCES = Registry(
 METRICS = Registry("metric", "genwright.metrics", {})
 
 
+def about(task: str) -> About:
+    """What a task says of itself."""
+    return TASKS[task].load_options().ABOUT
+
+
 def families_of(task: str) -> tuple[str, ...]:
-    """The families that can do a task, default first: those its options name, and those that name it in their `TASKS`."""
-    own = tuple(TASKS[task].load_options().FAMILIES)
-    others = (
-        name for name in FAMILIES if name not in own and task in getattr(FAMILIES[name].load_options(), "TASKS", ())
-    )
-    return own + tuple(others)
+    """The families that can do a task, default first: those that it names, and those that name it in the `TASKS` of their options."""
+    own = about(task).families
+    return own + tuple(name for name in FAMILIES if name not in own and task in FAMILIES[name].load_options().TASKS)
 
 
 def example(task: str, prepare: Any) -> str:
-    """What to type after `genwright generate RUN`, for people who just made one: the options' `example(prepare)` (the recipe's section
-    as a mapping), or their `EXAMPLE`."""
-    options = TASKS[task].load_options()
-    made = getattr(options, "example", None)
-    return made(prepare) if made is not None else getattr(options, "EXAMPLE", '"..."')
+    """What to type after `genwright generate RUN`; `prepare` is the recipe's section as a mapping."""
+    made = about(task).example
+    return made if isinstance(made, str) else made(prepare)

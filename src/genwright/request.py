@@ -6,8 +6,7 @@ field's `json_schema_extra`.
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -28,14 +27,6 @@ class File(BaseModel):
 
     path: str = Field(description="What the file is called.")
     text: str = Field(description="What stands in it.")
-
-
-class Around(NamedTuple):
-    """What stands on both sides of a hole in a file, and a path that says what such a file is called."""
-
-    before: str
-    after: str
-    like: Path | None
 
 
 def request_class(task: str, family: str) -> type[BaseModel]:

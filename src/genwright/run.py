@@ -3,8 +3,9 @@
 runs/<recipe's stem>/
   recipe.yaml         the resolved recipe
   lock  log.txt       who writes here now; what was said meanwhile, with the time
-  collect/  prepare/  train/<part>/  evaluate/  model/  report.html
-  <stage>/stage.json  written last: hash of the inputs, seconds, versions, device
+  collect/  prepare/  train/<part>/  evaluate/  model/  report.html  report-public.html
+  <stage>/stage.json  written last: hash of the inputs, seconds, versions, device; of model/ and report.html it is in stages/
+  explain/  export/   what those two commands made
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +31,16 @@ FORMAT = 1
 """Version of the run folder's layout; a run of another format is refused rather than misread."""
 
 STAGES = ("collect", "prepare", "train", "evaluate", "export", "report")
+
+_RECIPE, LOCK, LOG, _RECORDS = "recipe.yaml", "lock", "log.txt", "stages"
+_FOLDERS = {"collect": "collect", "prepare": "prepare", "train": "train", "evaluate": "evaluate", "export": "model"}
+_REPORT, _PUBLIC_REPORT, _EXPLAIN, _EXPORTS = "report.html", "report-public.html", "explain", "export"
+ENTRIES = frozenset({_RECIPE, LOCK, LOG, _RECORDS, *_FOLDERS.values(), _REPORT, _PUBLIC_REPORT, _EXPLAIN, _EXPORTS})
+"""Every name that may stand in a run folder: `genwright runs rm` removes these and no others."""
+SCRATCH = ".plan-"
+"""How the name of a folder begins that `genwright plan` works in."""
+_HALF_WRITTEN = re.compile(rf"\.({'|'.join(map(re.escape, sorted(ENTRIES)))})\.\d+|{re.escape(SCRATCH)}\w+")
+"""What a process that was killed leaves: see `write_atomic`."""
 
 
 class StageRecord(BaseModel):
@@ -57,8 +69,29 @@ class Run:
         return self.folder.name
 
     def stage(self, name: str) -> Path:
-        """The folder of a stage; `export` writes `model/`, the report is one file beside them."""
-        return self.folder / {"export": "model", "report": "report"}.get(name, name)
+        """The folder of a stage; `export` writes `model/`, and the report is one file beside them."""
+        return self.folder / _FOLDERS.get(name, name)
+
+    @property
+    def recipe(self) -> Path:
+        return self.folder / _RECIPE
+
+    @property
+    def report(self) -> Path:
+        return self.folder / _REPORT
+
+    @property
+    def public_report(self) -> Path:
+        return self.folder / _PUBLIC_REPORT
+
+    @property
+    def explain(self) -> Path:
+        """What `genwright explain` keeps: the training texts."""
+        return self.folder / _EXPLAIN
+
+    def owned(self) -> list[Path]:
+        """What in the folder was written by a run: its entries, and what a process that was killed left half written."""
+        return sorted(e for e in self.folder.iterdir() if e.name in ENTRIES or _HALF_WRITTEN.fullmatch(e.name))
 
     def record(self, stage: str) -> StageRecord | None:
         """What a finished stage wrote, or None when it is not finished."""
@@ -113,7 +146,7 @@ class Run:
 
     def _record_file(self, stage: str) -> Path:
         return (
-            self.folder / "stages" / f"{stage}.json"
+            self.folder / _RECORDS / f"{stage}.json"
             if stage in ("export", "report")
             else self.stage(stage) / "stage.json"
         )
@@ -121,7 +154,7 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Refuse a second writer, and keep what is said meanwhile in log.txt. Raises RequestError naming the folder."""
-        with only_writer(self.folder, "another genwright is working on this run"), logged(self.folder / "log.txt"):
+        with only_writer(self.folder, "another genwright is working on this run"), logged(self.folder / LOG):
             yield
 
 
@@ -129,7 +162,7 @@ class Run:
 def only_writer(folder: Path, otherwise: str) -> Iterator[None]:
     """Hold a folder's lock. Raises RequestError, saying `otherwise`, where another process or thread holds it."""
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / "lock", timeout=0)
+    lock = FileLock(folder / LOCK, timeout=0)
     try:
         lock.acquire()
     except Timeout as error:
@@ -142,19 +175,25 @@ def only_writer(folder: Path, otherwise: str) -> Iterator[None]:
 
 def open_run(folder: Path) -> Run:
     """An existing run. Raises RequestError when the folder is not one."""
-    if not (folder / "recipe.yaml").exists():
+    if not Run(folder).recipe.exists():
         raise RequestError(f"{folder}: not a run folder (no recipe.yaml in it); name one like runs/demo-write.")
     return Run(folder)
 
 
 def model_folder(folder: Path) -> Path:
     """The model folder of a run, or the folder itself where it is one. Raises RequestError when it is neither."""
-    for place in (folder / "model", folder):
+    for place in (Run(folder).stage("export"), folder):
         if (place / "config.json").exists():
             return place
-    if (folder / "recipe.yaml").exists():
+    if Run(folder).recipe.exists():
         raise RequestError(f"{folder}: this run has no model yet; finish it with `genwright run` on its recipe.")
     raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
+
+
+def exports_of(model: Path) -> Path:
+    """Where a model folder is written to for other programs: `runs/x/export` for a run's, `NAME-export` for one handed on."""
+    model = model.resolve()
+    return model.with_name(_EXPORTS if model.name == _FOLDERS["export"] else f"{model.name}-export")
 
 
 def write_atomic(file: Path, text: str) -> None:

@@ -9,11 +9,12 @@ from genwright.families.transformer.reader import reader_of
 from genwright.model import Model
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.native import decoder as native_decoder
+from genwright.registry import about
 from genwright.request import request_class
 
 
 def offered(task: str, family: str) -> bool:
-    return "weights" in {option.name for option in _command(request_class(task, family), False, None, True).params}
+    return "weights" in {option.name for option in _command(request_class(task, family), about(task)).params}
 
 
 def test_only_text_models_offer_it():

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from genwright.cli.app import main
 from genwright.cli.runs import describe, find, is_run, remove, runs
 from genwright.errors import RequestError
-from genwright.run import Run
+from genwright.run import Run, exports_of
+from helpers import ASSETS
 from helpers.example_run import draw_run, write_run
 
 
@@ -68,11 +70,38 @@ def test_rm_removes_the_whole_run(tmp_path: Path):
     assert not run.folder.exists()
 
 
+def test_rm_removes_what_every_command_wrote(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    recipe = (
+        f"task: write\ndata: {{sources: [{{folder: {ASSETS / 'text'}}}]}}\nmodel: {{layers: 1, width: 32, context: 32}}\n"
+        "train: {budget: 4 steps, batch: 4, previews: 2, validate_times: 1}\nevaluate: {samples: 2}\n"
+    )
+    Path("tiny.yaml").write_text(recipe, encoding="utf-8")
+    run = Run(Path("runs/tiny"))
+    for command in (
+        "plan tiny.yaml", "run tiny.yaml", "run tiny.yaml --more 2_steps", "report runs/tiny --public", "explain runs/tiny --nearest rose",
+        "export runs/tiny --as hf", "ledger runs/tiny", "runs show runs/tiny", "generate runs/tiny rose --max-tokens 3",
+    ):  # fmt: skip
+        with pytest.raises(SystemExit) as ended:
+            main(command.split())
+        assert not ended.value.code, command
+    assert run.explain.is_dir() and exports_of(run.stage("export")).is_dir() and run.public_report.exists()
+    assert list((run.stage("train") / "model" / "previews").iterdir())
+    for left in (".model.4242", ".plan-k3j_2a"):  # by processes that were killed
+        (run.folder / left).mkdir()
+    (run.folder / ".recipe.yaml.4242").write_text("task: wri")
+    assert is_run(run.folder)
+    remove(run.folder, yes=True)
+    assert not run.folder.exists()
+
+
 def test_rm_leaves_what_no_run_made(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     run = draw_run(tmp_path / "emoji")
-    (run.folder / "thesis.md").write_text("mine")
+    mine = (".model.bak", ".plans", "export-2", "thesis.md")
+    for name in mine:
+        (run.folder / name).write_text("mine")
     remove(run.folder, yes=True)
-    assert [entry.name for entry in run.folder.iterdir()] == ["thesis.md"]
+    assert sorted(entry.name for entry in run.folder.iterdir()) == sorted(mine)
     assert "thesis.md stayed" in capsys.readouterr().out
 
 

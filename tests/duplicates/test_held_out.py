@@ -94,7 +94,7 @@ def test_by_the_recipe_with_the_account_exact(tmp_path: Path) -> None:
     sources = [{"folder": str(folder)}]
     plain = collected(Run(tmp_path / "plain"), "write", sources)
     assert all(item.kept for item in plain)
-    items = collected(Run(tmp_path / "run"), "write", sources, data__near_duplicates=0.7)
+    items = collected(Run(tmp_path / "run"), "write", sources, data__drop_near_duplicates=0.7)
     reasons, splits = by_path(items), by_path(plain)
     for number in range(60):
         pair = [f"{number:03}.txt", f"{number:03}-again.txt"]
@@ -104,5 +104,5 @@ def test_by_the_recipe_with_the_account_exact(tmp_path: Path) -> None:
             assert reasons[path] == ("near_duplicate" if gone else splits[path])
     account = ledger.account(items)
     assert account.dropped["near_duplicate"] > 3 and account.offered == account.kept + account.dropped["near_duplicate"]
-    with pytest.raises(RequestError, match="near_duplicates compares texts"):
-        collected(Run(tmp_path / "draw"), "draw", [{"folder": str(ASSETS / "pictures")}], data__near_duplicates=0.7)  # fmt: skip
+    with pytest.raises(RequestError, match="drop_near_duplicates compares texts"):
+        collected(Run(tmp_path / "draw"), "draw", [{"folder": str(ASSETS / "pictures")}], data__drop_near_duplicates=0.7)  # fmt: skip

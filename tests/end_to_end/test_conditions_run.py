@@ -24,7 +24,7 @@ def test_texts_of_several_kinds(tmp_path: Path):
     recipe = tmp_path / "kinds.yaml"
     recipe.write_text(
         "task: write\ndata: {sources: [{folder: texts}]}\n"
-        "prepare: {condition: [folder], near_duplicates: 0.5, tokenizer: characters}\n"
+        "prepare: {condition: [folder], group_by_lines: 0.5, tokenizer: characters}\n"
         "model: {layers: 1, width: 32, context: 64}\n"
         "train: {budget: 6 steps, batch: 4, validate_times: 1, previews: 1}\nevaluate: {samples: 4}\n"
     )

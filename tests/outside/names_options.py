@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from genwright.about import About
 from genwright.tasks.write.options import Model, Prepare, Request
 
-MEDIUM = "text"
-FAMILIES = ("transformer",)
-EXAMPLE = "-n 10"
+ABOUT = About(medium="text", families=("transformer",), example="-n 10", arguments="n=10", traceable=True)
 
-__all__ = ["EXAMPLE", "FAMILIES", "MEDIUM", "Model", "Prepare", "Request"]
+__all__ = ["ABOUT", "Model", "Prepare", "Request"]

@@ -11,11 +11,12 @@ import pytest
 from PIL import Image
 
 from genwright import recipe
+from genwright.about import About, Survey, Verdict
 from genwright.errors import RequestError
-from genwright.survey.command import new
+from genwright.survey.command import new, verdicts
 from genwright.survey.survey import look
-from genwright.survey.verdicts import verdicts
 from helpers import ASSETS
+from helpers.outside_task import outside_task
 
 
 @pytest.fixture(autouse=True)
@@ -164,12 +165,12 @@ def test_program_text_is_told_from_prose(tmp_path: Path) -> None:
     (folder / "README.md").write_text("A tool, and what it is for.")
     survey = look(folder)
     assert (survey.texts, survey.code) == (7, 6)
-    judged = {verdict.task: verdict for verdict in verdicts(survey)}
+    judged = verdicts(survey)
     assert judged["complete"].made_for and judged["complete"].enough
     (folder / "part0.py").unlink()
     for number in range(20):
         (folder / f"{number}.txt").write_text(f"Chapter {number}. " + "It was late. " * 50)
-    assert not {v.task: v for v in verdicts(look(folder))}["complete"].made_for
+    assert not verdicts(look(folder))["complete"].made_for
 
 
 def test_a_table_of_conversations_is_for_chat(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -184,3 +185,45 @@ def test_a_table_of_conversations_is_for_chat(tmp_path: Path, capsys: pytest.Cap
     assert loaded.task == "chat"
     assert loaded.data.sources[0]["join"]["table"] == "chats.jsonl"
     assert "60 conversations: enough to teach" in capsys.readouterr().out
+
+
+def test_a_task_that_does_not_say_how_much_it_needs_is_only_taken_where_it_is_asked_for(
+    tmp_path: Path, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    few = pictures(tmp_path / "few", 10)
+    tune = tmp_path / "tunes"
+    tune.mkdir()
+    (tune / "a.mid").write_bytes(b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk\0\0\0\4\0\xff\x2f\0")
+    mend, hum = About(medium="image", families=("vae",)), About(medium="midi", families=("vae",))
+    with outside_task("amend", mend), outside_task("hum", hum):
+        assert recipe.load(new(few)).task == "draw"  # it says itself that ten are too few
+        assert "amend: 10 of its kind (image); how many it needs is not known here" in capsys.readouterr().out
+        assert recipe.load(new(few, "amend")).task == "amend"
+        with pytest.raises(RequestError, match="by --task and one of hum"):
+            new(tune)
+        assert recipe.load(new(tune, "hum")).task == "hum"
+        with pytest.raises(RequestError, match="nothing for `hum`, which works with midi"):
+            new(few, "hum")
+
+
+def test_a_task_from_outside_judges_for_itself(tmp_path: Path, here: Path) -> None:
+    def verdict(survey: Survey) -> Verdict:
+        return Verdict(survey.pictures, True, "enough to mend", made_for=True, settings={"condition": "none"})
+
+    few = pictures(tmp_path / "few", 10)
+    with outside_task("mend", About(medium="image", families=("vae",), verdict=verdict)):
+        file = new(few)
+        assert recipe.load(file).task == "mend"
+    assert "condition: none             # What pictures are drawn from" in file.read_text(encoding="utf-8")
+
+
+def test_rows_that_a_task_takes_as_they_stand(tmp_path: Path) -> None:
+    (tmp_path / "songs").mkdir()
+    rows = [{"verses": [{"text": f"La {n}"}] * 3} for n in range(20)]
+    (tmp_path / "songs" / "all.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    with outside_task("sing", About(medium="text", families=("transformer",), whole_rows=lambda row: "verses" in row)):
+        assert verdicts(look(tmp_path / "songs"))["sing"].items == 20
+        source = recipe.load(new(tmp_path / "songs", "sing")).data.sources[0]
+        assert source["join"]["table"] == "all.jsonl" and "text" not in source["join"]
+    with pytest.raises(RequestError, match=r"say what a row of all\.jsonl is"):
+        recipe.parse("task: draw\ndata: {sources: [{folder: x, join: {table: all.jsonl}}]}")

@@ -53,26 +53,15 @@ def _stages(
     threads: int | None,
     **options: Any,
 ) -> Any:
-    from genwright import recipe as recipes
+    from genwright.stages.start import recipe_and_run
 
-    recipe, run_dir = _recipe_file(recipe, run_dir)
-    loaded = recipes.load(recipe, sets)
+    loaded, run = recipe_and_run(recipe, sets, run_dir)
     _use_threads(threads)
     from genwright.run import STAGES
-    from genwright.stages.pipeline import Options, run_folder, run_stages
+    from genwright.stages.pipeline import Options, run_stages
 
-    run = run_folder(recipe, run_dir)
     run_stages(loaded, run, Options(**options), stages or list(STAGES))
     return run
-
-
-def _recipe_file(recipe: Path, run_dir: Path | None) -> tuple[Path, Path | None]:
-    """A run folder stands for the recipe in it, and is where that goes on."""
-    if not recipe.is_dir():
-        return recipe, run_dir
-    from genwright.run import open_run
-
-    return open_run(recipe).folder / "recipe.yaml", run_dir or recipe
 
 
 def _use_threads(threads: int | None) -> None:
@@ -116,14 +105,13 @@ def plan(
     debug: Debug = False,
 ) -> None:
     """What it would cost: size, memory, disk, seconds a step and time to the end, measured by a few steps."""
-    from genwright import recipe as recipes
+    from genwright.stages.start import recipe_and_run
 
-    recipe, run_dir = _recipe_file(recipe, run_dir)
-    loaded = recipes.load(recipe, sets)
+    loaded, run = recipe_and_run(recipe, sets, run_dir)
     _use_threads(threads)
-    from genwright.stages.pipeline import Options, plan_run, run_folder
+    from genwright.stages.pipeline import Options, plan_run
 
-    forecast = plan_run(loaded, run_folder(recipe, run_dir), Options(device=device, offline=offline))
+    forecast = plan_run(loaded, run, Options(device=device, offline=offline))
     _print(forecast.model_dump(mode="json") if as_json else forecast)
 
 
@@ -189,7 +177,7 @@ def export(
 ) -> None:
     """Write the model for other programs, loaded there and compared before it is called done: model/, or --as hf, gguf, onnx."""
     _use_threads(threads)
-    from genwright.stages.pipeline import Options, recipe_and_run, run_folder, run_stages
+    from genwright.stages.start import recipe_and_run, run_folder
 
     if form is not None:
         from genwright.exporters.formats import export_as, show
@@ -200,6 +188,8 @@ def export(
     if out is not None or kind is not None:
         raise RequestError("--out and --type belong to --as; name a format: hf, gguf or onnx.")
     recipe, made = recipe_and_run(target, sets, run_dir)
+    from genwright.stages.pipeline import Options, run_stages
+
     run_stages(recipe, made, Options(device=device), ["export"])
     if as_json:
         _print(_result(made, "export"))
@@ -216,7 +206,8 @@ def report(
     debug: Debug = False,
 ) -> None:
     """Write report.html, one page that opens offline."""
-    from genwright.stages.pipeline import recipe_and_run, write_report
+    from genwright.stages.pipeline import write_report
+    from genwright.stages.start import recipe_and_run
 
     recipe, made = recipe_and_run(target, sets, run_dir)
     print(write_report(recipe, made, public=public))
@@ -239,7 +230,7 @@ def ledger(
 
 @app.command()
 def new(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of your own texts or pictures.")],
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A folder of your own files, or a zip or tar file.")],
     task: Annotated[
         str | None, typer.Option("--task", help="The task to write a recipe for; default: what the folder is best for.")
     ] = None,
@@ -254,7 +245,7 @@ def new(
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})
 def generate(context: typer.Context) -> None:
-    """Make text or pictures: genwright generate RUN [PROMPT] [-n N] [--seed S] [--out FILE_OR_DIR]; options by task: generate RUN --help."""
+    """Make something new: genwright generate RUN [PROMPT] [-n N] [--seed S] [--out FILE_OR_DIR]; options by task: generate RUN --help."""
     from genwright.cli.generate import generate_command
 
     generate_command(context.args)

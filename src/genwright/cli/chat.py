@@ -19,6 +19,7 @@ from genwright.cli.generate import task_and_family
 from genwright.cli.options import check, options_of, precision_option
 from genwright.errors import RequestError
 from genwright.families.transformer.options import Precision
+from genwright.registry import about, families_of
 from genwright.request import request_class
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ _NOT_ASKED = ("n", "messages", "prompt")
 
 def chat_command(arguments: list[str]) -> None:
     """Build the command with the options of the run's family, and call it."""
-    schema = request_class("chat", "transformer")
+    schema = request_class("chat", families_of("chat")[0])
     command = click.Command(
         "chat",
         params=[
@@ -49,20 +50,17 @@ def chat_command(arguments: list[str]) -> None:
             precision_option(),
             *(option for option in options_of(schema) if option.name not in _NOT_ASKED),
         ],
-        callback=lambda **options: _call(schema, **options),
-        help="Talk with a trained run of the task chat, in the terminal or through a pipe (one message a line).\n\n\b\n"
-        + HELP,
+        callback=_call,
+        help="Talk with a trained run, in the terminal or through a pipe (one message a line).\n\n\b\n" + HELP,
     )
     command.main(args=arguments or ["--help"], prog_name="genwright chat", standalone_mode=True)
 
 
-def _call(
-    schema: Any, run: Path, device: str | None, threads: int | None, debug: bool, weights: Precision, **options: Any
-) -> None:
-    task, _ = task_and_family(run)
-    if task != "chat":
+def _call(run: Path, device: str | None, threads: int | None, debug: bool, weights: Precision, **options: Any) -> None:
+    task, family = task_and_family(run)
+    if not about(task).converses:
         raise RequestError(f"{run}: was trained to {task}, not to chat; use `genwright generate {run}`.")
-    request = check(schema, options)
+    request = check(request_class(task, family), options)
     if threads:
         import torch
 

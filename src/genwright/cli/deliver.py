@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from genwright.about import Around
 from genwright.errors import RequestError
 from genwright.media.base import Media
-from genwright.request import Around
 
 DEFAULT_FOLDER = Path("generated")
 

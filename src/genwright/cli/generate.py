@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import click
 
+from genwright.about import About
 from genwright.cli.deliver import deliver, read_prompt, read_text
 from genwright.cli.options import check, options_of, precision_option
 from genwright.errors import RequestError
 from genwright.families.transformer.options import Controls, Precision
-from genwright.registry import TASKS
-from genwright.request import Around, request_class
+from genwright.registry import about
+from genwright.request import request_class
 from genwright.run import model_folder
 
 _LONGEST_PROMPT = 1_000_000
@@ -30,14 +30,12 @@ def generate_command(arguments: list[str]) -> None:
     words = [a for a in arguments if not a.startswith("-")]
     # An option's value may stand before the run: the run is the first word that is a folder.
     folder = next((a for a in words if Path(a).is_dir()), words[0] if words else None)
-    schema, continues, around, echo = None, True, None, True
+    schema, told = None, None
     if folder is not None:
         task, family = task_and_family(Path(folder))
         schema = request_class(task, family)
-        options = TASKS[task].load_options()
-        continues, around = getattr(options, "CONTINUES", False), getattr(options, "around", None)
-        echo = getattr(options, "ECHO", True)
-    command = _command(schema, continues, around, echo)
+        told = about(task)
+    command = _command(schema, told)
     command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
 
 
@@ -50,7 +48,8 @@ def task_and_family(folder: Path) -> tuple[str, str]:
         raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
 
 
-def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None] | None, echo: bool) -> click.Command:
+def _command(schema: Any, told: About | None) -> click.Command:
+    """The command for a task's requests; without a run, all that any of them may have."""
     fixed: list[click.Parameter] = [
         click.Argument(["run"], type=click.Path(path_type=Path)),
         click.Argument(["prompt"], required=False),
@@ -61,7 +60,7 @@ def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None
         click.Option(["--json", "as_json"], is_flag=True, help="Print JSON Lines, one an output."),
         click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
     ]
-    if continues:
+    if told is None or told.continues:
         file = click.Path(path_type=Path)
         fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
     if not schema or issubclass(schema, Controls):
@@ -93,10 +92,11 @@ def _command(schema: Any, continues: bool, around: Callable[[Any], Around | None
 
         generator = Generator(run, device, weights)
         answer = generator.model.task.answer(generator.model, request, generator.engine)
-        hole = around(request) if around else None
-        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=hole, echo=echo)
+        assert told is not None  # a run that is none was refused before
+        around = told.around(request) if told.around else None
+        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=around, echo=told.echo)
 
-    help_text = "Make text or pictures with a trained run." + (
+    help_text = "Make something new with a trained run." + (
         "" if schema else " Name a run to see the options of its task."
     )
     return click.Command("generate", params=[*fixed, *asked], callback=call, help=help_text)

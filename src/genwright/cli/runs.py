@@ -13,13 +13,8 @@ import yaml
 
 from genwright.console import duration, size
 from genwright.errors import GenwrightError, RequestError
-from genwright.run import STAGES, Run, open_run
+from genwright.run import LOCK, STAGES, Run, open_run
 from genwright.scores import ScoreSheet
-
-ENTRIES = frozenset(
-    {"recipe.yaml", "lock", "log.txt", "collect", "prepare", "train", "evaluate", "model", "stages", "report.html", "report-public.html"}
-)  # fmt: skip
-"""The names a run folder is made of. `rm` removes these and nothing else."""
 
 
 @dataclass(frozen=True)
@@ -63,16 +58,16 @@ def find(where: Path) -> list[Listed]:
 
 def is_run(folder: Path) -> bool:
     """Whether a folder was made by a run: a resolved recipe and a stage's record, or a run that was stopped before its first."""
-    recipe = folder / "recipe.yaml"
-    if not (folder.is_dir() and recipe.is_file() and isinstance(_recipe(recipe).get("task"), str)):
+    run = Run(folder)
+    if not (folder.is_dir() and run.recipe.is_file() and isinstance(_recipe(run.recipe).get("task"), str)):
         return False
     if (folder / "collect" / "ledger.parquet").is_file() or any((folder / s / "stage.json").is_file() for s in STAGES):
         return True
-    return (folder / "lock").is_file() and {entry.name for entry in folder.iterdir()} <= ENTRIES
+    return (folder / LOCK).is_file() and len(run.owned()) == len(list(folder.iterdir()))
 
 
 def describe(run: Run) -> Listed:
-    recipe = _recipe(run.folder / "recipe.yaml")
+    recipe = _recipe(run.recipe)
     records = {}
     state = ""
     for stage in STAGES:
@@ -92,7 +87,7 @@ def describe(run: Run) -> Listed:
         state=state or ("finished" if not missing else f"stopped after {STAGES[first - 1]}" if first else "begun"),
         bytes=size_bytes(run.folder),
         seconds=sum(record.seconds for record in done),
-        changed=max((_changed(run.folder / "recipe.yaml"), *(_changed(run.stage(s)) for s in STAGES))),
+        changed=max((_changed(run.recipe), *(_changed(run.stage(s)) for s in STAGES))),
         score=first_score(sheet) if sheet else "",
         headline=sheet.headline if sheet else "",
     )
@@ -166,13 +161,14 @@ def remove(folder: Path, *, yes: bool) -> None:
         if not typer.confirm(f"Remove {folder} ({size(size_bytes(folder))})?", err=True):
             return
     with run.lock():
-        for name in sorted(ENTRIES - {"lock"}):
-            entry = folder / name
+        for entry in run.owned():
+            if entry.name == LOCK:  # it is held
+                continue
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
                 entry.unlink(missing_ok=True)
-    (folder / "lock").unlink(missing_ok=True)
+    (folder / LOCK).unlink(missing_ok=True)
     rest = sorted(entry.name for entry in folder.iterdir())
     if rest:
         print(f"{folder}: the run is removed; {', '.join(rest[:5])} stayed, for no run made {'it' if len(rest) == 1 else 'them'}.")  # fmt: skip
@@ -183,7 +179,7 @@ def remove(folder: Path, *, yes: bool) -> None:
 
 def _data_inside(folder: Path) -> str | None:
     """A local source of the recipe that lies in the run folder: removing the run would remove it."""
-    for source in (_recipe(folder / "recipe.yaml").get("data") or {}).get("sources") or []:
+    for source in (_recipe(Run(folder).recipe).get("data") or {}).get("sources") or []:
         for kind in ("folder", "archive", "table"):
             path = source.get(kind) if isinstance(source, dict) else None
             if isinstance(path, str) and (folder / path).resolve().is_relative_to(folder.resolve()):

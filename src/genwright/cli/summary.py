@@ -20,10 +20,8 @@ def print_summary(run: Run) -> None:
         console.print(score_table(sheet, f"Scores of {run.name}"))
         if sheet.headline:
             console.print(sheet.headline)
-    console.print(f"\nreport    {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print(
-        f"generate  genwright generate {run.folder} {_example(run)}", highlight=False, markup=False, soft_wrap=True
-    )
+    print(f"\nreport    {run.report}")
+    print(f"generate  genwright generate {run.folder} {_example(run)}")
 
 
 def score_table(sheet: ScoreSheet, title: str) -> Table:
@@ -52,5 +50,5 @@ def format_score(score: Score) -> str:
 
 
 def _example(run: Run) -> str:
-    recipe = yaml.safe_load((run.folder / "recipe.yaml").read_text(encoding="utf-8"))
+    recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
     return example(recipe["task"], recipe["prepare"])

@@ -41,7 +41,7 @@ def read_facts(folder: Path) -> RunFacts:
         )
     return RunFacts(
         run=run,
-        recipe=recipes.load(run.folder / "recipe.yaml"),
+        recipe=recipes.load(run.recipe),
         data=collected.outputs,
         device=trained.device,
         training=read_training(trained.summary),

@@ -22,6 +22,7 @@ from genwright import recipe as recipes
 from genwright.console import progress
 from genwright.errors import RequestError
 from genwright.model_folder import build_task
+from genwright.registry import about
 from genwright.run import Run, read_json
 from genwright.shards import ExampleStore
 
@@ -61,21 +62,20 @@ def text_of(units: np.ndarray) -> str:
 def open_corpus(run: Run) -> Corpus:
     """The training texts of a run. Raises RequestError where there are none here."""
     record = run.record("prepare")
-    if not (run.folder / "recipe.yaml").exists() or record is None:
+    if not run.recipe.exists() or record is None:
         raise RequestError(
             f"{run.folder}: the training data does not stand here, so nothing can be traced to it; name the run that made the model."
         )
-    recipe = recipes.load(run.folder / "recipe.yaml")
-    task = build_task(recipe)
-    if task.medium != "text":
-        raise RequestError(f"{run.folder}: --nearest compares texts, and `{recipe.task}` makes none.")
-    folder = run.folder / "explain" / "corpus"
+    recipe = recipes.load(run.recipe)
+    if not about(recipe.task).traceable:
+        raise RequestError(f"{run.folder}: --nearest compares texts, and `{recipe.task}` does not learn from texts.")
+    folder = run.explain / "corpus"
     key = {"format": _FORMAT, "data": record.outputs}
     if not _stands(folder, key):
         prepare = run.stage("prepare")
         parts = read_json(prepare / "index.json")["train"]
         store = ExampleStore([prepare / "parts" / name for name in parts])
-        _write(folder, _documents(store, task.load_facts(prepare / "facts")), key, len(store))
+        _write(folder, _documents(store, build_task(recipe).load_facts(prepare / "facts")), key, len(store))
     return Corpus(folder)
 
 

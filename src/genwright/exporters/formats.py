@@ -24,8 +24,8 @@ from genwright.console import say, size
 from genwright.errors import RequestError
 from genwright.exporters import comparison
 from genwright.exporters.comparison import Comparison, Trial, Words
-from genwright.exporters.source import ModelReference, Reference, Source, source_of
-from genwright.run import model_folder, versions, write_atomic
+from genwright.exporters.source import ModelReference, Reference, Source, is_language_model, source_of
+from genwright.run import exports_of, model_folder, versions, write_atomic
 
 RECORD = "export.json"
 
@@ -88,16 +88,16 @@ def export_as(target: Path, name: str, out: Path | None = None, kind: str | None
         raise RequestError(f"--type {kind}: {name} is written as {' or '.join(form.types)}; name one of them.")
     folder = model_folder(target)
     model = models.load(folder, torch.device("cpu"))
-    if model.task.medium != "text":
+    if not is_language_model(model):
         raise RequestError(
-            f"--as {name}: {target} is a model of the task {model.task.name}, and only text models can be written as {name};"
+            f"--as {name}: {target} is a model of the task {model.task.name} by {model.task.family}, and only language models can be written as {name};"
             f" its model folder {folder} is its export."
         )
     for package in form.packages:
         if find_spec(package) is None:
             raise RequestError(f"--as {name}: needs the package {package}; pip install 'genwright[export]'.")
     run_name = folder.parent.name if folder.name == "model" else folder.name
-    place = out or _beside(folder) / name / kind
+    place = out or exports_of(folder) / name / kind
     _refuse_foreign(place)
     temporary = place.with_name(f".{place.name}.{os.getpid()}")
     shutil.rmtree(temporary, ignore_errors=True)
@@ -199,12 +199,6 @@ def _format(name: str) -> Format:
     if name not in FORMATS:
         raise RequestError(f"--as {name}: no such format; formats are {', '.join(FORMATS)}.")
     return FORMATS[name]
-
-
-def _beside(folder: Path) -> Path:
-    """Where exports of a model folder go: `runs/x/export` for a run's model, `NAME-export` for one that was handed on."""
-    folder = folder.resolve()
-    return folder.with_name("export" if folder.name == "model" else f"{folder.name}-export")
 
 
 def _refuse_foreign(place: Path) -> None:

@@ -19,6 +19,11 @@ from genwright.networks.decoder import Decoder
 from genwright.tokens.chat_template import ChatTemplate
 
 
+def is_language_model(model: Model) -> bool:
+    """Whether other programs can run a model: a text task's, whose network Hugging Face's config.json can name."""
+    return model.task.medium == "text" and "architectures" in model.family.foreign_config()
+
+
 class Reference(Protocol):
     """The model at work, as whatever it was exported to must do. Token ids in and out; fp32 on the CPU."""
 

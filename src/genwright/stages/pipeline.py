@@ -10,12 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from genwright import device as devices
-from genwright import recipe as recipes
 from genwright.console import duration, say
 from genwright.errors import RequestError
 from genwright.model_folder import build_task
 from genwright.recipe import Recipe
-from genwright.run import STAGES, Run, open_run, write_atomic
+from genwright.run import STAGES, Run, write_atomic
 from genwright.stages.collect import stage as collect
 from genwright.stages.evaluate import stage as evaluate
 from genwright.stages.export import stage as export
@@ -48,7 +47,7 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
     with run.lock():
         if options.fresh:
             _clear(run, stages)
-        write_atomic(run.folder / "recipe.yaml", recipe.to_yaml())
+        write_atomic(run.recipe, recipe.to_yaml())
         _require(run, stages)
         calls: dict[str, Callable[[], Any]] = {
             "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
@@ -68,11 +67,6 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
             record = run.record(name)
             if record is not None:
                 say(f"{name:9} done in {duration(record.seconds)}")
-
-
-def run_folder(recipe_file: Path, run_dir: Path | None) -> Run:
-    """runs/<the recipe file's stem>/ where the user stands, or the folder asked for."""
-    return Run(run_dir if run_dir is not None else Path("runs") / recipe_file.stem)
 
 
 def _stands(name: str, recipe: Recipe, run: Run, task: Any, options: Options) -> bool:
@@ -104,14 +98,6 @@ def _clear(run: Run, stages: Sequence[str]) -> None:
         if name != "report":
             shutil.rmtree(run.stage(name), ignore_errors=True)
         run.forget(name)
-
-
-def recipe_and_run(target: Path, overrides: list[str] | None, run_dir: Path | None) -> tuple[Recipe, Run]:
-    """A recipe file with its run, or a run folder with the recipe that made it."""
-    if target.is_dir():
-        run = open_run(target)
-        return recipes.load(run.folder / "recipe.yaml", overrides), run
-    return recipes.load(target, overrides), run_folder(target, run_dir)
 
 
 def write_report(recipe: Recipe, run: Run, *, public: bool) -> Path:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 
-from genwright.about import Survey, Verdict
+from genwright.about import Found, Survey, Verdict
 from genwright.errors import RequestError
 from genwright.ledger import REASONS, printable
-from genwright.registry import TASKS
+from genwright.registry import TASKS, about
 from genwright.survey.recipe import write_recipe
 from genwright.survey.survey import look
-from genwright.survey.verdicts import verdicts
 
 
 def new(folder: Path, task: str | None = None, *, as_json: bool = False, where: Path | None = None) -> Path:
@@ -27,30 +26,53 @@ def new(folder: Path, task: str | None = None, *, as_json: bool = False, where: 
     survey = look(folder)
     judged = verdicts(survey)
     chosen = _choose(survey, judged, task)
-    file = write_recipe(survey, chosen, where or Path.cwd())
+    file = write_recipe(survey, chosen, judged[chosen], where or Path.cwd())
     if as_json:
-        content = {**asdict(survey), "verdicts": [asdict(v) for v in judged], "task": chosen.task, "recipe": str(file)}
+        told = [{"task": name, **asdict(verdict)} for name, verdict in judged.items()]
+        content = {**asdict(survey), "verdicts": told, "task": chosen, "recipe": str(file)}
         print(json.dumps(content, indent=2, ensure_ascii=False))
     else:
         print("\n".join(_told(survey, judged)))
         print(
-            f"\nWrote {file}, a recipe for `{chosen.task}`. Look into it, then:\n\n    genwright run {shlex.quote(str(file))}"
+            f"\nWrote {file}, a recipe for `{chosen}`. Look into it, then:\n\n    genwright run {shlex.quote(str(file))}"
         )
     return file
 
 
-def _choose(survey: Survey, judged: Sequence[Verdict], task: str | None) -> Verdict:
+def verdicts(survey: Survey) -> dict[str, Verdict]:
+    """What each task there is could make of the folder."""
+    own = {task: about(task).verdict for task in TASKS}
+    return {task: judge(survey) if judge else _counted(survey, task) for task, judge in own.items()}
+
+
+def _counted(survey: Survey, task: str) -> Verdict:
+    """The verdict on a task that does not say how much it needs: there is never known to be enough."""
+    medium = about(task).medium
+    count = survey.media.get(medium, 0)
+    if survey.table and survey.table.path is None:
+        count += survey.table.whole.get(task, survey.table.rows if medium == "text" and survey.table.text else 0)
+    if not count:
+        return Verdict(0, False, f"nothing of its kind ({medium})")
+    return Verdict(count, False, f"{count:,} of its kind ({medium}); how many it needs is not known here")
+
+
+def _choose(survey: Survey, judged: Mapping[str, Verdict], task: str | None) -> str:
     if task is not None:
-        chosen = next((verdict for verdict in judged if verdict.task == task), None)
-        if chosen is None or not chosen.items:
-            medium = TASKS[task].load_options().MEDIUM
-            raise RequestError(f"{survey.folder}: nothing for `{task}`, which works with {medium}; {_in_it(survey)}.")
-        return chosen
-    usable = [verdict for verdict in judged if verdict.items]
+        if not judged[task].items:
+            raise RequestError(
+                f"{survey.folder}: nothing for `{task}`, which works with {about(task).medium}; {_in_it(survey)}."
+            )
+        return task
+    usable = {name: verdict for name, verdict in judged.items() if verdict.items}
     if not usable:
         raise RequestError(f"{survey.folder}: nothing usable in it; {_in_it(survey)}.")
+    known = [name for name in usable if about(name).verdict]
+    if not known:
+        raise RequestError(
+            f"{survey.folder}: what could be made of it is for you to say, by --task and one of {', '.join(usable)}."
+        )
     # Among what there is enough of, the medium that most files have; else whatever there is most of.
-    return max(usable, key=lambda verdict: (verdict.enough, verdict.items, verdict.made_for))
+    return max(known, key=lambda name: (usable[name].enough, usable[name].items, usable[name].made_for))
 
 
 def _in_it(survey: Survey) -> str:
@@ -62,7 +84,7 @@ def _in_it(survey: Survey) -> str:
     return f"it holds {'; '.join((found + dropped)[:4])}" if survey.offered else "it is empty"
 
 
-def _told(survey: Survey, judged: Sequence[Verdict]) -> list[str]:
+def _told(survey: Survey, judged: Mapping[str, Verdict]) -> list[str]:
     lines = [f"{printable(survey.folder)}: {_count(survey.offered, 'file')}, {survey.bytes / 1e6:,.1f} MB usable"]
     if survey.texts:
         about = "" if survey.measured_whole >= sum(survey.media.values()) else "about "
@@ -81,7 +103,7 @@ def _told(survey: Survey, judged: Sequence[Verdict]) -> list[str]:
         shown = ", ".join(f"{printable(name)} {count:,}" for name, count in list(survey.labels.items())[:5])
         lines.append(f"  in folders that can be their labels: {shown}{', ...' if len(survey.labels) > 5 else ''}")
     if survey.table:
-        lines.append(f"  {survey.table.sentence()}")
+        lines.append(f"  {_sentence(survey.table)}")
     for medium, count in survey.media.items():
         if medium not in ("text", "image"):
             lines.append(f"  {_count(count, 'file')} of another kind ({medium})")
@@ -91,8 +113,18 @@ def _told(survey: Survey, judged: Sequence[Verdict]) -> list[str]:
         lines.append(
             "  no licence was found in it: make sure that you may use it, and say so with `licence:` in the recipe"
         )
-    lines += ["", "What it is good for:", *(f"  {verdict.task}: {verdict.text}" for verdict in judged)]
+    lines += ["", "What it is good for:", *(f"  {task}: {verdict.text}" for task, verdict in judged.items())]
     return lines
+
+
+def _sentence(table: Found) -> str:
+    what = [
+        f"{name} by {template}"
+        for name, template in (("file", table.path), ("text", table.text), ("label", table.label))
+        if template
+    ]
+    what += [f"{count:,} that `{task}` takes as they stand" for task, count in table.whole.items()]
+    return f"a table, {printable(table.table)}, with {table.rows:,} rows: {', '.join(what)}"
 
 
 def _count(number: int, noun: str) -> str:

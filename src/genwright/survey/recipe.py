@@ -11,10 +11,10 @@ import yaml
 from genwright import recipe
 from genwright.about import Survey, Verdict
 from genwright.errors import RequestError
-from genwright.registry import TASKS
+from genwright.registry import TASKS, about, families_of
 
 
-def write_recipe(survey: Survey, verdict: Verdict, where: Path) -> Path:
+def write_recipe(survey: Survey, task: str, verdict: Verdict, where: Path) -> Path:
     """Write NAME.yaml into a folder, NAME being that of the data; a file that is there already is left alone. Returns its path.
 
     Raises RequestError when it can't be written.
@@ -29,7 +29,7 @@ def write_recipe(survey: Survey, verdict: Verdict, where: Path) -> Path:
     while file.exists():
         file = where / f"{stem}-{number}.yaml"
         number += 1
-    text = recipe_text(survey, verdict, file)
+    text = recipe_text(survey, task, verdict, file)
     recipe.parse(text, str(file), folder=where)
     try:
         with file.open("x", encoding="utf-8") as out:
@@ -41,18 +41,16 @@ def write_recipe(survey: Survey, verdict: Verdict, where: Path) -> Path:
     return file.relative_to(where) if where == Path.cwd() else file
 
 
-def recipe_text(survey: Survey, verdict: Verdict, file: Path) -> str:
+def recipe_text(survey: Survey, task: str, verdict: Verdict, file: Path) -> str:
     """The recipe for a survey, as YAML with comments."""
-    source = _source(survey, verdict, file)
-    model = "".join(f"\n  {key}: {_yaml(value)}" for key, value in verdict.settings.items())
-    families = ", ".join(TASKS[verdict.task].load_options().FAMILIES)
+    source = _source(survey, task, file)
     return f"""\
-# {verdict.task}: {verdict.text}
+# {task}: {verdict.text}
 #
 #   genwright plan {file.name}     what it would cost, before anything is trained
 #   genwright run {file.name}      all of it; the results are in runs/{file.stem}/, with a report to open in a browser
 
-task: {verdict.task}
+task: {task}
 
 data:
   sources:
@@ -60,17 +58,23 @@ data:
 train:
   budget: 10m          # more time makes better results: `genwright run {file.name} --more 30m` goes on
   seed: 0              # the same seed gives the same model
-{_model(model, families)}"""
+{_model(task, verdict)}"""
 
 
-def _model(settings: str, families: str) -> str:
-    first = families.split(", ")[0]
-    if not settings:
-        return f"\n# model: {{family: {first}}}     # families that can do this: {families}; the size follows the data and this machine\n"
-    return f"\nmodel:\n  family: {first}          # families that can do this: {families}{settings}             # side of the pictures in pixels\n"
+def _model(task: str, verdict: Verdict) -> str:
+    families = families_of(task)
+    shown = f"families that can do this: {', '.join(families)}"
+    if not verdict.settings:
+        return f"\n# model: {{family: {families[0]}}}     # {shown}; the size follows the data and this machine\n"
+    fields = TASKS[task].load_options().Model.model_fields
+    lines = [f"  family: {families[0]}          # {shown}"]
+    lines += [
+        f"  {key}: {_yaml(value)}             # {fields[key].description}" for key, value in verdict.settings.items()
+    ]
+    return "\n".join(["", "model:", *lines, ""])
 
 
-def _source(survey: Survey, verdict: Verdict, file: Path) -> str:
+def _source(survey: Survey, task: str, file: Path) -> str:
     data = Path(survey.folder).absolute()
     here = file.parent.absolute()
     shown = str(data.relative_to(here)) if data.is_relative_to(here) else str(data)
@@ -81,18 +85,18 @@ def _source(survey: Survey, verdict: Verdict, file: Path) -> str:
         exclude = [f"/{inside}/{file.name}", f"/{inside}/runs/"]
     if exclude:
         lines.append(f"  exclude: {_yaml(exclude)}     # this recipe and its results are no data")
-    lines += [f"  {line}" for line in _words(survey, verdict)]
+    lines += [f"  {line}" for line in _words(survey, task)]
     if survey.licences.get("unknown"):
         lines.append("  # licence: CC-BY-4.0     # no notice was found: say here what you may do with it")
     return "".join(f"    {line}\n" for line in lines)
 
 
-def _words(survey: Survey, verdict: Verdict) -> list[str]:
+def _words(survey: Survey, task: str) -> list[str]:
     """What goes with each item: a table's columns, captions beside, folders as labels."""
     table = survey.table
-    medium = TASKS[verdict.task].load_options().MEDIUM
-    if table is not None and verdict.task == "chat":
-        return [f"join: {_yaml({'table': table.table})}     # a row is a conversation"]
+    medium = about(task).medium
+    if table is not None and task in table.whole:
+        return [f"join: {_yaml({'table': table.table})}     # {task} takes a row as it stands"]
     if table is not None and (table.path is not None) == (medium != "text"):
         if medium != "text" or table.characters > survey.characters - (table.characters or 0):
             return [f"join: {_yaml(table.join())}"]

@@ -12,8 +12,8 @@ from typing import Any
 from genwright.about import Found
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item
+from genwright.registry import TASKS, about
 from genwright.sources.rows import SUFFIXES, read_rows
-from genwright.tasks.chat.formats import dialogues
 
 _LARGEST_BYTES = 300_000_000
 _LOOKED_AT = 500
@@ -53,7 +53,7 @@ def find_table(items: Sequence[Item]) -> Found | None:
 
 
 def _worth(found: Found) -> tuple[bool, int]:
-    return found.path is not None, found.rows if found.path else max(found.characters, found.conversations)
+    return found.path is not None, found.rows if found.path else max([found.characters, *found.whole.values()])
 
 
 def _rows(table: Item) -> list[dict[str, Any]]:
@@ -70,17 +70,18 @@ def _explain(table: Item, rows: list[dict[str, Any]], by_name: dict[str, list[st
     rest = [column for column in columns if column != path_column and _plain_name(column)]
     text = _text_column(sample, rest, long=path is None)
     label = next((c for c in rest if c != text and c.lower() in _LABEL_NAMES and _is_label(sample, c)), None)
-    conversations = len(rows) if path is None and _are_conversations(sample) else 0
-    if path is None and text is None and not conversations:
+    whole = dict.fromkeys(_takers(sample), len(rows)) if path is None else {}
+    if path is None and text is None and not whole:
         return None
     templates = [f"{{{column}}}" if column else None for column in (text, label)]
     characters = sum(len(_string(row.get(text))) for row in rows) if path is None and text else 0
-    return Found(table.path, len(rows), path, templates[0], templates[1], characters, conversations)
+    return Found(table.path, len(rows), path, templates[0], templates[1], characters, whole)
 
 
-def _are_conversations(rows: Sequence[dict[str, Any]]) -> bool:
-    found = [dialogues(row) for row in rows]
-    return 5 * sum(not isinstance(one, Drop) for one in found) > 4 * len(rows)
+def _takers(sample: Sequence[dict[str, Any]]) -> list[str]:
+    """The tasks that take more than four rows in five as they stand."""
+    takes = {task: about(task).whole_rows for task in TASKS}
+    return [task for task, take in takes.items() if take and 5 * sum(map(take, sample)) > 4 * len(sample)]
 
 
 def _path_template(

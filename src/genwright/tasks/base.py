@@ -1,7 +1,8 @@
 """The Task protocol: what one example is, how it becomes tensors, which families can do it, how it is scored and answered.
 
 `BaseTask` has the defaults; a task must define `fit`, `encode`, `candidates`, `parts`, `score` and `answer`. A task's settings
-and its request live beside it, torch-free, in tasks/<name>_options.py (`Prepare`, `Model`, `Request`, `FAMILIES`, `MEDIUM`).
+and its request live beside it, torch-free, in tasks/<name>/options.py (`Prepare`, `Model`, `Request`), with what it says of itself
+(`ABOUT`, see about.py).
 """
 
 from __future__ import annotations
@@ -19,9 +20,10 @@ from pydantic import BaseModel
 from genwright.engine.engine import Engine
 from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
-from genwright.media.base import Media, Medium
+from genwright.media.base import Media
 from genwright.model import Facts, Model, ModelConfig
 from genwright.recipe import EvaluateSettings
+from genwright.registry import about
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
 
@@ -113,7 +115,6 @@ class BaseTask(ABC):
     """A task at work with the settings of its recipe's `prepare` and `model` sections. Pickles, so that processes can share it."""
 
     name: ClassVar[str]
-    medium: ClassVar[Medium]
     Request: ClassVar[type[BaseModel]]
     split_shares: ClassVar[dict[str, float]] = {"train": 0.9, "validation": 0.05, "test": 0.05}
 
@@ -121,6 +122,11 @@ class BaseTask(ABC):
         self.prepare = prepare
         self.model = model
         self.family = family
+
+    @property
+    def medium(self) -> str:
+        """What its items are."""
+        return about(self.name).medium
 
     def check(self) -> None:  # noqa: B027 - most tasks need nothing
         """Raise RequestError when something that a later stage needs is not installed: better now than after the training."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -25,6 +27,7 @@ from genwright.stages.pipeline import Options, run_stages
 from genwright.stages.report import stage as report
 from genwright.stages.report.training import read_training
 from genwright.stages.train.stage import load_trained
+from genwright.tasks.write import options
 from helpers.example_run import ASSETS, SECRET, draw_run
 
 PICTURES = {"folder": str(ASSETS / "pictures"), "join": {"table": "emoji.jsonl", "path": "{image}", "text": "{text}"}}
@@ -133,9 +136,21 @@ def test_a_text_model_is_a_transformers_folder(exported: Run):
 @pytest.mark.parametrize("exported", ["gan"], indirect=True)
 @pytest.mark.parametrize("form", ["hf", "gguf", "onnx"])
 def test_a_picture_model_has_no_such_format(exported: Run, form: str):
-    with pytest.raises(RequestError, match=f"--as {form}: .* only text models can be written as {form}"):
+    with pytest.raises(RequestError, match=f"--as {form}: .* only language models can be written as {form}"):
         export_as(exported.folder, form)
     assert not (exported.folder / "export").exists()
+
+
+@pytest.mark.parametrize("exported", ["transformer"], indirect=True)
+def test_a_transformer_of_a_task_without_texts_is_no_language_model(exported: Run, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(options, "ABOUT", replace(options.ABOUT, medium="midi", pipeline="text-to-audio"))
+    with pytest.raises(RequestError, match=r"by transformer, and only language models can be written as gguf"):
+        export_as(exported.folder, "gguf")
+    loaded = model.load(exported.stage("export"), CPU)
+    assert export._compare_foreign(loaded, exported.stage("export")) == []
+    text = card.write(card.gather(recipe.load(exported.recipe), exported, loaded))
+    assert header_of(text)["library_name"] == "genwright" and header_of(text)["pipeline_tag"] == "text-to-audio"
+    assert "AutoModelForCausalLM" not in text
 
 
 def test_nothing_trained_is_one_sentence(exported: Run, tmp_path: Path):
@@ -181,15 +196,10 @@ def test_the_card_of_a_run(exported: Run):
         assert "| Apache-2.0 | 64 | name the authors and keep their notice |" in text
 
 
-class _Family:
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-
 class _Scored:
     """As much of a model as the card asks for."""
 
-    family = _Family()
+    task = SimpleNamespace(medium="image")
 
 
 def test_the_card_tells_scores_licences_and_protocol(tmp_path: Path):

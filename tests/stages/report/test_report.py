@@ -10,11 +10,15 @@ from pathlib import Path
 import pytest
 
 from genwright import ledger, recipe
+from genwright.about import About
+from genwright.errors import RequestError
+from genwright.explain.view import explain_nearest
 from genwright.run import Run
 from genwright.stages.collect.account import log_bins, public_recipe, read_data
 from genwright.stages.report import stage as report
 from genwright.stages.report.training import Passage, passages
-from helpers.example_run import HOSTILE, SECRET, draw_run
+from helpers.example_run import HOSTILE, SECRET, draw_run, write_run
+from helpers.outside_task import outside_task
 
 
 def write(run: Run, public: bool = False) -> str:
@@ -67,6 +71,27 @@ def test_versions_device_and_commands_stand_in_it(drawn: Run):
     page = write(drawn)
     for shown in ("AMD EPYC 7B13, 2 threads", "numpy", "genwright generate", "16.0.0", recipe.load(drawn.folder / "recipe.yaml").hash()):  # fmt: skip
         assert shown in page
+
+
+def test_commands_are_those_that_the_task_can_do(tmp_path: Path, drawn: Run):
+    text = write(write_run(tmp_path / "poems"))
+    assert "genwright explain" in text and "AutoModelForCausalLM" not in text, "that folder is no transformers folder"
+    (tmp_path / "poems" / "model" / "config.json").write_text('{"architectures": ["Qwen3ForCausalLM"]}')
+    assert "AutoModelForCausalLM" in write(Run(tmp_path / "poems"))
+    for words in ("genwright explain", "AutoModelForCausalLM"):
+        assert words not in write(drawn)
+
+
+def test_a_transformer_that_draws_is_promised_nothing_of_text(tmp_path: Path):
+    run = draw_run(tmp_path / "run")
+    (run.stage("export") / "config.json").write_text('{"architectures": ["Qwen3ForCausalLM"]}')
+    with outside_task("sketch", About(medium="image", families=("transformer",), arguments='"a fish"')):
+        run.recipe.write_text(f"task: sketch\ndata: {{sources: [{{folder: {tmp_path}}}]}}\n")
+        page = write(run)
+        assert "genwright explain" not in page and "AutoModelForCausalLM" not in page
+        assert "generate(&#34;a fish&#34;)" in page
+        with pytest.raises(RequestError, match="--nearest compares texts, and `sketch` does not learn from texts"):
+            explain_nearest(run.folder, "a fish", None, 3, False)
 
 
 def test_a_stage_record_is_written_for_the_private_report_alone(tmp_path: Path):

@@ -217,7 +217,8 @@ def test_a_request_is_a_message_a_system_prompt_or_a_whole_conversation() -> Non
 
 
 def run_small(tmp_path_factory, rest: str = "", steps: int = 30) -> Path:
-    from genwright.stages.pipeline import Options, run_folder, run_stages
+    from genwright.stages.pipeline import Options, run_stages
+    from genwright.stages.start import run_folder
 
     folder = tmp_path_factory.mktemp("chat")
     file = folder / "small.yaml"

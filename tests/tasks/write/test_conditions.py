@@ -29,10 +29,10 @@ LEVEL = set("山花風雲黃人流樓舟秋")
 AUTHORS = ["李白", "杜甫", "<|title|>", "蘇軾 <|text|>"]
 
 
-def make_task(*condition: str, group: tuple[str, ...] = (), near_duplicates: float | None = None, **model) -> Write:
+def make_task(*condition: str, group: tuple[str, ...] = (), group_by_lines: float | None = None, **model) -> Write:
     schema = recipe_class("write", "transformer")
     prepare = schema.model_fields["prepare"].annotation(
-        condition=list(condition), group=list(group), near_duplicates=near_duplicates, tokenizer="characters"
+        condition=list(condition), group=list(group), group_by_lines=group_by_lines, tokenizer="characters"
     )
     return Write(prepare, schema.model_fields["model"].annotation(**model), "transformer")
 
@@ -184,7 +184,7 @@ POEM = "床前明月光，疑是地上霜。\n舉頭望明月，低頭思故鄉�
 
 
 def test_editions_of_a_poem_stay_together():
-    task = make_task(near_duplicates=0.5)
+    task = make_task(group_by_lines=0.5)
     texts = [
         POEM,
         "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。",

@@ -8,6 +8,9 @@ from pydantic import Field
 
 from genwright.settings import Section
 
+TASKS: tuple[str, ...] = ()
+"""Tasks that it can do beside those that name it."""
+
 
 class Settings(Section):
     objective: Literal["relativistic", "classic"] = Field(

@@ -9,6 +9,9 @@ from pydantic import Field
 
 from genwright.settings import Section
 
+TASKS: tuple[str, ...] = ()
+"""Tasks that it can do beside those that name it."""
+
 Precision = Literal["float32", "int8"]
 """Of the weights while text is generated."""
 

@@ -6,6 +6,9 @@ from pydantic import Field
 
 from genwright.settings import Section
 
+TASKS: tuple[str, ...] = ()
+"""Tasks that it can do beside those that name it."""
+
 
 class Settings(Section):
     beta: float = Field(1.0, gt=0, description="Weight of the KL term; 1 is the ELBO.")

@@ -45,12 +45,12 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, offline: bool = False) -> d
         reader.read(items)
     _drop_duplicates(items)
     rows = collect_split.assign(items, task, recipe.data.split, folder / "splits.parquet")
-    if recipe.data.near_duplicates is not None:
+    if recipe.data.drop_near_duplicates is not None:
         if task.medium != "text":
             raise RequestError(
-                f"data.near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
+                f"data.drop_near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
             )
-        drop_near_duplicates(rows, recipe.data.near_duplicates)
+        drop_near_duplicates(rows, recipe.data.drop_near_duplicates)
     ledger.write(rows, folder / ledger.LEDGER)
     notices = _keep_notices(run, sources)
     summary = _summary(rows, sources, notices)

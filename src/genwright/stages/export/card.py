@@ -10,18 +10,17 @@ from typing import Any
 
 import yaml
 
+from genwright import registry
+from genwright.exporters.source import is_language_model
 from genwright.model import Model
 from genwright.pages.page import render
 from genwright.recipe import Recipe
-from genwright.registry import example
 from genwright.rights.duties import duties
 from genwright.run import Run
 from genwright.scores import Row, ScoreSheet
 from genwright.stages.collect.account import DataView, NoticeText, public_recipe, read_data, read_notices
 from genwright.stages.train.record import read_training
 from genwright.version import __version__
-
-_PIPELINES = {"write": "text-generation", "draw": "text-to-image"}
 
 
 def about(recipe: Recipe, run: Run, known: dict[str, Any]) -> dict[str, Any]:
@@ -49,14 +48,15 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
     trained = records["train"]
     data, sheet = read_data(run, public=True), _sheet(run)
     summary = trained.summary if trained else {}
-    is_text = "architectures" in model.family.foreign_config()
+    in_transformers = is_language_model(model)
     return {
-        "header": _header(recipe, run.name, data, sheet, is_text),
+        "header": _header(recipe, run.name, data, sheet, in_transformers),
         "name": run.name,
         "recipe": recipe,
         "recipe_yaml": public_recipe(recipe),
-        "is_text": is_text,
-        "example": example(recipe.task, recipe.prepare.model_dump(mode="json")),
+        "about": registry.about(recipe.task),
+        "in_transformers": in_transformers,
+        "example": registry.example(recipe.task, recipe.prepare.model_dump(mode="json")),
         "data": data,
         "unknown": next((row.kept for row in data.licences if row.name is None), 0) if data else 0,
         "duties": {row.name: duties(row.name) for row in data.licences} if data else {},
@@ -105,13 +105,14 @@ def _sheet(run: Run) -> ScoreSheet | None:
     return ScoreSheet.read(file) if run.record("evaluate") and file.exists() else None
 
 
-def _header(recipe: Recipe, name: str, data: DataView | None, sheet: ScoreSheet | None, is_text: bool) -> str:
+def _header(recipe: Recipe, name: str, data: DataView | None, sheet: ScoreSheet | None, in_transformers: bool) -> str:
     """The YAML between the two lines of dashes. No licence is claimed for the weights: that is the owner's to say."""
+    task = registry.about(recipe.task)
     row = next((row for row in sheet.rows if row.kind == "model"), None) if sheet else None
     header: dict[str, Any] = {
-        "library_name": "transformers" if is_text else "genwright",
-        "pipeline_tag": _PIPELINES.get(recipe.task, "other"),
-        "tags": ["genwright", recipe.task, recipe.family],
+        "library_name": "transformers" if in_transformers else "genwright",
+        "pipeline_tag": task.pipeline,
+        "tags": ["genwright", recipe.task, recipe.family, *task.tags],
         "license": "other",
         "license_name": "not-declared",
     }

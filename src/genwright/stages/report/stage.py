@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from genwright import ledger
+from genwright import ledger, registry
 from genwright.console import duration
 from genwright.console import size as size_text
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
 from genwright.pages.page import picture, render
 from genwright.recipe import Recipe
-from genwright.registry import example
-from genwright.run import STAGES, Run, StageRecord, write_atomic
+from genwright.run import STAGES, Run, StageRecord, read_json, write_atomic
 from genwright.scores import Exhibit, Metric, Row, ScoreSheet
 from genwright.stages.collect.account import DataView, public_recipe, read_data, read_notices
 from genwright.stages.inputs import digest, stage_inputs
@@ -49,12 +48,12 @@ def run(recipe: Recipe, run: Run, *, public: bool = False) -> Path:
     started = time.monotonic()
     page = render("report.html.j2", **gather(recipe, run, public))
     if public:
-        file = run.folder / "report-public.html"
+        file = run.public_report
         write_atomic(file, page)
         return file
     inputs = stage_inputs("report", recipe, run, cast(Any, None))  # no task is asked for the report's inputs
     run.forget("report")
-    file = run.folder / "report.html"
+    file = run.report
     write_atomic(file, page)
     run.complete(
         "report", inputs=inputs, outputs=digest(page), seconds=time.monotonic() - started, summary={"bytes": len(page)}
@@ -96,7 +95,7 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
         "recipe_hash": recipe.hash(),
         "versions": next((r.versions for r in reversed(list(records.values())) if r), {}),
         "device": _device(records),
-        "commands": _commands(recipe, f"runs/{run.name}" if public else str(run.folder)),
+        "commands": _commands(recipe, run, f"runs/{run.name}" if public else str(run.folder)),
         "written": time.strftime("%Y-%m-%d %H:%M"),
         "reasons": ledger.REASONS,
     }
@@ -230,16 +229,24 @@ def _device(records: dict[str, StageRecord | None]) -> str:
     return ""
 
 
-def _commands(recipe: Recipe, place: str) -> list[tuple[str, str]]:
+def _opens_elsewhere(run: Run) -> bool:
+    """Whether the exported folder has what Hugging Face's libraries look for."""
+    file = run.stage("export") / "config.json"
+    return file.exists() and "architectures" in read_json(file)
+
+
+def _commands(recipe: Recipe, run: Run, place: str) -> list[tuple[str, str]]:
     quoted = f"'{place}'" if any(c in place for c in " '\"&;<>()$") else place
-    typed = example(recipe.task, recipe.prepare.model_dump(mode="json"))
+    typed = registry.example(recipe.task, recipe.prepare.model_dump(mode="json"))
+    task = registry.about(recipe.task)
     ask = [("Make something new", f"genwright generate {quoted} {typed}")]
-    if recipe.family == "transformer":
+    if task.traceable:
         ask.append(("Where a passage comes from", f'genwright explain {quoted} --nearest "..."'))
+    if task.transformers and _opens_elsewhere(run):
         ask.append(("In transformers", f'AutoModelForCausalLM.from_pretrained("{place}/model")'))
     return [
         *ask,
-        ("From Python", f'import genwright as gw; gw.load("{place}").generate("...")'),
+        ("From Python", f'import genwright as gw; gw.load("{place}").generate({task.arguments})'),
         ("The story of every file", f"genwright ledger {quoted} --dropped"),
         ("Train longer", f"genwright run {quoted} --more 30m"),
         ("Do it again", f"genwright run {quoted}/recipe.yaml --run-dir again"),

@@ -13,7 +13,7 @@ from genwright import device as devices
 from genwright.console import say
 from genwright.model import ModelConfig
 from genwright.recipe import Budget, Recipe, TrainSettings
-from genwright.run import Run
+from genwright.run import SCRATCH, Run
 from genwright.stages.train import sizes
 from genwright.stages.train.jobs import Job, Workshop
 from genwright.stages.train.mixing import foretold
@@ -73,7 +73,7 @@ def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> P
     chosen = choose(workshop, recipe)
     plans: dict[str, PartPlan] = {}
     later = ""
-    with tempfile.TemporaryDirectory(prefix=".plan-", dir=run.folder) as scratch:
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=run.folder) as scratch:
         for job in workshop.jobs(chosen.config):
             job.derive(Path(scratch) / job.name)
             plans[job.name] = plan_job(job, recipe.train, Path(scratch), started)

@@ -112,7 +112,7 @@ def load_trained(run: Run, device: torch.device) -> Model:
     record = run.record("train")
     if record is None:
         raise RequestError(f"{run.folder}: its training is not finished; run `genwright train` on its recipe.")
-    recipe = recipes.load(run.folder / "recipe.yaml")
+    recipe = recipes.load(run.recipe)
     model = _load(recipe, run, device, lambda place: _best(place))
     model.about = {"recipe": recipe.hash(), "trained": record.summary, "train_outputs": record.outputs}
     return model
@@ -128,7 +128,7 @@ def load_before(run: Run, device: torch.device) -> tuple[Model, np.ndarray, Part
         return None
     if not all((part.parent / "before" / account.former).is_dir() for part in folder.glob("*/outcome.json")):
         return None
-    recipe = recipes.load(run.folder / "recipe.yaml")
+    recipe = recipes.load(run.recipe)
     model = _load(recipe, run, device, lambda place: place / "before" / account.former)
     last = list(model.parts)[-1]
     plan_file = folder_of(run, last) / "plan.json"

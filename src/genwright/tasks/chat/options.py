@@ -7,23 +7,61 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
+from genwright.about import About, Survey, Verdict, on_scale
+from genwright.ledger import Drop
 from genwright.request import AT_FILE
 from genwright.settings import Section
+from genwright.tasks.chat.formats import dialogues
 from genwright.tasks.text import options as text_options
 
-__all__ = ["ECHO", "EXAMPLE", "FAMILIES", "MEDIUM", "WHOLE_ROWS", "Model", "Prepare", "Request"]
-
-MEDIUM = "text"
-FAMILIES = ("transformer",)
-EXAMPLE = '"How was your day?"'
-"""What to type after `genwright generate RUN`, shown at the end of a run."""
-ECHO = False
-"""An answer is shown without the message that it answers."""
-WHOLE_ROWS = True
-"""A row of a table is a conversation as it stands, nested as it may be."""
+__all__ = ["ABOUT", "Model", "Prepare", "Request"]
 
 CONTEXT = 512
 """Tokens of a conversation that a model sees, where the recipe does not say."""
+
+
+_CONVERSATIONS = (
+    (50, "too few to learn from"),
+    (
+        5_000,
+        "enough to teach a model that can talk already how to answer (`model.from`); too few to learn talking from",
+    ),
+    (None, "enough for a small model of their tone; better from weights that can talk already (`model.from`)"),
+)
+
+
+def _is_conversation(row: dict[str, Any]) -> bool:
+    return not isinstance(dialogues(row), Drop)
+
+
+def _verdict(survey: Survey) -> Verdict:
+    count = survey.table.whole.get("chat", 0) if survey.table else 0
+    if not count:
+        return Verdict(0, False, "no table of conversations")
+    text = f"{count:,} conversations: {on_scale(count, _CONVERSATIONS)}"
+    return Verdict(count, count >= _CONVERSATIONS[0][0], text, made_for=True)
+
+
+ABOUT = About(
+    medium="text",
+    families=("transformer",),
+    example='"How was your day?"',
+    arguments='"How was your day?"',
+    use='print(made.data, end="")',
+    pipeline="text-generation",
+    tags=("conversational",),
+    limits="Answers in the manner of the conversations it learned from: practice, play, a tone of voice. It does not know whether what "
+    "it says is true, agrees too readily, and should not be asked for facts, advice or decisions, nor taken for a person.",
+    transformers="""\
+messages = [{"role": "user", "content": "How was your day?"}]
+tokens = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
+print(tokenizer.decode(model.generate(**tokens, max_new_tokens=100, do_sample=True)[0]))""",
+    verdict=_verdict,
+    whole_rows=_is_conversation,
+    echo=False,
+    converses=True,
+    traceable=True,
+)
 
 
 class Conversation(Section):

@@ -6,18 +6,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AliasChoices, Field, model_validator
 
-from genwright.request import FILE_TOO, NAMED_BY_FILE, Around, File
+from genwright.about import About, Around, Survey, Verdict, on_scale
+from genwright.request import FILE_TOO, NAMED_BY_FILE, File
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
 
-__all__ = ["EXAMPLE", "FAMILIES", "MEDIUM", "Hole", "Model", "Prepare", "Request", "around", "hole_of"]
+__all__ = ["ABOUT", "Hole", "Model", "Prepare", "Request", "hole_of"]
 
-MEDIUM = "text"
-FAMILIES = ("transformer",)
-EXAMPLE = "--prefix 'for name in sorted(' --suffix '):'"
-"""What to type after `genwright generate RUN`, shown at the end of a run."""
+_CHARACTERS = (
+    (20_000, "too little to learn from"),
+    (2_000_000, "enough to learn its habits; better from weights that know the language already (`model.from`)"),
+    (None, "enough for a small model of its style; better from weights that know the language already (`model.from`)"),
+)
 
 
 class Prepare(text_options.Prepare):
@@ -41,8 +43,9 @@ class Prepare(text_options.Prepare):
         description="Share of the holes that follow the syntax: lines, statements, bodies, brackets; the others are cut "
         "between any two characters.",
     )
-    near_duplicates: float = Field(
+    group_by_words: float = Field(
         0.7,
+        validation_alias=AliasChoices("group_by_words", "near_duplicates"),
         gt=0,
         le=1,
         description="Files whose runs of five words agree to this share (estimated by MinHash) stay on one side of the split.",
@@ -90,7 +93,33 @@ def hole_of(request: Any) -> Hole | None:
     return Hole(request.prefix or "", request.suffix or "", request.path or "") if request.has_hole else None
 
 
-def around(request: Any) -> Around | None:
-    """What a whole file has before and behind the answer; None where the answer just follows the prompt."""
+def _around(request: Any) -> Around | None:
     hole = hole_of(request)
     return hole and Around(hole.prefix, hole.suffix, Path(hole.path) if hole.path else None)
+
+
+def _verdict(survey: Survey) -> Verdict:
+    if not survey.code:
+        return Verdict(0, False, "no program text")
+    text = f"{survey.code_characters:,} characters of program text: {on_scale(survey.code_characters, _CHARACTERS)}"
+    most = 2 * survey.code >= survey.texts
+    enough = survey.code_characters >= _CHARACTERS[0][0]
+    return Verdict(survey.texts if most else survey.code, enough, text, made_for=most)
+
+
+ABOUT = About(
+    medium="text",
+    families=("transformer",),
+    example="--prefix 'for name in sorted(' --suffix '):'",
+    arguments='prefix="for name in sorted(", suffix="):"',
+    use='print(made.data, end="")',
+    pipeline="text-generation",
+    tags=("code",),
+    limits="Program text in the manner of the files it learned from: a suggestion to read, as an editor makes them while one types. "
+    "It runs nothing and checks nothing: what it suggests may be wrong, insecure, or call what does not exist, so read and test it "
+    "before you use it.",
+    transformers=text_options.in_transformers("def main("),
+    verdict=_verdict,
+    around=_around,
+    traceable=True,
+)

@@ -46,14 +46,14 @@ class Complete(TextTask):
     prepare: complete_options.Prepare
 
     def encoding_settings(self) -> dict[str, Any]:
-        return {k: v for k, v in super().encoding_settings().items() if k != "near_duplicates"}
+        return {k: v for k, v in super().encoding_settings().items() if k != "group_by_words"}
 
     def group_keys(self, items: Sequence[Item], known: Collection[str]) -> list[str]:
         """One key for files that are nearly the same: that of one that has a split already, else of the first."""
         from genwright.duplicates.words import clusters
 
         texts = (text if isinstance(text := item_text(item), str) else "" for item in items)
-        roots = clusters(texts, self.prepare.near_duplicates)
+        roots = clusters(texts, self.prepare.group_by_words)
         return keys([self.group_key(item) for item in items], roots, known)
 
     def divide(self, item: Item) -> list[tuple[int, int]]:

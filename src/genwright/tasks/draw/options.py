@@ -6,13 +6,48 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
+from genwright.about import About, Survey, Verdict
 from genwright.settings import Section
 
-MEDIUM = "image"
-FAMILIES = ("gan", "vae")
-EXAMPLE = '"a red heart" -n 16 --out pictures'
-"""What to type after `genwright generate RUN`, shown at the end of a run."""
-SIZES = (16, 32, 64, 128, 256)
+_PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
+"""How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
+SIZES = tuple(_PICTURES_FOR_SIZE)
+
+
+def _verdict(survey: Survey) -> Verdict:
+    count, least = survey.pictures, _PICTURES_FOR_SIZE[SIZES[0]]
+    if survey.table is not None and survey.table.path is not None:
+        count = min(count, survey.table.rows)  # pictures that the table does not name would be left out
+    if not count:
+        return Verdict(0, False, "no pictures")
+    side = min(survey.median_width, survey.median_height)
+    by_pixels = max([size for size in SIZES if size <= side] or [SIZES[0]])
+    by_count = max([size for size, wanted in _PICTURES_FOR_SIZE.items() if count >= wanted] or [SIZES[0]])
+    size = min(by_pixels, by_count)
+    next_size = next((s for s in SIZES if s > size), None)
+    if count < least:
+        text = f"too few to learn from: a model would only know these by heart; about {least} are the least"
+    else:
+        text = f"enough for draw at {size} pixels"
+        if next_size and by_count < next_size:
+            text += f"; too few for {next_size} pixels (about {_PICTURES_FOR_SIZE[next_size]:,})"
+        elif next_size and by_pixels < next_size:
+            text += f"; too small for {next_size} pixels (the middle one has {side})"
+    text = f"{count:,} picture{'' if count == 1 else 's'}: {text}"
+    return Verdict(count, count >= least, text, settings={"size": size})
+
+
+ABOUT = About(
+    medium="image",
+    families=("gan", "vae"),
+    example='"a red heart" -n 16 --out pictures',
+    arguments='"a red heart", n=4',
+    use='made.data.save(f"{made.index}.png")',
+    pipeline="text-to-image",
+    limits="Small pictures in the manner of the pictures it learned from. It knows the words of their captions and no others, draws no "
+    "legible text and no faces of real people that were not in its data, and should not be taken to show anything that exists.",
+    verdict=_verdict,
+)
 
 
 class Prepare(Section):

@@ -40,3 +40,10 @@ class Request(Section):
     )
     json_schema: str | None = Field(None, description="Answer in JSON of this schema.", json_schema_extra=AT_FILE)
     regex: str | None = Field(None, description="Answer in the form of this regular expression.")
+
+
+def in_transformers(prompt: str) -> str:
+    """Lines for the card that go on from a prompt in transformers (see `About.transformers`)."""
+    return f"""\
+tokens = tokenizer("{prompt}", return_tensors="pt", add_special_tokens=False)
+print(tokenizer.decode(model.generate(**tokens, max_new_tokens=100, do_sample=True)[0]))"""

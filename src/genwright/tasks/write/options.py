@@ -5,27 +5,55 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from pydantic import Field, field_validator
+from pydantic import AliasChoices, Field, field_validator
 
+from genwright.about import About, Survey, Verdict, on_scale
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
 
-__all__ = ["CONTINUES", "EXAMPLE", "FAMILIES", "MEDIUM", "Model", "Prepare", "Request", "example"]
+__all__ = ["ABOUT", "Model", "Prepare", "Request"]
 
-MEDIUM = "text"
-FAMILIES = ("transformer",)
-EXAMPLE = '"ROMEO:" --max-tokens 300'
-"""What to type after `genwright generate RUN`, shown at the end of a run."""
+_CHARACTERS = (
+    (2_000, "too little to learn from"),
+    (100_000, "enough to try it out; the model will mostly know it by heart"),
+    (
+        1_000_000,
+        "enough for a small model that spells and imitates the style; too little for one that makes sense for long",
+    ),
+    (50_000_000, "enough for a model of its style; too little for one that knows more than these texts"),
+    (None, "enough for a model of tens of millions of parameters"),
+)
 
 
-def example(prepare: dict[str, Any]) -> str:
-    """The same for a run whose texts can be asked for by conditions."""
+def _example(prepare: dict[str, Any]) -> str:
     names = prepare.get("condition") or []
-    return " ".join(f'--condition {name}="..."' for name in names) if names else EXAMPLE
+    return " ".join(f'--condition {name}="..."' for name in names) if names else '"ROMEO:" --max-tokens 300'
 
 
-CONTINUES = True
-"""Whether `genwright generate --continue FILE` makes sense."""
+def _verdict(survey: Survey) -> Verdict:
+    table = survey.table if survey.table and survey.table.path is None else None
+    items = survey.texts + (table.rows if table else 0)
+    if not items:
+        return Verdict(0, False, "no texts")
+    characters = max(survey.characters, table.characters if table else 0)
+    text = f"{characters:,} characters: {on_scale(characters, _CHARACTERS)}"
+    return Verdict(items, characters >= _CHARACTERS[0][0], text)
+
+
+ABOUT = About(
+    medium="text",
+    families=("transformer",),
+    example=_example,
+    arguments='"Once upon a time"',
+    use='print(made.data, end="")',
+    pipeline="text-generation",
+    limits="Text in the manner of the texts it learned from: sketches, play, study of a corpus. It knows nothing of the world, states "
+    "what is false as readily as what is true, and should not be asked for facts, advice or decisions.",
+    transformers=text_options.in_transformers("Once upon a time"),
+    verdict=_verdict,
+    continues=True,
+    traceable=True,
+)
 
 
 class Prepare(text_options.Prepare):
@@ -39,8 +67,9 @@ class Prepare(text_options.Prepare):
         [],
         description="Texts that are equal in these fields stay on one side of the split. Default: only texts that are the same.",
     )
-    near_duplicates: float | None = Field(
+    group_by_lines: float | None = Field(
         None,
+        validation_alias=AliasChoices("group_by_lines", "near_duplicates"),
         gt=0,
         le=1,
         description="Texts that share this much of the shorter one's lines, and two at least, stay on one side of the split: the same "

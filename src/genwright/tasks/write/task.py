@@ -49,15 +49,15 @@ class Write(TextTask):
     def group_keys(self, items: Sequence[Item], known: Collection[str]) -> list[str]:
         """One key for texts that share so many lines as the recipe says."""
         own = super().group_keys(items, known)
-        if self.prepare.near_duplicates is None:
+        if self.prepare.group_by_lines is None:
             return own
         texts = (text if isinstance(text := item_text(item), str) else "" for item in items)
         shown = track(texts, "look for texts that share lines", len(items))
-        return keys(own, write_groups.clusters(shown, self.prepare.near_duplicates), known)
+        return keys(own, write_groups.clusters(shown, self.prepare.group_by_lines), known)
 
     def encoding_settings(self) -> dict[str, Any]:
         ours = super().encoding_settings()
-        return {name: value for name, value in ours.items() if name not in ("group", "near_duplicates")}
+        return {name: value for name, value in ours.items() if name not in ("group", "group_by_lines")}
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         text = whole_text(item)

@@ -15,6 +15,7 @@ from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
 class Tiny:
     name: ClassVar[str] = "tiny"
     Controls: ClassVar[type[BaseModel]] = BaseModel
+    Opening: ClassVar[type[BaseModel]] = BaseModel
     exported: ClassVar[tuple[str, ...]] = ("slope", "offset")
 
     def __init__(self, noise: float = 0.1, spec: OptimizerSpec | None = None, held_out: bool = True):
@@ -63,10 +64,7 @@ class Tiny:
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         self.modules.load_state_dict(tensors, strict=False)
 
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-    def open(self, capacity: int) -> Any:
+    def open(self, capacity: int, opening: Any) -> Any:
         raise NotImplementedError("the tests only train it")
 
 

@@ -16,6 +16,7 @@ from genwright.families.base import Batch, Loss, OptimizerSpec, Phase
 class Sides:
     name: ClassVar[str] = "sides"
     Controls: ClassVar[type[BaseModel]] = BaseModel
+    Opening: ClassVar[type[BaseModel]] = BaseModel
     exported: ClassVar[tuple[str, ...]] = ("judge",)
 
     def __init__(self) -> None:
@@ -43,10 +44,7 @@ class Sides:
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         self.modules.load_state_dict(tensors)
 
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-    def open(self, capacity: int) -> Any:
+    def open(self, capacity: int, opening: Any) -> Any:
         raise NotImplementedError("a judge makes nothing")
 
 

@@ -16,10 +16,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genwright.cli.generate import task_and_family
-from genwright.cli.options import check, options_of, precision_option
+from genwright.cli.options import check, options_of, taken_out
 from genwright.errors import RequestError
-from genwright.families.transformer.options import Precision
-from genwright.request import request_class
+from genwright.request import opening_class, request_class
 
 if TYPE_CHECKING:
     from genwright.api import Generator
@@ -38,7 +37,7 @@ _NOT_ASKED = ("n", "messages", "prompt")
 
 def chat_command(arguments: list[str]) -> None:
     """Build the command with the options of the run's family, and call it."""
-    schema = request_class("chat", "transformer")
+    schema, opening = request_class("chat", "transformer"), opening_class("transformer")
     command = click.Command(
         "chat",
         params=[
@@ -46,10 +45,10 @@ def chat_command(arguments: list[str]) -> None:
             click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
             click.Option(["--threads"], type=click.IntRange(min=1), help="Threads to compute with."),
             click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
-            precision_option(),
+            *options_of(opening),
             *(option for option in options_of(schema) if option.name not in _NOT_ASKED),
         ],
-        callback=lambda **options: _call(schema, **options),
+        callback=lambda **options: _call(schema, opening, **options),
         help="Talk with a trained run of the task chat, in the terminal or through a pipe (one message a line).\n\n\b\n"
         + HELP,
     )
@@ -57,11 +56,12 @@ def chat_command(arguments: list[str]) -> None:
 
 
 def _call(
-    schema: Any, run: Path, device: str | None, threads: int | None, debug: bool, weights: Precision, **options: Any
+    schema: Any, opening: Any, run: Path, device: str | None, threads: int | None, debug: bool, **options: Any
 ) -> None:
     task, _ = task_and_family(run)
     if task != "chat":
         raise RequestError(f"{run}: was trained to {task}, not to chat; use `genwright generate {run}`.")
+    how = taken_out(options, opening)
     request = check(schema, options)
     if threads:
         import torch
@@ -69,7 +69,7 @@ def _call(
         torch.set_num_threads(threads)
     from genwright.api import Generator
 
-    Terminal(Conversation(Generator(run, device, weights), request)).talk()
+    Terminal(Conversation(Generator(run, device, **how), request)).talk()
 
 
 class Conversation:

@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from genwright.families.base import foreign_config
 from genwright.model import Model
 from genwright.pages.page import render
 from genwright.recipe import Recipe
@@ -49,7 +50,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
     trained = records["train"]
     data, sheet = read_data(run, public=True), _sheet(run)
     summary = trained.summary if trained else {}
-    is_text = "architectures" in model.family.foreign_config()
+    is_text = "architectures" in foreign_config(model.family)
     return {
         "header": _header(recipe, run.name, data, sheet, is_text),
         "name": run.name,

@@ -25,6 +25,7 @@ from genwright.console import say
 from genwright.engine.engine import Engine
 from genwright.errors import WorkError
 from genwright.exporters.source import ModelReference
+from genwright.families.base import foreign_config
 from genwright.model import Model
 from genwright.recipe import Recipe
 from genwright.run import Run, write_atomic
@@ -84,7 +85,7 @@ def _compare(trained: Model, loaded: Model, splits: Splits) -> None:
 def _compare_foreign(model: Model, folder: Path) -> list[str]:
     """Where another library can read the folder: the same logits, greedy text and tokens there. [] where none can, or it is not
     installed."""
-    if "architectures" not in model.family.foreign_config():
+    if "architectures" not in foreign_config(model.family):
         return []
     if find_spec("transformers") is None:
         say("export: not compared in transformers, which is not installed (pip install transformers).")

@@ -1,0 +1,146 @@
+"""A family from outside the package that draws in several steps: a rectified flow (arXiv:2209.03003).
+
+On the straight line x_t = (1 - t) noise + t data a network learns the velocity, data - noise; the sampler follows it from
+noise at t = 0 to data at t = 1 (Euler's method).
+
+B batch, X the data's own axes, F all its values in a row, D width
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import straight_options
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from genwright.families.base import (
+    Batch,
+    Between,
+    Loss,
+    OptimizerSpec,
+    Phase,
+    State,
+    load_module_tensors,
+    module_tensors,
+    normal,
+)
+from genwright.families.given import Given, shapes, split, stack
+from genwright.model import ModelConfig
+from genwright.tasks.image.networks import NETWORKS, Drawn, Networks
+
+
+class Velocity(nn.Module):
+    """(data_BX, time_B, given) -> velocity_BX, by a perceptron over all values at once."""
+
+    def __init__(self, shape: tuple[int, ...], encoder: nn.Module, hidden: int):
+        super().__init__()
+        self.shape = shape
+        self.encoder = encoder
+        values, width = torch.Size(shape).numel(), encoder.width
+        assert isinstance(width, int)
+        self.into = nn.Linear(values + 1 + width, hidden)
+        self.out = nn.Linear(hidden, values)
+
+    def forward(self, data_BX: Tensor, time_B: Tensor, given: Given) -> Tensor:
+        condition_BD = self.encoder(given["condition"])
+        x_BF = torch.cat([data_BX.flatten(1), time_B[:, None], condition_BD], 1)
+        return self.out(F.gelu(self.into(x_BF))).unflatten(1, self.shape)
+
+
+class Straight:
+    name = "straight"
+    Controls = straight_options.Controls
+    Opening = straight_options.Opening
+    exported = ("velocity",)
+
+    def __init__(self, velocity: Velocity, settings: straight_options.Settings):
+        self.modules = nn.ModuleDict({"velocity": velocity})
+        self.phases = (Phase("model", ("velocity",), OptimizerSpec(learning_rate=2e-3, ema_halflife=20)),)
+        self.shape = velocity.shape
+
+    def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
+        data_BX, given = split(batch)
+        noise_BX = torch.randn(data_BX.shape, generator=rng, device=data_BX.device)
+        time_B = torch.rand(len(data_BX), generator=rng, device=data_BX.device)
+        there_BX = noise_BX + time_B.view(-1, *(1,) * len(self.shape)) * (data_BX - noise_BX)
+        error = F.mse_loss(self.modules["velocity"](there_BX, time_B, given), data_BX - noise_BX)
+        return Loss(error, len(data_BX), {"squared_error": error.detach()})
+
+    def validate(self, batch: Batch, rng: torch.Generator) -> Loss:
+        return self.loss("model", batch, rng)
+
+    def extra_state(self) -> dict[str, Any]:
+        return {}
+
+    def load_extra_state(self, state: dict[str, Any]) -> None: ...
+
+    def flops(self, batch: Batch) -> float:
+        weights = sum(parameter.numel() for parameter in self.modules.parameters())
+        return 6.0 * weights * len(batch["data"])
+
+    def export_tensors(self) -> dict[str, Tensor]:
+        return module_tensors(self.modules, self.exported)
+
+    def load_tensors(self, tensors: dict[str, Tensor]) -> None:
+        load_module_tensors(self.modules, self.exported, tensors)
+
+    def open(self, capacity: int, opening: straight_options.Opening) -> StraightSession:
+        velocity = self.modules["velocity"]
+        return StraightSession(capacity, velocity, self.shape, next(velocity.parameters()).device)
+
+
+@dataclass
+class StraightState(State):
+    """Where a request is: at `data` after `taken` of `steps` steps."""
+
+    data: Tensor = field(default_factory=lambda: torch.empty(0))
+    given: Given = field(default_factory=dict)
+    steps: int = 1
+    taken: int = 0
+
+
+class StraightSession:
+    """Requests share a pass wherever on their way they are, and however many steps they take."""
+
+    interpolates: ClassVar[bool] = True
+
+    def __init__(self, capacity: int, velocity: nn.Module, shape: tuple[int, ...], device: torch.device):
+        self.capacity, self._velocity, self._shape, self._device = capacity, velocity, shape, device
+
+    def start(
+        self, condition: Given, rng: torch.Generator | Between, controls: Any, constraint: Any = None
+    ) -> StraightState:
+        given = {name: value.to(self._device) for name, value in condition.items()}
+        noise_X = normal(self._shape, rng, self._device)
+        return StraightState(batch_key=shapes(given), data=noise_X, given=given, steps=controls.steps)
+
+    @torch.inference_mode()
+    def step(self, states: list[State]) -> None:
+        mine = [state for state in states if isinstance(state, StraightState)]
+        data_BX, given = torch.stack([state.data for state in mine]), stack([state.given for state in mine])
+        time_B = torch.tensor([state.taken / state.steps for state in mine], device=self._device)
+        for state, velocity_X in zip(mine, self._velocity(data_BX, time_B, given), strict=True):
+            state.data = state.data + velocity_X / state.steps
+            state.taken += 1
+            if state.taken == state.steps:
+                state.emitted.append(state.data.cpu())
+                state.done = True
+
+    def release(self, state: State) -> None:
+        """Nothing but the state itself is held."""
+
+
+def candidates(settings: Any) -> list[ModelConfig]:
+    network = {"hidden": settings.hidden, "condition_width": 64}
+    return [ModelConfig(family="straight", network=network, batch=32, title=f"{settings.hidden} hidden units")]
+
+
+def networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
+    encoder = drawn.encoder(network["condition_width"])
+    return {"velocity": Velocity((3, drawn.size, drawn.size), encoder, network["hidden"])}
+
+
+NETWORKS["straight"] = Networks(candidates, networks)

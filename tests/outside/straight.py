@@ -1,7 +1,7 @@
 """A family from outside the package that draws in several steps: a rectified flow (arXiv:2209.03003).
 
-On the straight line x_t = (1 - t) noise + t data a network learns the velocity, data - noise; the sampler follows it from
-noise at t = 0 to data at t = 1 (Euler's method).
+On the straight line x_t = (1 - t) noise + t data a network learns the data that x_t leads to on average. That gives the velocity,
+(data - x_t) / (1 - t), which the sampler follows from noise at t = 0 to data at t = 1 (Euler's method).
 
 B batch, X the data's own axes, F all its values in a row, D width
 """
@@ -32,8 +32,8 @@ from genwright.model import ModelConfig
 from genwright.tasks.image.networks import NETWORKS, Drawn, Networks
 
 
-class Velocity(nn.Module):
-    """(data_BX, time_B, given) -> velocity_BX, by a perceptron over all values at once."""
+class Goal(nn.Module):
+    """(x_BX, time_B, given) -> data_BX that x leads to, by a perceptron over all values at once."""
 
     def __init__(self, shape: tuple[int, ...], encoder: nn.Module, hidden: int):
         super().__init__()
@@ -44,29 +44,35 @@ class Velocity(nn.Module):
         self.into = nn.Linear(values + 1 + width, hidden)
         self.out = nn.Linear(hidden, values)
 
-    def forward(self, data_BX: Tensor, time_B: Tensor, given: Given) -> Tensor:
+    def forward(self, x_BX: Tensor, time_B: Tensor, given: Given) -> Tensor:
         condition_BD = self.encoder(given["condition"])
-        x_BF = torch.cat([data_BX.flatten(1), time_B[:, None], condition_BD], 1)
+        x_BF = torch.cat([x_BX.flatten(1), time_B[:, None], condition_BD], 1)
         return self.out(F.gelu(self.into(x_BF))).unflatten(1, self.shape)
+
+
+def along(time_B: Tensor, x_BX: Tensor) -> Tensor:
+    """A time a row, as wide as the rows are."""
+    return time_B.view(-1, *(1,) * (x_BX.ndim - 1))
 
 
 class Straight:
     name = "straight"
     Controls = straight_options.Controls
     Opening = straight_options.Opening
-    exported = ("velocity",)
+    exported = ("goal",)
 
-    def __init__(self, velocity: Velocity, settings: straight_options.Settings):
-        self.modules = nn.ModuleDict({"velocity": velocity})
-        self.phases = (Phase("model", ("velocity",), OptimizerSpec(learning_rate=2e-3, ema_halflife=20)),)
-        self.shape = velocity.shape
+    def __init__(self, goal: Goal, settings: straight_options.Settings):
+        self.modules = nn.ModuleDict({"goal": goal})
+        self.phases = (Phase("model", ("goal",), OptimizerSpec(learning_rate=2e-3, ema_halflife=20)),)
+        self.shape = goal.shape
 
     def loss(self, phase: str, batch: Batch, rng: torch.Generator) -> Loss:
         data_BX, given = split(batch)
         noise_BX = torch.randn(data_BX.shape, generator=rng, device=data_BX.device)
         time_B = torch.rand(len(data_BX), generator=rng, device=data_BX.device)
-        there_BX = noise_BX + time_B.view(-1, *(1,) * len(self.shape)) * (data_BX - noise_BX)
-        error = F.mse_loss(self.modules["velocity"](there_BX, time_B, given), data_BX - noise_BX)
+        x_BX = noise_BX + along(time_B, data_BX) * (data_BX - noise_BX)
+        goal = self.modules["goal"]
+        error = F.mse_loss(goal(x_BX, time_B, given), data_BX)
         return Loss(error, len(data_BX), {"squared_error": error.detach()})
 
     def validate(self, batch: Batch, rng: torch.Generator) -> Loss:
@@ -88,15 +94,15 @@ class Straight:
         load_module_tensors(self.modules, self.exported, tensors)
 
     def open(self, capacity: int, opening: straight_options.Opening) -> StraightSession:
-        velocity = self.modules["velocity"]
-        return StraightSession(capacity, velocity, self.shape, next(velocity.parameters()).device)
+        goal = self.modules["goal"]
+        return StraightSession(capacity, goal, self.shape, next(goal.parameters()).device)
 
 
 @dataclass
 class StraightState(State):
-    """Where a request is: at `data` after `taken` of `steps` steps."""
+    """Where a request is: at `x` after `taken` of `steps` steps."""
 
-    data: Tensor = field(default_factory=lambda: torch.empty(0))
+    x: Tensor = field(default_factory=lambda: torch.empty(0))
     given: Given = field(default_factory=dict)
     steps: int = 1
     taken: int = 0
@@ -107,26 +113,27 @@ class StraightSession:
 
     interpolates: ClassVar[bool] = True
 
-    def __init__(self, capacity: int, velocity: nn.Module, shape: tuple[int, ...], device: torch.device):
-        self.capacity, self._velocity, self._shape, self._device = capacity, velocity, shape, device
+    def __init__(self, capacity: int, goal: nn.Module, shape: tuple[int, ...], device: torch.device):
+        self.capacity, self._goal, self._shape, self._device = capacity, goal, shape, device
 
     def start(
         self, condition: Given, rng: torch.Generator | Between, controls: Any, constraint: Any = None
     ) -> StraightState:
         given = {name: value.to(self._device) for name, value in condition.items()}
         noise_X = normal(self._shape, rng, self._device)
-        return StraightState(batch_key=shapes(given), data=noise_X, given=given, steps=controls.steps)
+        return StraightState(batch_key=shapes(given), x=noise_X, given=given, steps=controls.steps)
 
     @torch.inference_mode()
     def step(self, states: list[State]) -> None:
         mine = [state for state in states if isinstance(state, StraightState)]
-        data_BX, given = torch.stack([state.data for state in mine]), stack([state.given for state in mine])
+        x_BX, given = torch.stack([state.x for state in mine]), stack([state.given for state in mine])
         time_B = torch.tensor([state.taken / state.steps for state in mine], device=self._device)
-        for state, velocity_X in zip(mine, self._velocity(data_BX, time_B, given), strict=True):
-            state.data = state.data + velocity_X / state.steps
+        velocity_BX = (self._goal(x_BX, time_B, given) - x_BX) / along(1 - time_B, x_BX)
+        for state, velocity_X in zip(mine, velocity_BX, strict=True):
+            state.x = state.x + velocity_X / state.steps
             state.taken += 1
             if state.taken == state.steps:
-                state.emitted.append(state.data.cpu())
+                state.emitted.append(state.x.cpu())
                 state.done = True
 
     def release(self, state: State) -> None:
@@ -140,7 +147,7 @@ def candidates(settings: Any) -> list[ModelConfig]:
 
 def networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
     encoder = drawn.encoder(network["condition_width"])
-    return {"velocity": Velocity((3, drawn.size, drawn.size), encoder, network["hidden"])}
+    return {"goal": Goal((3, drawn.size, drawn.size), encoder, network["hidden"])}
 
 
 NETWORKS["straight"] = Networks(candidates, networks)

@@ -5,14 +5,18 @@ from dataclasses import replace
 import pytest
 import torch
 
+from genwright import api
+from genwright.cli.app import main
 from genwright.cli.generate import _command
 from genwright.errors import RequestError
 from genwright.families.transformer.options import Opening
 from genwright.families.transformer.reader import reader_of
+from genwright.families.transformer.session import TextSession
 from genwright.model import Model
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.native import decoder as native_decoder
 from genwright.request import opening_class, request_class
+from helpers.random_models import text_folder
 
 
 def offered(task: str, family: str) -> bool:
@@ -23,6 +27,21 @@ def offered(task: str, family: str) -> bool:
 def test_only_text_models_offer_it():
     assert offered("write", "transformer") and offered("chat", "transformer")
     assert not offered("draw", "gan")
+
+
+def test_how_a_model_is_opened_reaches_its_session(tmp_path, capsys):
+    folder = text_folder(tmp_path)
+    session = api.load(folder, "cpu", speculate=False, capacity=3).model.session()
+    assert isinstance(session, TextSession) and not session.speculate and session.capacity == 3
+    with pytest.raises(RequestError, match=r"`weights`: .*'float32' or 'int8'; options are weights, speculate"):
+        api.load(folder, "cpu", weights="int4")
+    texts = []
+    for option in ("--speculate", "--no-speculate"):
+        with pytest.raises(SystemExit) as ended:
+            main(["generate", str(folder), "The", "--max-tokens", "20", "--device", "cpu", option])
+        assert not ended.value.code
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != ""
 
 
 def test_a_model_opens_a_session_a_part_and_only_the_one_that_generates_so():

@@ -34,7 +34,7 @@ from genwright.exporters.gguf.file import write_gguf
 from genwright.exporters.gguf.tokenizer import read_vocabulary
 from genwright.exporters.source import source_of
 from genwright.families.transformer.family import Transformer
-from genwright.families.transformer.options import Controls
+from genwright.families.transformer.options import Controls, Opening
 from genwright.model import Model, ModelConfig
 from genwright.model_folder import save
 from genwright.networks.decoder import Decoder, DecoderConfig
@@ -170,10 +170,11 @@ def ours(model: Model, precision: Any, guesses: bool) -> Side:
     # No token ends a text here, so that every side writes as many.
     endless = Transformer(family.network, None)
     sessions: dict[int, Any] = {}
+    opening = Opening(weights=precision, speculate=guesses)
 
     def run(prompts: list[list[int]], count: int) -> float:
         if len(prompts) not in sessions:
-            sessions[len(prompts)] = endless.open(len(prompts), precision, guesses)
+            sessions[len(prompts)] = endless.open(len(prompts), opening)
         session, engine = sessions[len(prompts)], Engine()
         for slot in range(session.cache.slots):
             session.cache.tokens[slot].clear()  # the prompt is read anew in each round, as the others do

@@ -59,6 +59,7 @@ def recipe_page() -> str:
         options = FAMILIES[family].load_options()
         lines += [f"## model.family: {family}", ""]
         lines += _table("### model", options.Settings) + _table("### What a request may say", options.Controls)
+        lines += _table("### How it is opened", options.Opening) if options.Opening.model_fields else []
     return "\n".join(lines).rstrip() + "\n"
 
 

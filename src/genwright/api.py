@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from genwright import device as devices
 from genwright import model_folder as models
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
-from genwright.families.transformer.options import Precision
 from genwright.media.base import Media
+from genwright.model import Model
 from genwright.request import request_class
 from genwright.run import Run, model_folder
 from genwright.scores import ScoreSheet
@@ -24,14 +24,17 @@ from genwright.stages.start import recipe_and_run
 class Generator:
     """A loaded model that answers requests. The one door for command line and Python."""
 
-    def __init__(self, folder: Path, device: str | None = None, weights: Precision = "float32"):
-        """`weights` int8 generates text from weights rounded to 8 bits. Raises RequestError where that can't be done."""
+    def __init__(self, folder: Path, device: str | None = None, capacity: int = Model.capacity, **opening: Any):
+        """`capacity`: requests that are worked on at once. `opening`: fields of the family's `Opening` (weights="int8").
+
+        Raises RequestError naming the option that is wrong, or that can't be had here.
+        """
         self.folder = folder
         self.model = models.load(model_folder(folder), devices.choose(device))
-        if weights != "float32":
-            if self.model.task.family != "transformer":
-                raise RequestError(f"--weights {weights}: {folder} is no text model, and only those can; leave it out.")
-            self.model.opening = {"precision": weights}
+        self.model.capacity = capacity
+        self.model.opening = _checked(
+            self.model.family.Opening, opening, f"a model of the family {self.model.task.family}"
+        )
         self.engine = Engine()
 
     def generate(self, prompt: str = "", **options: Any) -> Iterator[Media]:
@@ -40,12 +43,7 @@ class Generator:
         Raises RequestError naming the option that is wrong.
         """
         schema = request_class(self.model.task.name, self.model.task.family)
-        try:
-            request = schema.model_validate({"prompt": prompt, **options})
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            raise RequestError(f"`{name}`: {first['msg']}; options are {', '.join(schema.model_fields)}.") from error
+        request = _checked(schema, {"prompt": prompt, **options}, "a request")
         return self.model.task.answer(self.model, request, self.engine)
 
     @property
@@ -55,6 +53,17 @@ class Generator:
         if not file.exists():
             raise RequestError(f"{self.folder}: no scores here; run `genwright evaluate` on its recipe.")
         return ScoreSheet.read(file)
+
+
+def _checked(schema: type[BaseModel], given: dict[str, Any], whose: str) -> Any:
+    """Raises RequestError naming the option that is wrong."""
+    try:
+        return schema.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, known = ".".join(map(str, first["loc"])), ", ".join(schema.model_fields)
+        hint = f"options are {known}" if known else f"{whose} has no such options, leave it out"
+        raise RequestError(f"`{name}`: {first['msg']}; {hint}.") from error
 
 
 def run(
@@ -67,9 +76,9 @@ def run(
     return Generator(made.folder, chosen.device)
 
 
-def load(folder: str | Path, device: str | None = None, weights: Precision = "float32") -> Generator:
-    """Open a run or a model folder; `weights` as in `Generator`."""
-    return Generator(Path(folder), device, weights)
+def load(folder: str | Path, device: str | None = None, **opening: Any) -> Generator:
+    """Open a run or a model folder; `opening` as in `Generator`."""
+    return Generator(Path(folder), device, **opening)
 
 
 __all__ = ["Generator", "Run", "load", "run"]

@@ -65,19 +65,24 @@ class Model:
     device: torch.device
     about: dict[str, Any] = field(default_factory=dict)
     """What is known of its making: recipe hash, ledger account, steps, scores. Goes to config.json and into files it makes."""
-    opening: dict[str, Any] = field(default_factory=dict)
-    """More that the generating family's `open` is told: {"precision": "int8"}."""
-    _sessions: dict[tuple[str, int], Session] = field(default_factory=dict, repr=False)
+    opening: BaseModel | None = None
+    """How the generating part is opened, an `Opening` of its family; None: by its defaults."""
+    capacity: int = 16
+    """Requests that a session works on at once: whoever has the model knows how many come. A batch of 16 keeps a processor busy;
+    each more takes memory of a text model's cache."""
+    _sessions: dict[str, Session] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def family(self) -> Family:
         """The last part, the one that generates."""
         return list(self.parts.values())[-1]
 
-    def session(self, capacity: int, part: str | None = None) -> Session:
-        """An open session of a part, made once a capacity."""
-        key = (part or list(self.parts)[-1], capacity)
-        if key not in self._sessions:
-            more = self.opening if key[0] == list(self.parts)[-1] else {}
-            self._sessions[key] = self.parts[key[0]].open(capacity, **more)
-        return self._sessions[key]
+    def session(self, part: str | None = None) -> Session:
+        """The session of a part, opened when it is first asked for; default: of the part that generates."""
+        generating = list(self.parts)[-1]
+        name = part or generating
+        if name not in self._sessions:
+            family = self.parts[name]
+            opening = self.opening if name == generating and self.opening is not None else family.Opening()
+            self._sessions[name] = family.open(self.capacity, opening)
+        return self._sessions[name]

@@ -19,7 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from genwright.errors import RequestError
-from genwright.families.base import Family
+from genwright.families.base import Family, Foreign, foreign_config
 from genwright.model import Model, ModelConfig
 from genwright.recipe import Recipe, recipe_class
 from genwright.registry import TASKS
@@ -37,7 +37,7 @@ def save(model: Model, folder: Path) -> None:
     for name, family in model.parts.items():
         place = folder if flat else folder / name
         place.mkdir(exist_ok=True)
-        files = getattr(family, "foreign_files", dict)()
+        files = family.foreign_files() if isinstance(family, Foreign) else {}
         for file, content in files.items():
             (place / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
         save_file(
@@ -46,7 +46,7 @@ def save(model: Model, folder: Path) -> None:
             metadata={"format": "pt"},
         )
         if flat:
-            config.update(family.foreign_config())
+            config.update(foreign_config(family))
     config["genwright"] = {
         "task": model.task.name,
         "family": model.task.family,

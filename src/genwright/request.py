@@ -35,6 +35,11 @@ def request_class(task: str, family: str) -> type[BaseModel]:
     return create_model(f"{task.title()}{family.title()}Request", __base__=(request, controls))
 
 
+def opening_class(family: str) -> type[BaseModel]:
+    """What is fixed when a model of a family is opened (torch-free): how its weights are held."""
+    return FAMILIES[family].load_options().Opening
+
+
 def controls_of(request: Any, controls: type[BaseModel]) -> Any:
     """The part of a request (see `request_class`) that is the family's: its controls."""
     return controls.model_validate(

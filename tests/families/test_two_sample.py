@@ -12,7 +12,8 @@ from torch import nn
 from genwright.families.base import Family, Moment
 from genwright.families.two_sample import TwoSample
 from genwright.networks.judge import JudgeNetwork
-from genwright.tasks.image.judges import RealAndGenerated, fresh_judge, own_judge, to_network
+from genwright.tasks.image.judges import RealAndGenerated, fresh_judge, own_judge
+from genwright.tasks.image.pixels import to_network
 
 
 class MeanBrightness(nn.Module):
@@ -28,7 +29,7 @@ def test_loss_is_the_logistic_loss() -> None:
     judge = TwoSample(MeanBrightness())
     assert isinstance(judge, Family)
     image = torch.stack([torch.full((3, 2, 2), 1.0), torch.full((3, 2, 2), 0.5), torch.full((3, 2, 2), -0.25)])
-    loss = judge.loss("judge", {"image": image, "real": torch.tensor([1.0, 0.0, 0.0])}, torch.Generator(), Moment())
+    loss = judge.loss("judge", {"data": image, "real": torch.tensor([1.0, 0.0, 0.0])}, torch.Generator(), Moment())
     expected = (math.log(1 + math.exp(-1)) + math.log(1 + math.exp(0.5)) + math.log(1 + math.exp(-0.25))) / 3
     assert loss.value.item() == pytest.approx(expected, rel=1e-6)
     assert loss.parts["right"].item() == pytest.approx(2 / 3)
@@ -51,8 +52,8 @@ def test_weights_go_out_and_come_back() -> None:
     for family in (judge, other):
         family.modules.eval()
     torch.testing.assert_close(judge.discriminate(image), other.discriminate(image))
-    with pytest.raises(TypeError, match="draws none"):
-        judge.open(1)
+    with pytest.raises(TypeError, match="makes nothing"):
+        judge.open(1, judge.Opening())
 
 
 def test_batches_hold_as_many_real_as_generated_and_depend_on_the_position_alone() -> None:
@@ -60,9 +61,9 @@ def test_batches_hold_as_many_real_as_generated_and_depend_on_the_position_alone
     batches = RealAndGenerated(real, generated, seed=1)
     batch = batches.batch(10, 8)
     assert batch["real"].tolist() == [0, 1] * 4
-    torch.testing.assert_close(batch["image"].mean((1, 2, 3)), batch["real"] * 2 - 1)
+    torch.testing.assert_close(batch["data"].mean((1, 2, 3)), batch["real"] * 2 - 1)
     textured = RealAndGenerated(*(np.random.default_rng(0).integers(0, 256, (4, 16, 16, 3), np.uint8),) * 2, seed=1)
-    torch.testing.assert_close(textured.batch(10, 8)["image"][4:], textured.batch(14, 4)["image"])
+    torch.testing.assert_close(textured.batch(10, 8)["data"][4:], textured.batch(14, 4)["data"])
 
 
 def plainly(family: Family, batches: RealAndGenerated, steps: int) -> None:
@@ -94,8 +95,10 @@ def test_it_finds_out_what_differs_and_nothing_where_nothing_does() -> None:
 
 def test_the_models_own_discriminator_is_asked_about_pairs() -> None:
     class Own:
-        def discriminate(self, image_BCHW: torch.Tensor, condition: torch.Tensor) -> torch.Tensor:
-            return image_BCHW.mean((1, 2, 3)) + condition[:, 0]
+        relativistic = False
+
+        def discriminate(self, data: torch.Tensor, given: dict[str, torch.Tensor]) -> torch.Tensor:
+            return data.mean((1, 2, 3)) + given["condition"][:, 0]
 
     real, generated = np.full((4, 2, 2, 3), 200, np.uint8), np.full((4, 2, 2, 3), 100, np.uint8)
     generated[0] = 255

@@ -11,6 +11,7 @@ from transformers import AutoConfig, AutoModelForCausalLM
 
 from genwright.families.base import OptimizerSpec
 from genwright.families.transformer.family import Transformer
+from genwright.families.transformer.options import Opening
 from genwright.networks import lora
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.hugging_face import from_hf_state, to_hf_config, to_hf_state
@@ -153,7 +154,7 @@ def test_a_family_comes_back_from_what_it_exports(merge):
     assert "architectures" in fresh.foreign_config()
     with torch.no_grad():
         torch.testing.assert_close(fresh.network(tokens), family.network(tokens), atol=1e-5, rtol=1e-5)
-        assert torch.equal(fresh.network(tokens), family.open(1).network(tokens))
+        assert torch.equal(fresh.network(tokens), family.open(1, Opening()).network(tokens))
 
 
 def test_a_change_that_does_not_fit_is_refused():

@@ -13,6 +13,10 @@ def _captions() -> torch.Tensor:
     return torch.tensor([[START, 5, 6, PAD], [START, 7, PAD, PAD], [START, PAD, PAD, PAD]])
 
 
+def _given() -> dict[str, torch.Tensor]:
+    return {"condition": _captions()}
+
+
 def _trained_like(network: torch.nn.Module) -> torch.nn.Module:
     """Weights that no longer stand at the zeros they start from."""
     torch.manual_seed(1)
@@ -78,10 +82,10 @@ def _networks(size: int = 32) -> tuple[resnet.Generator, resnet.Discriminator]:
 @pytest.mark.parametrize("size", [16, 32, 64])
 def test_golden_shapes(size: int):
     generator, discriminator = _networks(size)
-    image = generator(torch.randn(3, 8), _captions())
+    image = generator(torch.randn(3, 8), _given())
     assert image.shape == (3, 3, size, size)
-    assert discriminator(image, _captions()).shape == (3,)
-    assert discriminator(torch.cat([image, image]), _captions()).shape == (6,)
+    assert discriminator(image, _given()).shape == (3,)
+    assert discriminator(torch.cat([image, image]), _given()).shape == (6,)
 
 
 def test_golden_parameters_of_a_small_size():
@@ -97,31 +101,31 @@ def test_residual_blocks_start_as_the_identity():
 
 def test_a_new_generator_draws_pictures_of_a_sensible_contrast():
     generator, _ = _networks()
-    assert 0.05 < generator(torch.randn(64, 8), _captions()[:1].expand(64, -1)).std().item() < 1.0
+    assert 0.05 < generator(torch.randn(64, 8), {"condition": _captions()[:1].expand(64, -1)}).std().item() < 1.0
 
 
 def test_both_players_use_their_condition():
     generator, discriminator = _networks()
     noise = torch.randn(1, 8).expand(3, -1)
-    image = _trained_like(generator)(noise, _captions())
+    image = _trained_like(generator)(noise, _given())
     assert (image[0] - image[1]).abs().max() > 1e-3
-    logit = _trained_like(discriminator)(image[:1].expand(3, -1, -1, -1), _captions())
+    logit = _trained_like(discriminator)(image[:1].expand(3, -1, -1, -1), _given())
     assert (logit[0] - logit[1]).abs() > 1e-4
 
 
 def test_repeated_conditions_are_the_same_as_written_out():
     _, discriminator = _networks()
     images = torch.randn(6, 3, 32, 32)
-    twice = discriminator(images, torch.cat([_captions(), _captions()]))
-    torch.testing.assert_close(discriminator(images, _captions()), twice, rtol=1e-5, atol=1e-6)
+    twice = discriminator(images, {"condition": _captions().repeat(2, 1)})
+    torch.testing.assert_close(discriminator(images, _given()), twice, rtol=1e-5, atol=1e-6)
 
 
 def test_posterior_and_prior_stay_within_bounds():
     posterior = resnet.Posterior(TextEncoder(10, 16), [16, 16, 16], [0, 1, 1], latent=8, patch=2)
-    mean, log_variance = posterior(100 * torch.randn(3, 3, 32, 32), _captions())
+    mean, log_variance = posterior(100 * torch.randn(3, 3, 32, 32), _given())
     assert mean.shape == log_variance.shape == (3, 8)
     assert log_variance.min() >= -8.001 and log_variance.max() <= 2.001
-    prior_mean, prior_log_variance = resnet.Prior(TextEncoder(10, 16), 8)(_captions())
+    prior_mean, prior_log_variance = resnet.Prior(TextEncoder(10, 16), 8)(_given())
     torch.testing.assert_close(prior_mean, torch.zeros(3, 8))
     assert prior_log_variance.abs().max() < 0.2
 

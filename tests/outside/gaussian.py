@@ -1,6 +1,6 @@
 """A family from outside the package: every pixel is normally distributed around a mean of its own.
 
-B batch, C channels, H W pixels. image_BCHW in [-1, 1].
+B batch, C channels, H W pixels. data_BCHW in [-1, 1].
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import torch
 from torch import Tensor, nn
 
 from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, load_module_tensors, module_tensors
+from genwright.families.given import Given
 from genwright.families.one_step import OneStepSession
-from genwright.tasks.image.networks import NETWORKS, NetworkPlan
+from genwright.model import ModelConfig
+from genwright.tasks.image.networks import NETWORKS, Drawn, Networks
 
 
 class PixelNormal(nn.Module):
@@ -26,6 +28,7 @@ class PixelNormal(nn.Module):
 class Gaussian:
     name = "gaussian"
     Controls = gaussian_options.Controls
+    Opening = gaussian_options.Opening
     exported = ("pixels",)
 
     def __init__(self, pixels: PixelNormal, settings: gaussian_options.Settings):
@@ -40,9 +43,9 @@ class Gaussian:
         )
 
     def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
-        image_BCHW = batch["image"]
-        nats = -self.distribution().log_prob(image_BCHW).mean()
-        return Loss(nats, len(image_BCHW), {"nats_per_value": nats.detach()})
+        data_BCHW = batch["data"]
+        nats = -self.distribution().log_prob(data_BCHW).mean()
+        return Loss(nats, len(data_BCHW), {"nats_per_value": nats.detach()})
 
     def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         return self.loss("model", batch, rng, at)
@@ -53,7 +56,7 @@ class Gaussian:
     def load_extra_state(self, state: dict[str, Any]) -> None: ...
 
     def flops(self, batch: Batch) -> float:
-        return 10.0 * batch["image"].numel()
+        return 10.0 * batch["data"].numel()
 
     def export_tensors(self) -> dict[str, Tensor]:
         return module_tensors(self.modules, self.exported)
@@ -61,20 +64,21 @@ class Gaussian:
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         load_module_tensors(self.modules, self.exported, tensors)
 
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-    def open(self, capacity: int) -> OneStepSession:
+    def open(self, capacity: int, opening: gaussian_options.Opening) -> OneStepSession:
         normal = self.distribution()
 
-        def decode(noise_BZ: Tensor, condition: Tensor, controls: Any) -> Tensor:
+        def decode(noise_BZ: Tensor, given: Given, controls: Any) -> Tensor:
             return normal.mean + controls.spread * normal.stddev * noise_BZ.view(-1, *normal.mean.shape)
 
         return OneStepSession(capacity, normal.mean.numel(), normal.mean.device, decode)
 
 
-def networks(plan: NetworkPlan) -> dict[str, nn.Module]:
-    return {"pixels": PixelNormal(plan.size)}
+def candidates(settings: Any) -> list[ModelConfig]:
+    return [ModelConfig(family="gaussian", network={}, batch=32, title="a mean and a deviation a pixel")]
 
 
-NETWORKS["gaussian"] = networks
+def networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
+    return {"pixels": PixelNormal(drawn.size)}
+
+
+NETWORKS["gaussian"] = Networks(candidates, networks)

@@ -1,4 +1,4 @@
-"""Settings and controls of the family `gaussian`: torch-free."""
+"""Settings, controls and opening of the family `gaussian`: torch-free."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ TASKS = ("draw",)
 
 class Settings(Section):
     smallest_deviation: float = Field(0.01, gt=0, description="Keeps the likelihood finite.")
-    width: int | None = Field(
-        None, ge=16, description="Not used: a pixel has a mean and a deviation, whatever the width."
-    )
 
 
 class Controls(Section):
     spread: float = Field(
         1.0, ge=0, le=2, description="Share of the deviation that is drawn; 0 gives the mean picture."
     )
+
+
+class Opening(Section):
+    """Nothing is fixed when it is opened."""

@@ -16,11 +16,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from genwright.cli.generate import task_and_family
-from genwright.cli.options import check, options_of, precision_option
+from genwright.cli.options import check, options_of, taken_out
 from genwright.errors import RequestError
-from genwright.families.transformer.options import Precision
 from genwright.registry import about, families_of
-from genwright.request import request_class
+from genwright.request import opening_class, request_class
 
 if TYPE_CHECKING:
     from genwright.api import Generator
@@ -39,7 +38,8 @@ _NOT_ASKED = ("n", "messages", "prompt")
 
 def chat_command(arguments: list[str]) -> None:
     """Build the command with the options of the run's family, and call it."""
-    schema = request_class("chat", families_of("chat")[0])
+    family = families_of("chat")[0]
+    schema, opening = request_class("chat", family), opening_class(family)
     command = click.Command(
         "chat",
         params=[
@@ -47,19 +47,20 @@ def chat_command(arguments: list[str]) -> None:
             click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
             click.Option(["--threads"], type=click.IntRange(min=1), help="Threads to compute with."),
             click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
-            precision_option(),
+            *options_of(opening),
             *(option for option in options_of(schema) if option.name not in _NOT_ASKED),
         ],
-        callback=_call,
+        callback=lambda **options: _call(opening, **options),
         help="Talk with a trained run, in the terminal or through a pipe (one message a line).\n\n\b\n" + HELP,
     )
     command.main(args=arguments or ["--help"], prog_name="genwright chat", standalone_mode=True)
 
 
-def _call(run: Path, device: str | None, threads: int | None, debug: bool, weights: Precision, **options: Any) -> None:
+def _call(opening: Any, run: Path, device: str | None, threads: int | None, debug: bool, **options: Any) -> None:
     task, family = task_and_family(run)
     if not about(task).converses:
         raise RequestError(f"{run}: was trained to {task}, not to chat; use `genwright generate {run}`.")
+    how = taken_out(options, opening)
     request = check(request_class(task, family), options)
     if threads:
         import torch
@@ -67,7 +68,7 @@ def _call(run: Path, device: str | None, threads: int | None, debug: bool, weigh
         torch.set_num_threads(threads)
     from genwright.api import Generator
 
-    Terminal(Conversation(Generator(run, device, weights), request)).talk()
+    Terminal(Conversation(Generator(run, device, **how), request)).talk()
 
 
 class Conversation:

@@ -10,11 +10,10 @@ import click
 
 from genwright.about import About
 from genwright.cli.deliver import deliver, read_prompt, read_text
-from genwright.cli.options import check, options_of, precision_option
+from genwright.cli.options import check, options_of, taken_out
 from genwright.errors import RequestError
-from genwright.families.transformer.options import Controls, Precision
 from genwright.registry import about
-from genwright.request import request_class
+from genwright.request import opening_class, request_class
 from genwright.run import model_folder
 
 _LONGEST_PROMPT = 1_000_000
@@ -30,12 +29,11 @@ def generate_command(arguments: list[str]) -> None:
     words = [a for a in arguments if not a.startswith("-")]
     # An option's value may stand before the run: the run is the first word that is a folder.
     folder = next((a for a in words if Path(a).is_dir()), words[0] if words else None)
-    schema, told = None, None
+    schema, opening, told = None, None, None
     if folder is not None:
         task, family = task_and_family(Path(folder))
-        schema = request_class(task, family)
-        told = about(task)
-    command = _command(schema, told)
+        schema, opening, told = request_class(task, family), opening_class(family), about(task)
+    command = _command(schema, opening, told)
     command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
 
 
@@ -48,7 +46,7 @@ def task_and_family(folder: Path) -> tuple[str, str]:
         raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
 
 
-def _command(schema: Any, told: About | None) -> click.Command:
+def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
     """The command for a task's requests; without a run, all that any of them may have."""
     fixed: list[click.Parameter] = [
         click.Argument(["run"], type=click.Path(path_type=Path)),
@@ -63,9 +61,7 @@ def _command(schema: Any, told: About | None) -> click.Command:
     if told is None or told.continues:
         file = click.Path(path_type=Path)
         fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
-    if not schema or issubclass(schema, Controls):
-        fixed.append(precision_option())
-    asked = options_of(schema) if schema else []
+    asked = [option for asking in (opening, schema) if asking for option in options_of(asking)]
 
     def call(
         run: Path,
@@ -77,11 +73,11 @@ def _command(schema: Any, told: About | None) -> click.Command:
         as_json: bool,
         debug: bool,
         go_on: Path | None = None,
-        weights: Precision = "float32",
         **options: Any,
     ) -> None:
         if go_on is not None and (prompt is not None or prompt_file is not None):
             raise RequestError("--continue takes its prompt from the file; give no other prompt beside it.")
+        how = taken_out(options, opening)
         text = read_prompt(prompt, prompt_file) if go_on is None else read_text(go_on, "--continue")
         request = check(schema, {"prompt": text[-_LONGEST_PROMPT:].replace("\r\n", "\n"), **options})
         if threads:
@@ -90,7 +86,7 @@ def _command(schema: Any, told: About | None) -> click.Command:
             torch.set_num_threads(threads)
         from genwright.api import Generator
 
-        generator = Generator(run, device, weights)
+        generator = Generator(run, device, **how)
         answer = generator.model.task.answer(generator.model, request, generator.engine)
         assert told is not None  # a run that is none was refused before
         around = told.around(request) if told.around else None

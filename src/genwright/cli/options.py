@@ -11,7 +11,6 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 
 from genwright.cli.deliver import read_text
-from genwright.families.transformer.options import Precision
 from genwright.request import AT_FILE, FILE_TOO, NAMED_BY_FILE, File
 
 
@@ -27,10 +26,10 @@ def options_of(schema: type[BaseModel]) -> list[click.Option]:
     return options
 
 
-def precision_option() -> click.Option:
-    """How a text model's weights are held while it generates."""
-    text = "int8 holds weights in 8 bits: faster, output nearly the same; needs a C++ compiler. [default: float32]"
-    return click.Option(["--weights"], type=click.Choice(get_args(Precision)), default="float32", help=text)
+def taken_out(options: dict[str, Any], schema: type[BaseModel] | None) -> dict[str, Any]:
+    """Those of the given options that are fields of a schema; `options` keeps the others."""
+    found = {name: options.pop(name, None) for name in (schema.model_fields if schema else ())}
+    return {name: value for name, value in found.items() if value is not None}
 
 
 def _option(name: str, field: FieldInfo) -> click.Option:

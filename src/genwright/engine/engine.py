@@ -7,8 +7,8 @@ itself. Each request has its own random stream, so its output does not depend on
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections import Counter, deque
+from collections.abc import Callable, Generator
 from typing import Any
 
 from genwright.families.base import Session, State
@@ -30,7 +30,7 @@ class Engine:
         self._waiting: deque[_Ticket] = deque()
         self._running: list[_Ticket] = []
 
-    def submit(self, session: Session, start: Start) -> Iterator[Any]:
+    def submit(self, session: Session, start: Start) -> Generator[Any, None, None]:
         """Queue a request; iterate over what it emits. Closing the iterator early frees its slot before the next step."""
         ticket = _Ticket(session, start)
         self._waiting.append(ticket)
@@ -39,7 +39,7 @@ class Engine:
         next(outputs)
         return outputs
 
-    def _outputs(self, ticket: _Ticket) -> Iterator[Any]:
+    def _outputs(self, ticket: _Ticket) -> Generator[Any, None, None]:
         try:
             yield None
             while True:
@@ -72,9 +72,9 @@ class Engine:
             self._release(ticket)
 
     def _admit(self) -> None:
+        busy = Counter(id(ticket.session) for ticket in self._running)
         for ticket in list(self._waiting):
-            busy = sum(t.session is ticket.session for t in self._running)
-            if busy >= ticket.session.capacity:
+            if busy[id(ticket.session)] >= ticket.session.capacity:
                 continue
             self._waiting.remove(ticket)
             try:
@@ -83,6 +83,7 @@ class Engine:
                 ticket.state = State(error=error)
                 continue
             self._running.append(ticket)
+            busy[id(ticket.session)] += 1
 
     def _leave(self, ticket: _Ticket) -> None:
         if ticket in self._waiting:

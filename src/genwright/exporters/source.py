@@ -14,6 +14,7 @@ from torch import Tensor
 
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
+from genwright.families.base import foreign_config
 from genwright.model import Model
 from genwright.networks.decoder import Decoder
 from genwright.tokens.chat_template import ChatTemplate
@@ -21,7 +22,7 @@ from genwright.tokens.chat_template import ChatTemplate
 
 def is_language_model(model: Model) -> bool:
     """Whether other programs can run a model: a text task's, whose network Hugging Face's config.json can name."""
-    return model.task.medium == "text" and "architectures" in model.family.foreign_config()
+    return model.task.medium == "text" and "architectures" in foreign_config(model.family)
 
 
 class Reference(Protocol):
@@ -72,7 +73,7 @@ class Source:
 def source_of(model: Model, folder: Path, name: str) -> Source:
     """Raises RequestError where the folder's config.json can't be read."""
     # A folder that holds a low-rank change alone says nothing of the whole; the loaded model, which has it merged in, does.
-    config = read_json(folder / "config.json") | model.family.foreign_config()
+    config = read_json(folder / "config.json") | foreign_config(model.family)
     return Source(name, folder, config, model.family.export_tensors(), read_card(folder))
 
 
@@ -105,7 +106,7 @@ class ModelReference:
         controls = self.model.family.Controls.model_validate({"temperature": 0.0, "max_tokens": count})
         start = list(prompt)
         rng = torch.Generator().manual_seed(0)
-        return list(self._engine.submit(self.model.session(1), lambda s: s.start(start, rng, controls)))
+        return list(self._engine.submit(self.model.session(), lambda s: s.start(start, rng, controls)))
 
 
 def read_json(file: Path) -> dict[str, Any]:

@@ -6,6 +6,7 @@ no task, no file and no trainer. The trainer drives `phases` and `loss`; the eng
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -15,8 +16,11 @@ import torch
 from pydantic import BaseModel
 from torch import Tensor, nn
 
+from genwright.families.given import Given
+
 Batch = dict[str, Any]
-"""What one micro-batch holds: tensors by name, as the part's `Batches` made them, all on the device."""
+"""What one micro-batch holds: tensors by name, as the part's `Batches` made them, all on the device. Tokens apart, it is
+{"data": ..., **given}; see families/given.py."""
 
 
 @dataclass(frozen=True)
@@ -150,11 +154,14 @@ class Session(Protocol):
     capacity: int
 
     def start(self, condition: Any, rng: torch.Generator, controls: BaseModel, constraint: Any = None) -> State:
-        """Take a slot for a request; computes nothing yet. `condition` is what the family's networks take (token ids, ...)."""
+        """Take a slot for a request; computes nothing yet. `condition`: token ids, or what is `Given` for one row."""
         ...
 
     def step(self, states: list[State]) -> None:
-        """Advance each state by one unit (a chunk of prompt, a token, an ODE step, a whole picture); sets `emitted`, `done`."""
+        """Advance each state by one unit (a chunk of prompt, a token, an ODE step, a whole picture); sets `emitted`, `done`.
+
+        Emits token ids one by one, or once the finished data as a tensor on the CPU.
+        """
         ...
 
     def release(self, state: State) -> None:
@@ -162,15 +169,48 @@ class Session(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Between:
+    """Noise on the way from one random stream's (share 0) to another's (share 1), for `normal`.
+
+    It turns along the great circle, so that its length stays likely.
+    """
+
+    start: torch.Generator
+    stop: torch.Generator
+    share: float
+
+
+def normal(shape: tuple[int, ...], rng: torch.Generator | Between, device: torch.device) -> Tensor:
+    """Standard normal noise on a device, drawn where the generator is: the same on every device."""
+    if isinstance(rng, Between):
+        angle = rng.share * math.pi / 2
+        start, stop = (normal(shape, stream, device) for stream in (rng.start, rng.stop))
+        return math.cos(angle) * start + math.sin(angle) * stop
+    return torch.randn(shape, generator=rng, device=rng.device).to(device)
+
+
+@runtime_checkable
+class Interpolates(Protocol):
+    """A session whose randomness all comes from `normal`: it may be started on the way between two streams."""
+
+    interpolates: ClassVar[bool]
+
+    def start(
+        self, condition: Any, rng: torch.Generator | Between, controls: BaseModel, constraint: Any = None
+    ) -> State: ...
+
+
 @runtime_checkable
 class Family(Protocol):
-    """See the module's docstring. `name` is the registry's name; `Controls` is torch-free (families/<name>_options.py).
-
-    A family whose objective torch.compile can't take (a second backward pass) says `compiles = False`; without it, it can.
+    """See the module's docstring. `name` is the registry's name; `Controls` (what a request may ask of the sampler) and `Opening`
+    (what is fixed when it is opened) are torch-free, in the family's options. What only some families can do is declared by the
+    protocols below this one.
     """
 
     name: ClassVar[str]
     Controls: ClassVar[type[BaseModel]]
+    Opening: ClassVar[type[BaseModel]]
     modules: nn.ModuleDict
     phases: tuple[Phase, ...]
 
@@ -212,13 +252,53 @@ class Family(Protocol):
         """The reverse of `export_tensors`. Raises KeyError or RuntimeError when they do not fit."""
         ...
 
-    def foreign_config(self) -> dict[str, Any]:
-        """Keys that another library reads from config.json; {} where none does."""
+    def open(self, capacity: int, opening: Any) -> Session:
+        """The family at work, with room for `capacity` requests at once; `opening` is an `Opening`."""
         ...
 
-    def open(self, capacity: int) -> Session:
-        """The family at work, with room for `capacity` requests at once."""
+
+@runtime_checkable
+class Compiles(Protocol):
+    """A family that says whether torch.compile can take its objective (not, where it needs a second backward pass)."""
+
+    compiles: ClassVar[bool]
+
+
+@runtime_checkable
+class Reconstructs(Protocol):
+    def reconstruct(self, data: Tensor, given: Given) -> Tensor:
+        """The data encoded and decoded again."""
         ...
+
+
+@runtime_checkable
+class Discriminates(Protocol):
+    @property
+    def relativistic(self) -> bool:
+        """Whether a logit means something beside another one only."""
+        ...
+
+    def discriminate(self, data: Tensor, given: Given) -> Tensor:
+        """-> logit_B: above zero where a row is taken for real; relativistic, only differences count."""
+        ...
+
+
+@runtime_checkable
+class Foreign(Protocol):
+    """A family whose model folder other libraries read."""
+
+    def foreign_config(self) -> dict[str, Any]:
+        """Keys that they read from config.json."""
+        ...
+
+    def foreign_files(self) -> dict[str, dict[str, Any]]:
+        """JSON files by name that stand beside the tensors; {} where the tensors are whole weights."""
+        ...
+
+
+def foreign_config(family: object) -> dict[str, Any]:
+    """Keys that another library reads from config.json; {} where none does."""
+    return family.foreign_config() if isinstance(family, Foreign) else {}
 
 
 def module_tensors(modules: nn.ModuleDict, names: tuple[str, ...]) -> dict[str, Tensor]:

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 Logits = Callable[[Tensor], Tensor]
-"""image_BCHW -> logit_B, the condition being held by the caller."""
+"""data_BX -> logit_B (X: the data's own axes), what is given being held by the caller."""
 
 
 def classic_discriminator(real_B: Tensor, generated_B: Tensor) -> Tensor:
@@ -27,7 +27,7 @@ def classic_generator(generated_B: Tensor) -> Tensor:
 
 
 def relativistic_discriminator(real_B: Tensor, generated_B: Tensor) -> Tensor:
-    """E[softplus(D(G(z)) - D(x))]: each real picture against a generated one (arXiv:1807.00734, as in arXiv:2501.05441 eq. 2)."""
+    """E[softplus(D(G(z)) - D(x))]: each real row against a generated one (arXiv:1807.00734, as in arXiv:2501.05441 eq. 2)."""
     return F.softplus(generated_B - real_B).mean()
 
 
@@ -36,12 +36,12 @@ def relativistic_generator(real_B: Tensor, generated_B: Tensor) -> Tensor:
     return F.softplus(real_B - generated_B).mean()
 
 
-def squared_gradient(logits: Logits, image_BCHW: Tensor) -> Tensor:
-    """|grad_x D(x)|^2 of each picture; its mean over real ones is R1, over generated ones R2 (arXiv:1801.04406 eq. 9, 10).
+def squared_gradient(logits: Logits, data_BX: Tensor) -> Tensor:
+    """|grad_x D(x)|^2 of each row; its mean over real ones is R1, over generated ones R2 (arXiv:1801.04406 eq. 9, 10).
 
     The weight gamma / 2 is the caller's. The graph is kept, so that the result can be differentiated again.
     """
-    x = image_BCHW.detach().requires_grad_()
+    x = data_BX.detach().requires_grad_()
     (gradient,) = torch.autograd.grad(logits(x).sum(), x, create_graph=True)
     return gradient.square().sum(dim=tuple(range(1, gradient.ndim)))
 
@@ -53,13 +53,13 @@ def kl_normal(mean: Tensor, log_variance: Tensor, prior_mean: Tensor, prior_log_
     return 0.5 * (torch.exp(ratio) + distance - 1 - ratio)
 
 
-def discretised_logistic(image: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
-    """-log P(pixel) in nats, element by element: a logistic density's mass in the pixel's bin (arXiv:1701.05517 eq. 2, 3).
+def discretised_logistic(data: Tensor, mean: Tensor, log_scale: Tensor) -> Tensor:
+    """-log P(value) in nats, element by element: a logistic density's mass in the value's bin (arXiv:1701.05517 eq. 2, 3).
 
-    `image` holds bytes as byte / 127.5 - 1, so a bin is 2/255 wide; the first and last one reach to infinity. The masses of
+    `data` holds bytes as byte / 127.5 - 1, so a bin is 2/255 wide; the first and last one reach to infinity. The masses of
     the 256 values sum to one, which is what makes bits per dimension comparable between models.
     """
-    centred = image - mean
+    centred = data - mean
     inverse = torch.exp(-log_scale)
     upper, lower = inverse * (centred + 1 / 255), inverse * (centred - 1 / 255)
     mass = torch.sigmoid(upper) - torch.sigmoid(lower)
@@ -67,6 +67,6 @@ def discretised_logistic(image: Tensor, mean: Tensor, log_scale: Tensor) -> Tens
     # Far from the mean the difference of two sigmoids is zero in floating point: there, density times width.
     density = middle - log_scale - 2 * F.softplus(middle) + math.log(2 / 255)
     log_mass = torch.where(mass > 1e-5, torch.log(mass.clamp(min=1e-12)), density)
-    log_mass = torch.where(image < -0.999, F.logsigmoid(upper), log_mass)
-    log_mass = torch.where(image > 0.999, F.logsigmoid(-lower), log_mass)
+    log_mass = torch.where(data < -0.999, F.logsigmoid(upper), log_mass)
+    log_mass = torch.where(data > 0.999, F.logsigmoid(-lower), log_mass)
     return -log_mass

@@ -11,9 +11,12 @@ from torch import Tensor, nn
 from genwright.families.base import Moment
 from genwright.families.gan.augmentation import augment
 from genwright.families.gan.family import Gan
-from genwright.families.gan.options import Controls, Settings
+from genwright.families.gan.options import Controls, Opening, Settings
+from genwright.families.given import Given
 from genwright.networks.resnet import Discriminator, Generator
 from genwright.networks.text_encoder import condition_encoder
+
+GIVEN = {"condition": torch.tensor([1, 4])}
 
 
 class OnePixelGenerator(nn.Module):
@@ -25,8 +28,8 @@ class OnePixelGenerator(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(2.0))
 
-    def forward(self, noise_BZ: Tensor, condition: Tensor) -> Tensor:
-        return (self.weight * noise_BZ + condition)[:, :, None, None]
+    def forward(self, noise_BZ: Tensor, given: Given) -> Tensor:
+        return (self.weight * noise_BZ + given["condition"])[:, :, None, None]
 
 
 class OnePixelDiscriminator(nn.Module):
@@ -36,7 +39,7 @@ class OnePixelDiscriminator(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.tensor(0.5))
 
-    def forward(self, image_BCHW: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, image_BCHW: Tensor, given: Given) -> Tensor:
         return self.weight * image_BCHW[:, 0, 0, 0]
 
 
@@ -45,7 +48,7 @@ def _one_pixel(**settings: object) -> Gan:
 
 
 def _one_pixel_batch() -> dict[str, Tensor]:
-    return {"image": torch.tensor([3.0, -1.0]).reshape(2, 1, 1, 1), "condition": torch.tensor([[0.0], [1.0]])}
+    return {"data": torch.tensor([3.0, -1.0]).reshape(2, 1, 1, 1), "condition": torch.tensor([[0.0], [1.0]])}
 
 
 def _rng() -> torch.Generator:
@@ -110,7 +113,7 @@ def _family(kind: str = "text", stages: int = 3, **settings: object) -> Gan:
 def _batch(kind: str = "text") -> dict[str, Tensor]:
     image = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(1)) * 2 - 1
     condition = torch.tensor([[1, 4, 5], [1, 6, 0], [1, 0, 0], [1, 9, 8]])
-    return {"image": image, "condition": condition if kind == "text" else condition[:, :1] * (kind == "label")}
+    return {"data": image, "condition": condition if kind == "text" else condition[:, :1] * (kind == "label")}
 
 
 @pytest.mark.parametrize("objective", ["classic", "relativistic"])
@@ -148,23 +151,22 @@ def test_both_networks_learn_the_condition_when_colour_follows_it():
             for name, module in family.modules.items():
                 module.requires_grad_(name in phase.trains)
             optimizers[phase.name].zero_grad()
-            family.loss(phase.name, {"image": image, "condition": condition}, rng, Moment()).value.backward()
+            family.loss(phase.name, {"data": image, "condition": condition}, rng, Moment()).value.backward()
             optimizers[phase.name].step()
     with torch.no_grad():
-        drawn = family.modules["generator"](torch.randn(8, 8, generator=rng), condition).mean((1, 2, 3))
+        drawn = family.modules["generator"](torch.randn(8, 8, generator=rng), {"condition": condition}).mean((1, 2, 3))
     assert drawn[1::2].mean() - drawn[0::2].mean() > 0.4
 
 
 def test_truncation_narrows_what_is_drawn():
-    session = _family().open(16)
+    session = _family().open(16, Opening())
     spread = []
     for truncation in (1.0, 0.1):
         states = [
-            session.start(torch.tensor([1, 4]), torch.Generator().manual_seed(i), Controls(truncation=truncation))
-            for i in range(8)
+            session.start(GIVEN, torch.Generator().manual_seed(i), Controls(truncation=truncation)) for i in range(8)
         ]
         session.step(list(states))
-        spread.append(torch.stack([s.emitted[0].float() for s in states]).std(0).mean().item())
+        spread.append(torch.stack([s.emitted[0] for s in states]).std(0).mean().item())
     assert spread[1] < spread[0] / 2
 
 

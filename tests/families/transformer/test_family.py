@@ -9,7 +9,7 @@ from genwright.engine.engine import Engine
 from genwright.families.base import Moment
 from genwright.families.transformer.cache import SlotCache
 from genwright.families.transformer.family import Transformer, weighted_mean
-from genwright.families.transformer.options import Controls
+from genwright.families.transformer.options import Controls, Opening
 from genwright.families.transformer.sampling import Choice, choose_tokens
 from genwright.networks.decoder import Decoder, DecoderConfig
 
@@ -38,7 +38,7 @@ def rng(seed: int = 0) -> torch.Generator:
 
 
 def generate(model: Transformer, prompt: list[int], controls: Controls, seed: int = 0) -> list[int]:
-    session = model.open(1)
+    session = model.open(1, Opening())
     return list(Engine().submit(session, lambda s: s.start(prompt, rng(seed), controls)))
 
 
@@ -117,7 +117,7 @@ def test_greedy_text_is_the_same_alone_and_in_company():
     model = family()
     prompts = [[1 + i, *range(2, 3 + 4 * i)] for i in range(5)]
     alone = [generate(model, p, Controls(temperature=0, max_tokens=20)) for p in prompts]
-    engine, session = Engine(), model.open(3)  # more requests than slots
+    engine, session = Engine(), model.open(3, Opening())  # more requests than slots
     outputs = [
         engine.submit(session, lambda s, p=p: s.start(p, rng(), Controls(temperature=0, max_tokens=20)))
         for p in prompts
@@ -129,7 +129,7 @@ def test_each_request_keeps_its_own_random_stream():
     model = family()
     controls = Controls(temperature=1, max_tokens=20)
     alone = [generate(model, [4], controls, seed) for seed in (1, 2)]
-    engine, session = Engine(), model.open(2)
+    engine, session = Engine(), model.open(2, Opening())
     outputs = [engine.submit(session, lambda s, i=i: s.start([4], rng(i), controls)) for i in (1, 2)]
     assert [list(tokens) for tokens in outputs] == alone
     assert alone[0] != alone[1]
@@ -139,7 +139,7 @@ def test_requests_join_and_leave_between_steps():
     model = family()
     controls = Controls(temperature=0, max_tokens=30)
     expected = {prompt: generate(model, [prompt], controls) for prompt in (4, 5, 6)}
-    engine, session = Engine(), model.open(2)
+    engine, session = Engine(), model.open(2, Opening())
     first = engine.submit(session, lambda s: s.start([4], rng(), controls))
     taken = [next(first) for _ in range(5)]
     second = engine.submit(session, lambda s: s.start([5], rng(), controls))
@@ -190,7 +190,8 @@ def test_a_constraint_rules_tokens_out():
     allowed[[7, 8]] = True
     state = list(
         Engine().submit(
-            model.open(1), lambda s: s.start([1], rng(), Controls(temperature=1, max_tokens=20), lambda seen: allowed)
+            model.open(1, Opening()),
+            lambda s: s.start([1], rng(), Controls(temperature=1, max_tokens=20), lambda seen: allowed),
         )
     )
     assert set(state) <= {7, 8} and len(state) == 20

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from genwright.engine.engine import Engine
 from genwright.families.transformer.family import Transformer
-from genwright.families.transformer.options import Controls
+from genwright.families.transformer.options import Controls, Opening
 from genwright.families.transformer.sampling import Choice, choose_tokens, penalise
 from genwright.networks.decoder import Decoder, DecoderConfig
 
@@ -76,7 +76,7 @@ def test_greedy_text_with_a_penalty_is_that_of_transformers(penalty, tmp_path):
         torch.tensor([prompt]), max_new_tokens=30, do_sample=False, repetition_penalty=penalty, pad_token_id=0
     )[0, 4:].tolist()  # fmt: skip
     controls = Controls.model_validate({"temperature": 0, "max_tokens": 30, "repetition_penalty": penalty})
-    session = family.open(1)
+    session = family.open(1, Opening())
     ours = list(Engine().submit(session, lambda s: s.start(prompt, torch.Generator(), controls)))
     assert ours == [token for token in expected if token != 0]
     assert len(set(ours)) > (5 if penalty > 1 else 0)

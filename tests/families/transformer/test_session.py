@@ -16,7 +16,7 @@ from genwright.families.transformer import session as text_session
 from genwright.families.transformer.cache import SlotCache
 from genwright.families.transformer.drafts import LONGEST, Drafts
 from genwright.families.transformer.family import Transformer
-from genwright.families.transformer.options import Controls
+from genwright.families.transformer.options import Controls, Opening
 from genwright.families.transformer.reader import NativeReader, TorchReader
 from genwright.families.transformer.session import TextSession, TextState
 from genwright.networks.decoder import Decoder, DecoderConfig
@@ -57,7 +57,7 @@ def request(session: TextSession, engine: Engine, prompt: list[int], count: int 
 
 
 def alone(model: Transformer, prompt: list[int], count: int = 40, seed: int = 0, **controls) -> list[int]:
-    return list(request(model.open(1, speculate=False), Engine(), prompt, count, seed, **controls))
+    return list(request(model.open(1, Opening(speculate=False)), Engine(), prompt, count, seed, **controls))
 
 
 PROMPTS = [[1 + i, *((7 * i + k) % 59 + 1 for k in range(5 * i))] for i in range(9)]
@@ -73,7 +73,7 @@ def reader(request, monkeypatch) -> Iterator[str]:
 
 
 def test_the_reader_is_the_best_there_is(reader):
-    assert isinstance(family().open(1).reader, NativeReader if reader == "compiled" else TorchReader)
+    assert isinstance(family().open(1, Opening()).reader, NativeReader if reader == "compiled" else TorchReader)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -95,7 +95,7 @@ def test_greedy_text_is_that_of_transformers(kind, reader, tmp_path):
         whole = theirs.generate(
             token_1T, attention_mask=torch.ones_like(token_1T), max_new_tokens=60, do_sample=False, pad_token_id=0
         )[0, len(prompt) :].tolist()
-        ours = list(request(model.open(2), Engine(), prompt, 60))
+        ours = list(request(model.open(2, Opening()), Engine(), prompt, 60))
         assert ours == (whole[: whole.index(0)] if 0 in whole else whole)
         written |= set(ours)
     assert len(written) > 5
@@ -104,7 +104,7 @@ def test_greedy_text_is_that_of_transformers(kind, reader, tmp_path):
 def test_the_same_alone_and_among_eight_that_join_and_leave(reader):
     model = family()
     expected = alone(model, PROMPTS[4], 80)
-    engine, session = Engine(), model.open(9)
+    engine, session = Engine(), model.open(9, Opening())
     ours = request(session, engine, PROMPTS[4], 80)
     got = [next(ours) for _ in range(10)]
     others = []
@@ -176,7 +176,7 @@ class Counted:
 
 def test_the_next_turn_of_a_conversation_reads_only_what_is_new(reader):
     model, engine = family(), Engine()
-    session = model.open(2, speculate=False)
+    session = model.open(2, Opening(speculate=False))
     counted = session.reader = Counted(session.reader)
     first = [*range(1, 40)]
     answer = list(request(session, engine, first, 10))
@@ -193,7 +193,7 @@ def test_the_next_turn_of_a_conversation_reads_only_what_is_new(reader):
 
 def test_requests_with_one_prompt_read_it_once(reader):
     model, engine = family(), Engine()
-    session = model.open(4, speculate=False)
+    session = model.open(4, Opening(speculate=False))
     counted = session.reader = Counted(session.reader)
     prompt = [*range(1, 50)]
     answers = [request(session, engine, prompt, 6, seed, temperature=1) for seed in range(4)]
@@ -216,7 +216,7 @@ def test_guesses_change_the_steps_and_nothing_else(temperature):
         pytest.skip("no C++ compiler here")
     model = family(initializer_range=0.15)  # writes in loops
     prompt = [5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 5, 6, 7]
-    plain, guessing = model.open(2, speculate=False), model.open(2)
+    plain, guessing = model.open(2, Opening(speculate=False)), model.open(2, Opening())
     plain.reader, guessing.reader = Counted(plain.reader), Counted(guessing.reader)
     for seed in range(3):
         settings_ = {"seed": seed, "temperature": temperature, "repetition_penalty": 1.0}
@@ -241,7 +241,7 @@ def test_guesses_obey_constraint_penalty_and_the_end_of_the_context():
     texts = [
         list(
             Engine().submit(
-                model.open(1, speculate=guessing),
+                model.open(1, Opening(speculate=guessing)),
                 lambda s: s.start([5, 6, 5, 6, 5, 6], torch.Generator(), asked, constraint),
             )
         )
@@ -275,7 +275,7 @@ def test_right_guesses_make_it_guess_further_and_wrong_ones_stop_it_for_a_while(
 def test_the_cache_grows_by_need_and_keeps_what_it_holds(monkeypatch, reader):
     monkeypatch.setattr(caches, "_FIRST_ROOM", 8)
     model = family()
-    session, engine = model.open(16), Engine()
+    session, engine = model.open(16, Opening()), Engine()
     assert session.cache.keys.shape[1] == 1 and session.cache.room == 8
     texts = [request(session, engine, prompt, 30) for prompt in PROMPTS[:3]]
     assert [list(text) for text in texts] == [alone(model, prompt, 30) for prompt in PROMPTS[:3]]
@@ -284,10 +284,10 @@ def test_the_cache_grows_by_need_and_keeps_what_it_holds(monkeypatch, reader):
 
 def test_a_session_takes_no_more_at_once_than_the_memory_holds(monkeypatch):
     model = family()
-    slot = model.open(1).cache.slot_bytes
+    slot = model.open(1, Opening()).cache.slot_bytes
     assert slot == 2 * 3 * 2 * 12 * 4 * 129
     monkeypatch.setattr(text_session, "memory_bytes", lambda device: 4 * 3.5 * slot)
-    session = model.open(16)
+    session = model.open(16, Opening())
     assert session.capacity == 3
     engine = Engine()
     texts = [request(session, engine, prompt, 5) for prompt in PROMPTS]
@@ -309,19 +309,22 @@ def test_a_slot_that_held_something_alike_is_taken_up_and_the_oldest_given_away(
 def test_int8_without_a_compiler_is_refused_in_one_sentence(monkeypatch):
     monkeypatch.setattr(native_decoder, "library", lambda: None)
     with pytest.raises(RequestError, match="C\\+\\+ compiler"):
-        family().open(1, "int8")
+        family().open(1, Opening(weights="int8"))
 
 
 def test_int8_writes_nearly_the_same(reader):
     if reader == "torch":
         return
     model = family()
-    a, b = (list(request(model.open(1, precision), Engine(), PROMPTS[5], 8)) for precision in ("float32", "int8"))
+    a, b = (
+        list(request(model.open(1, Opening(weights=weights)), Engine(), PROMPTS[5], 8))
+        for weights in ("float32", "int8")
+    )
     assert a[:3] == b[:3]
 
 
 def test_states_say_why_they_ended():
-    session = family().open(1)
+    session = family().open(1, Opening())
     state = session.start([1, 2], torch.Generator(), Controls(temperature=0, max_tokens=1))
     session.step([state])
     assert isinstance(state, TextState) and (state.done, state.finish) == (True, "length")

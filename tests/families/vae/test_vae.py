@@ -8,25 +8,27 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genwright.families.base import Moment
+from genwright.families.given import Given
 from genwright.families.vae.family import Vae
-from genwright.families.vae.options import Controls, Settings
+from genwright.families.vae.options import Controls, Opening, Settings
 from genwright.networks import resnet
 from genwright.networks.text_encoder import condition_encoder
+
+GIVEN = {"condition": torch.tensor([1, 4])}
 
 
 class FixedPosterior(nn.Module):
     """q = N(1, 1) in two channels, whatever the picture."""
 
-    def forward(self, image_BCHW: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, image_BCHW: Tensor, given: Given) -> tuple[Tensor, Tensor]:
         return torch.ones(len(image_BCHW), 2), torch.zeros(len(image_BCHW), 2)
 
 
 class FixedPrior(nn.Module):
     """p = N(0, 1) and N(1, 1): the KL is 1/2 in the first channel and 0 in the second."""
 
-    def forward(self, condition: Tensor) -> tuple[Tensor, Tensor]:
-        return torch.tensor([[0.0, 1.0]]).expand(len(condition), -1), torch.zeros(len(condition), 2)
+    def forward(self, given: Given) -> tuple[Tensor, Tensor]:
+        return torch.tensor([[0.0, 1.0]]).expand(len(given["condition"]), -1), torch.zeros(len(given["condition"]), 2)
 
 
 class FlatDecoder(nn.Module):
@@ -34,7 +36,7 @@ class FlatDecoder(nn.Module):
 
     latent = 2
 
-    def forward(self, z_BZ: Tensor, condition: Tensor) -> Tensor:
+    def forward(self, z_BZ: Tensor, given: Given) -> Tensor:
         return torch.zeros(len(z_BZ), 2, 1, 1)
 
 
@@ -51,7 +53,7 @@ def _fixed(**settings: object) -> Vae:
 
 
 def _fixed_batch() -> dict[str, Tensor]:
-    return {"image": torch.tensor([100.0, 200.0]).div(127.5).sub(1).reshape(2, 1, 1, 1), "condition": torch.zeros(2, 1)}
+    return {"data": torch.tensor([100.0, 200.0]).div(127.5).sub(1).reshape(2, 1, 1, 1), "condition": torch.zeros(2, 1)}
 
 
 def test_elbo_by_hand():
@@ -95,7 +97,7 @@ def _family(kind: str = "text") -> Vae:
 def _batch(kind: str = "text") -> dict[str, Tensor]:
     image = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(1)) / 127.5 - 1
     condition = torch.tensor([[1, 4, 5], [1, 6, 0], [1, 0, 0], [1, 9, 8]])
-    return {"image": image, "condition": condition if kind == "text" else condition[:, :1] * (kind == "label")}
+    return {"data": image, "condition": condition if kind == "text" else condition[:, :1] * (kind == "label")}
 
 
 @pytest.mark.parametrize("kind", ["text", "label", "none"])
@@ -109,7 +111,7 @@ def test_everything_trains(kind: str):
 def test_it_learns_to_describe_pictures():
     """A few steps on four pictures of one colour each take at least a bit off every byte."""
     family, batch = _family(), _batch()
-    batch["image"] = batch["image"][:, :, :1, :1].expand(-1, -1, 32, 32).contiguous()
+    batch["data"] = batch["data"][:, :, :1, :1].expand(-1, -1, 32, 32).contiguous()
     optimizer = torch.optim.Adam(family.modules.parameters(), lr=5e-3)
     rng = torch.Generator().manual_seed(0)
     before = family.validate(batch, rng, Moment())
@@ -123,14 +125,14 @@ def test_it_learns_to_describe_pictures():
 
 
 def test_temperature_narrows_what_is_drawn():
-    session = _family().open(8)
+    session = _family().open(8, Opening())
     spread = []
     for temperature in (1.0, 0.1):
         controls = Controls(temperature=temperature)
-        states = [session.start(torch.tensor([1, 4]), torch.Generator().manual_seed(i), controls) for i in range(8)]
+        states = [session.start(GIVEN, torch.Generator().manual_seed(i), controls) for i in range(8)]
         session.step(list(states))
-        assert states[0].emitted[0].shape == (32, 32, 3) and states[0].emitted[0].dtype == torch.uint8
-        spread.append(torch.stack([s.emitted[0].float() for s in states]).std(0).mean().item())
+        assert states[0].emitted[0].shape == (3, 32, 32) and states[0].emitted[0].dtype == torch.float32
+        spread.append(torch.stack([s.emitted[0] for s in states]).std(0).mean().item())
     assert spread[1] < spread[0] / 2
 
 

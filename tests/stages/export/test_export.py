@@ -200,6 +200,7 @@ class _Scored:
     """As much of a model as the card asks for."""
 
     task = SimpleNamespace(medium="image")
+    family = object()
 
 
 def test_the_card_tells_scores_licences_and_protocol(tmp_path: Path):

@@ -18,7 +18,6 @@ from genwright.tasks.chat.formats import dialogues
 from genwright.tasks.chat.preference import collate, preferred
 from genwright.tasks.chat.task import Chat, _mapping, asked_messages
 from genwright.tasks.chat.turns import exchanges, fit, replies, windows
-from genwright.tasks.text.answers import CAPACITY
 from genwright.tokens.chat_template import START, STOP, ChatTemplate
 from helpers import ASSETS
 
@@ -288,7 +287,7 @@ def test_the_end_of_a_turn_ends_an_answer(small: Path) -> None:
     from genwright.api import Generator
 
     model = Generator(small, "cpu").model
-    session = model.session(2)
+    session = model.session()
     controls = model.family.Controls.model_validate({"max_tokens": 5})
     only = torch.zeros(model.config.network["vocab_size"], dtype=torch.bool)
     only[model.facts.special[STOP]] = True
@@ -413,7 +412,7 @@ def test_an_answer_ends_with_the_context_and_a_message_must_fit_in_it(small: Pat
     long = [message for _ in range(30) for message in HELLO] + HELLO[:1]
     tokens, dropped = task.opening(model, long, 500)
     assert len(tokens) <= 48 and dropped > 0 and dropped % 2 == 0
-    session, asked = model.session(CAPACITY), {}
+    session, asked = model.session(), {}
     start = session.start
 
     def noted(prompt, rng, controls, constraint=None):

@@ -23,7 +23,7 @@ from genwright.shards import Example, ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.draw.task import Draw
 from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts
-from genwright.tasks.image.sampling import interpolate, sample
+from genwright.tasks.image.sampling import draw, interpolate, sample
 from helpers import ASSETS
 
 PICTURES = ASSETS / "pictures"
@@ -168,10 +168,10 @@ def test_a_batch_holds_pictures_from_minus_one_to_one():
     facts = task.fit(items)
     examples = [_example(task, facts, item) for item in items[:3]]
     batch = task.collate(examples)
-    assert batch["image"].shape == (3, 3, 32, 32) and batch["condition"].shape == (3, MAX_TOKENS)
-    back = ((batch["image"][1] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
+    assert batch["data"].shape == (3, 3, 32, 32) and batch["condition"].shape == (3, MAX_TOKENS)
+    back = ((batch["data"][1] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
     assert np.array_equal(back, examples[1]["image"])
-    assert batch["image"].min() >= -1 and batch["image"].max() == 1
+    assert batch["data"].min() >= -1 and batch["data"].max() == 1
 
 
 @pytest.mark.parametrize("family", ["gan", "vae"])
@@ -181,7 +181,7 @@ def test_a_picture_alone_is_the_same_picture_among_others(family: str):
     together = _draw(model, prompt="red apple", n=9, seed=5)
     assert len({picture.tobytes() for picture in together}) == 9
     for index in (0, 8):
-        (alone,) = sample(model, model.facts.prompt("red apple")[None], 5, first=index)
+        (alone,) = draw(model, Engine(), [model.facts.prompt("red apple")], 5, model.family.Controls(), first=index)
         assert np.abs(alone.astype(int) - together[index].astype(int)).max() <= 1
     assert np.array_equal(_draw(model, prompt="red apple", n=9, seed=5), together)
 
@@ -246,8 +246,8 @@ def test_a_saved_model_draws_the_same_pictures(tmp_path: Path, family: str, cond
 def test_interpolation_begins_and_ends_at_its_two_pictures():
     model = _model()
     start, stop = model.facts.prompt("red apple"), model.facts.prompt("cat face")
-    strip = interpolate(model, start, stop, seed=4, steps=5)
-    first, last = sample(model, np.stack([start, stop]), 4)
+    strip = interpolate(model, Engine(), start, stop, seed=4, steps=5)
+    first, last = sample(model, Engine(), np.stack([start, stop]), 4)
     assert strip.shape == (5, 32, 32, 3)
     assert np.abs(strip[0].astype(int) - first.astype(int)).max() <= 1
     assert np.abs(strip[-1].astype(int) - last.astype(int)).max() <= 1

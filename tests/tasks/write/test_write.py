@@ -208,7 +208,7 @@ def test_an_answer_that_is_given_up_frees_its_slots(lab):
     pieces = model.task.answer(model, Request(prompt="Shall I", n=3, max_tokens=50), Engine())
     next(pieces)
     pieces.close()
-    assert len(model.session(16).cache._free) == 16
+    assert len(model.session().cache._free) == 16
 
 
 def test_characters_of_several_tokens_arrive_whole(lab):
@@ -251,7 +251,7 @@ def test_transformers_reads_the_folder_and_agrees(lab, saved, monkeypatch):
         assert (theirs(tokens).logits - ours).abs().max() < 1e-4
     prompt = tokenizer("From fairest", return_tensors="pt")
     generated = theirs.generate(**prompt, max_new_tokens=15, do_sample=False)[0, prompt.input_ids.shape[1] :].tolist()
-    session = model.session(1)
+    session = model.session()
     mine = list(
         Engine().submit(
             session,

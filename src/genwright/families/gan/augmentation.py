@@ -14,8 +14,11 @@ from torch import Tensor
 
 
 def augment(image_BCHW: Tensor, rng: torch.Generator, strength: float) -> Tensor:
-    """Colour, translation and cut-out, each drawn for every picture; `strength` is the share of pictures changed by each."""
-    if not strength:
+    """Colour, translation and cut-out, each drawn for every picture; `strength` is the share of pictures changed by each.
+
+    Data that is no picture (it has other axes) stays as it is.
+    """
+    if not strength or image_BCHW.ndim != 4:
         return image_BCHW
     return cut_out(translate(recolour(image_BCHW, rng, strength), rng, strength), rng, strength)
 

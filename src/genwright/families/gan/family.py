@@ -1,10 +1,10 @@
-"""Generative adversarial network: two networks that learn from each other, for any picture-like tensor and any condition.
+"""Generative adversarial network: two networks that learn from each other, for any data and any condition.
 
-Training goes in six steps: (1) initialise both networks; (2) the generator makes pictures from noise; (3) the discriminator
-judges real and generated ones; (4) the two losses are taken, each in its phase; (5) each phase's optimizer updates its own
+Training goes in six steps: (1) initialise both networks; (2) the generator makes data from noise; (3) the discriminator
+judges real and generated data; (4) the two losses are taken, each in its phase; (5) each phase's optimizer updates its own
 network; (6) repeat from 2. The trainer turns the crank; `loss` holds steps 2 to 4.
 
-Shapes: B batch, C channels, H W pixels, Z latent width. image_BCHW in [-1, 1].
+Shapes: B batch, X the data's own axes, Z latent width. data_BX in [-1, 1].
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from torch import Tensor, nn
 from genwright.families import losses
 from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, load_module_tensors, module_tensors
 from genwright.families.gan.augmentation import augment
-from genwright.families.gan.options import Controls, Settings
+from genwright.families.gan.options import Controls, Opening, Settings
+from genwright.families.given import Given, rows, split
 from genwright.families.one_step import OneStepSession
 from genwright.networks.flops import forward_flops
 
 
 class Gan:
-    """`generator(noise_BZ, condition) -> image_BCHW` against `discriminator(image_BCHW, condition) -> logit_B`.
+    """`generator(noise_BZ, given) -> data_BX` against `discriminator(data_BX, given) -> logit_B`.
 
-    The discriminator also takes a multiple of the condition's pictures ([real, generated]) and repeats the condition.
-
+    The discriminator also takes a multiple of the rows that are given ([real, generated]) and goes through those again.
 
     The default objective is R3GAN's (arXiv:2501.05441): the relativistic pairing loss with both zero-centred gradient
     penalties. The penalties are taken on every `penalty_share`-th part of the batch and weighted up for it.
@@ -34,6 +34,7 @@ class Gan:
 
     name: ClassVar[str] = "gan"
     Controls = Controls
+    Opening = Opening
     exported: ClassVar[tuple[str, ...]] = ("generator",)
     compiles: ClassVar[bool] = False  # the penalties need a second backward pass
 
@@ -47,30 +48,30 @@ class Gan:
         )
 
     def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
-        real_BCHW, condition = batch["image"], batch["condition"]
-        noise_BZ = torch.randn(len(real_BCHW), self.latent, generator=rng, device=real_BCHW.device)
+        real_BX, given = split(batch)
+        noise_BZ = torch.randn(len(real_BX), self.latent, generator=rng, device=real_BX.device)
         if phase == "generator":
-            return self._generator_loss(real_BCHW, condition, noise_BZ, rng)
-        return self._discriminator_loss(real_BCHW, condition, noise_BZ, rng)
+            return self._generator_loss(real_BX, given, noise_BZ, rng)
+        return self._discriminator_loss(real_BX, given, noise_BZ, rng)
 
-    def _generator_loss(self, real_BCHW: Tensor, condition: Tensor, noise_BZ: Tensor, rng: torch.Generator) -> Loss:
-        generated_BCHW = self.modules["generator"](noise_BZ, condition)
+    def _generator_loss(self, real_BX: Tensor, given: Given, noise_BZ: Tensor, rng: torch.Generator) -> Loss:
+        generated_BX = self.modules["generator"](noise_BZ, given)
         judge = self.modules["discriminator"]
-        logit_B = judge(augment(generated_BCHW, rng, self.settings.augment), condition)
+        logit_B = judge(augment(generated_BX, rng, self.settings.augment), given)
         if self.settings.objective == "classic":
             value = losses.classic_generator(logit_B)
         else:
             with torch.no_grad():
-                real_B = judge(augment(real_BCHW, rng, self.settings.augment), condition)
+                real_B = judge(augment(real_BX, rng, self.settings.augment), given)
             value = losses.relativistic_generator(real_B, logit_B)
-        return Loss(value, len(real_BCHW), {"generator_loss": value.detach()})
+        return Loss(value, len(real_BX), {"generator_loss": value.detach()})
 
-    def _discriminator_loss(self, real_BCHW: Tensor, condition: Tensor, noise_BZ: Tensor, rng: torch.Generator) -> Loss:
+    def _discriminator_loss(self, real_BX: Tensor, given: Given, noise_BZ: Tensor, rng: torch.Generator) -> Loss:
         judge = self.modules["discriminator"]
         with torch.no_grad():
-            generated_BCHW = self.modules["generator"](noise_BZ, condition)
-        seen_BCHW = augment(torch.cat([real_BCHW, generated_BCHW]), rng, self.settings.augment)
-        real_B, generated_B = judge(seen_BCHW, condition).chunk(2)
+            generated_BX = self.modules["generator"](noise_BZ, given)
+        seen_BX = augment(torch.cat([real_BX, generated_BX]), rng, self.settings.augment)
+        real_B, generated_B = judge(seen_BX, given).chunk(2)
         classic = self.settings.objective == "classic"
         value = (losses.classic_discriminator if classic else losses.relativistic_discriminator)(real_B, generated_B)
         parts = {
@@ -82,35 +83,34 @@ class Gan:
             parts["right_on_generated"] = (generated_B < 0).float().mean()
         gamma = 0.0 if classic else self.settings.gamma
         if gamma:
-            r1, r2 = self._penalties(judge, seen_BCHW, condition)
+            r1, r2 = self._penalties(judge, seen_BX, given)
             value = value + gamma / 2 * (r1 + r2)
             parts |= {"r1": r1, "r2": r2}
-        return Loss(value, len(real_BCHW), {name: part.detach() for name, part in parts.items()})
+        return Loss(value, len(real_BX), {name: part.detach() for name, part in parts.items()})
 
-    def _penalties(self, judge: nn.Module, seen_BCHW: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """R1 and R2 on the first pictures of the batch, whose order is random already."""
-        count = max(1, len(condition) // self.settings.penalty_share)
-        some = condition[:count]
-        real_BCHW, generated_BCHW = (half[:count] for half in seen_BCHW.chunk(2))
+    def _penalties(self, judge: nn.Module, seen_BX: Tensor, given: Given) -> tuple[Tensor, Tensor]:
+        """R1 and R2 on the first rows of the batch, whose order is random already."""
+        halves = seen_BX.chunk(2)
+        count = max(1, len(halves[0]) // self.settings.penalty_share)
+        some = rows(given, slice(count))
+        real_BX, generated_BX = (half[:count] for half in halves)
 
-        def both(image_BCHW: Tensor) -> Tensor:
-            return judge.forward(image_BCHW, some)  # not through torch.compile, which can't differentiate twice
+        def both(data_BX: Tensor) -> Tensor:
+            return judge.forward(data_BX, some)  # not through torch.compile, which can't differentiate twice
 
-        r1_B, r2_B = losses.squared_gradient(both, torch.cat([real_BCHW, generated_BCHW])).chunk(2)
+        r1_B, r2_B = losses.squared_gradient(both, torch.cat([real_BX, generated_BX])).chunk(2)
         return r1_B.mean(), r2_B.mean()
 
     def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
-        """None: neither loss says how good the pictures are."""
+        """None: neither loss says how good what is generated is."""
         return None
 
     @property
     def relativistic(self) -> bool:
-        """Whether a logit means something beside another one only."""
         return self.settings.objective == "relativistic"
 
-    def discriminate(self, image_BCHW: Tensor, condition: Tensor) -> Tensor:
-        """-> logit_B: with the classic loss above zero where a picture is taken for real; relativistic, only differences count."""
-        return self.modules["discriminator"](image_BCHW, condition)
+    def discriminate(self, data: Tensor, given: Given) -> Tensor:
+        return self.modules["discriminator"](data, given)
 
     def extra_state(self) -> dict[str, Any]:
         return {}
@@ -119,14 +119,15 @@ class Gan:
 
     def flops(self, batch: Batch) -> float:
         """Counted by one forward pass of each network."""
-        image, condition = batch["image"][:1], batch["condition"][:1]
-        noise = torch.zeros(1, self.latent, device=image.device)
-        generator = forward_flops(self.modules["generator"], noise, condition)
-        discriminator = forward_flops(self.modules["discriminator"], image, condition)
+        data_BX, given = split(batch)
+        one, first = data_BX[:1], rows(given, slice(1))
+        noise = torch.zeros(1, self.latent, device=one.device)
+        generator = forward_flops(self.modules["generator"], noise, first)
+        discriminator = forward_flops(self.modules["discriminator"], one, first)
         # A backward pass costs two forwards, one where only the input's gradient is needed; a penalty costs about six.
         relativistic = self.settings.objective == "relativistic"
         judged = 2 * 3 + 3 + relativistic * (1 + 2 * 6 / self.settings.penalty_share)
-        return len(batch["image"]) * (generator * (1 + 3) + discriminator * judged)
+        return len(data_BX) * (generator * (1 + 3) + discriminator * judged)
 
     def export_tensors(self) -> dict[str, Tensor]:
         return module_tensors(self.modules, self.exported)
@@ -134,15 +135,12 @@ class Gan:
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         load_module_tensors(self.modules, self.exported, tensors)
 
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-    def open(self, capacity: int) -> OneStepSession:
+    def open(self, capacity: int, opening: Any) -> OneStepSession:
         generator = self.modules["generator"]
         device = next(generator.parameters()).device
 
-        def decode(noise_BZ: Tensor, condition: Tensor, controls: Any) -> Tensor:
-            return generator(noise_BZ * controls.truncation, condition)
+        def decode(noise_BZ: Tensor, given: Given, controls: Any) -> Tensor:
+            return generator(noise_BZ * controls.truncation, given)
 
         return OneStepSession(capacity, self.latent, device, decode)
 

@@ -1,4 +1,4 @@
-"""Settings and controls of the family `gan`: torch-free."""
+"""Settings, controls and opening of the family `gan`: torch-free."""
 
 from __future__ import annotations
 
@@ -39,3 +39,7 @@ class Settings(Section):
 
 class Controls(Section):
     truncation: float = Field(1.0, gt=0, le=2, description="Below 1: closer to the typical picture, less variety.")
+
+
+class Opening(Section):
+    """Nothing is fixed when it is opened."""

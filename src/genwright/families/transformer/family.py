@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase
 from genwright.families.transformer.cross_entropy import chunked_nats, is_large, weighted_nats
-from genwright.families.transformer.options import Controls, Precision
+from genwright.families.transformer.options import Controls, Opening
 from genwright.families.transformer.session import TextSession
 from genwright.networks import lora
 from genwright.networks.decoder import Decoder, matmul_flops
@@ -56,6 +56,7 @@ class Transformer:
 
     name: ClassVar[str] = "transformer"
     Controls: ClassVar[type[BaseModel]] = Controls
+    Opening: ClassVar[type[BaseModel]] = Opening
     exported: ClassVar[tuple[str, ...]] = ("model",)
 
     def __init__(
@@ -161,10 +162,9 @@ class Transformer:
         """What stands beside the tensors: the adapter_config.json of a change."""
         return {"adapter_config.json": lora.peft_config(self.network)} if self.exports_change else {}
 
-    def open(self, capacity: int, precision: Precision = "float32", speculate: bool = True) -> TextSession:
-        """`precision` int8 makes integer copies of the matrices. Raises RequestError where they can't be read here."""
-        network = lora.without_lora(self.network)
-        return TextSession(network, self.end_token, capacity, self.end_tokens, precision=precision, speculate=speculate)
+    def open(self, capacity: int, opening: Any) -> TextSession:
+        """Weights in int8 are integer copies of the matrices. Raises RequestError where they can't be read here."""
+        return TextSession(lora.without_lora(self.network), self.end_token, capacity, self.end_tokens, opening)
 
 
 def weighted_mean(nats_BT: Tensor, mask_BT: Tensor | None) -> Loss:

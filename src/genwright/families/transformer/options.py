@@ -1,4 +1,4 @@
-"""Settings and controls of the family `transformer`: torch-free."""
+"""Settings, controls and opening of the family `transformer`: torch-free."""
 
 from __future__ import annotations
 
@@ -72,4 +72,14 @@ class Controls(Section):
         ge=1,
         description="Stop after this many tokens, or where the text ends. A text may outgrow the model's context: the model then "
         "goes on with the newest three quarters of it in view.",
+    )
+
+
+class Opening(Section):
+    weights: Precision = Field(
+        "float32",
+        description="int8 holds weights in 8 bits: faster, output nearly the same; needs a C++ compiler.",
+    )
+    speculate: bool = Field(
+        True, description="Guess what follows and check several tokens at once: the same text, sooner."
     )

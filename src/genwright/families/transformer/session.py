@@ -23,7 +23,7 @@ from torch import Tensor
 from genwright.families.base import State
 from genwright.families.transformer.cache import SlotCache, common
 from genwright.families.transformer.drafts import Drafts
-from genwright.families.transformer.options import Precision
+from genwright.families.transformer.options import Opening
 from genwright.families.transformer.reader import reader_of
 from genwright.families.transformer.sampling import Choice, choose_tokens, penalise
 from genwright.networks.decoder import Decoder
@@ -66,10 +66,8 @@ class TextSession:
         network: Decoder,
         end_token: int | None,
         capacity: int,
-        end_tokens: frozenset[int] = frozenset(),
-        *,
-        precision: Precision = "float32",
-        speculate: bool = True,
+        end_tokens: frozenset[int],
+        opening: Opening,
     ):
         """Raises RequestError where int8 is asked for and can't be had."""
         self.network, self.end_token = network, end_token
@@ -79,8 +77,8 @@ class TextSession:
         self.context = config.positions
         self.keep = max(self.context - max(self.context // 4, 1), 1)
         """Tokens that stay when the context is full."""
-        self.reader = reader_of(network, precision)
-        self.speculate = speculate and self.reader.exact
+        self.reader = reader_of(network, opening.weights)
+        self.speculate = opening.speculate and self.reader.exact
         self.cache = SlotCache(
             config.num_hidden_layers,
             capacity,

@@ -1,9 +1,9 @@
-"""Variational autoencoder (arXiv:1312.6114): an encoder, a prior and a decoder that gives every pixel value a probability.
+"""Variational autoencoder (arXiv:1312.6114): an encoder, a prior and a decoder that gives every value a probability.
 
-The prior is a normal distribution learned from the condition, p(z | c), so the latent carries only what the words leave
-open. Losses are in bits per dimension: what a byte of a picture would cost to store.
+The prior is a normal distribution learned from the condition, p(z | c), so the latent carries only what the condition
+leaves open. Losses are in bits per dimension: what a byte of the data would cost to store.
 
-Shapes: B batch, C channels, H W pixels, Z latent width. image_BCHW in [-1, 1], pixels being byte / 127.5 - 1.
+Shapes: B batch, X the data's own axes (channels first), Z latent width. data_BX in [-1, 1], values being byte / 127.5 - 1.
 """
 
 from __future__ import annotations
@@ -16,18 +16,20 @@ from torch import Tensor, nn
 
 from genwright.families import losses
 from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, load_module_tensors, module_tensors
+from genwright.families.given import Given, rows, split
 from genwright.families.one_step import OneStepSession
-from genwright.families.vae.options import Controls, Settings
+from genwright.families.vae.options import Controls, Opening, Settings
 from genwright.networks.flops import forward_flops
 
 
 class Vae:
-    """`encoder(image_BCHW, condition)` and `prior(condition)` give (mean_BZ, log_variance_BZ); `decoder(z_BZ, condition)`
-    gives twice the picture's channels: the logistic distribution's mean and log scale of every pixel.
+    """`encoder(data_BX, given)` and `prior(given)` give (mean_BZ, log_variance_BZ); `decoder(z_BZ, given)` gives twice the data's
+    channels: the logistic distribution's mean and log scale of every value.
     """
 
     name: ClassVar[str] = "vae"
     Controls = Controls
+    Opening = Opening
     exported: ClassVar[tuple[str, ...]] = ("decoder", "prior")
     phases: tuple[Phase, ...]
 
@@ -55,27 +57,28 @@ class Vae:
         return self._loss(batch, rng, beta=1.0, free_bits=0.0)
 
     def _loss(self, batch: Batch, rng: torch.Generator, beta: float, free_bits: float) -> Loss:
-        image_BCHW, condition = batch["image"], batch["condition"]
-        mean_BZ, log_variance_BZ = self.modules["encoder"](image_BCHW, condition)
-        prior_mean_BZ, prior_log_variance_BZ = self.modules["prior"](condition)
+        data_BX, given = split(batch)
+        mean_BZ, log_variance_BZ = self.modules["encoder"](data_BX, given)
+        prior_mean_BZ, prior_log_variance_BZ = self.modules["prior"](given)
         noise_BZ = torch.randn(mean_BZ.shape, generator=rng, device=mean_BZ.device)
         z_BZ = mean_BZ + noise_BZ * torch.exp(0.5 * log_variance_BZ)
-        pixel_mean, pixel_log_scale = self.modules["decoder"](z_BZ, condition).chunk(2, 1)
-        picture = losses.discretised_logistic(image_BCHW, pixel_mean, pixel_log_scale).sum((1, 2, 3)).mean()
+        value_mean, value_log_scale = self.modules["decoder"](z_BZ, given).chunk(2, 1)
+        nats_BX = losses.discretised_logistic(data_BX, value_mean, value_log_scale)
+        data = nats_BX.sum(tuple(range(1, nats_BX.ndim))).mean()
         kl_Z = losses.kl_normal(mean_BZ, log_variance_BZ, prior_mean_BZ, prior_log_variance_BZ).mean(0)
-        to_bits = 1 / (math.log(2) * image_BCHW[0].numel())
-        value = (picture + beta * kl_Z.clamp(min=free_bits).sum()) * to_bits
+        to_bits = 1 / (math.log(2) * data_BX[0].numel())
+        value = (data + beta * kl_Z.clamp(min=free_bits).sum()) * to_bits
         parts = {
-            "bits_per_dimension": (picture + kl_Z.sum()) * to_bits,
-            "picture_bits_per_dimension": picture * to_bits,
+            "bits_per_dimension": (data + kl_Z.sum()) * to_bits,
+            "picture_bits_per_dimension": data * to_bits,
             "kl_bits_per_dimension": kl_Z.sum() * to_bits,
         }
-        return Loss(value, len(image_BCHW), {name: part.detach() for name, part in parts.items()})
+        return Loss(value, len(data_BX), {name: part.detach() for name, part in parts.items()})
 
-    def reconstruct(self, image_BCHW: Tensor, condition: Tensor) -> Tensor:
-        """-> image_BCHW: the picture that the most likely latent of a picture decodes to."""
-        mean_BZ, _ = self.modules["encoder"](image_BCHW, condition)
-        return self.modules["decoder"](mean_BZ, condition).chunk(2, 1)[0]
+    def reconstruct(self, data: Tensor, given: Given) -> Tensor:
+        """What the most likely latent of the data decodes to."""
+        mean_BZ, _ = self.modules["encoder"](data, given)
+        return self.modules["decoder"](mean_BZ, given).chunk(2, 1)[0]
 
     def extra_state(self) -> dict[str, Any]:
         return {}
@@ -83,13 +86,14 @@ class Vae:
     def load_extra_state(self, state: dict[str, Any]) -> None: ...
 
     def flops(self, batch: Batch) -> float:
-        """Counted by one forward pass on one picture; a backward pass costs two of them."""
-        image, condition = batch["image"][:1], batch["condition"][:1]
-        latent = torch.zeros(1, self.latent, device=image.device)
-        forward = forward_flops(self.modules["encoder"], image, condition)
-        forward += forward_flops(self.modules["prior"], condition)
-        forward += forward_flops(self.modules["decoder"], latent, condition)
-        return 3 * len(batch["image"]) * forward
+        """Counted by one forward pass on one row; a backward pass costs two of them."""
+        data_BX, given = split(batch)
+        first = rows(given, slice(1))
+        latent = torch.zeros(1, self.latent, device=data_BX.device)
+        forward = forward_flops(self.modules["encoder"], data_BX[:1], first)
+        forward += forward_flops(self.modules["prior"], first)
+        forward += forward_flops(self.modules["decoder"], latent, first)
+        return 3 * len(data_BX) * forward
 
     def export_tensors(self) -> dict[str, Tensor]:
         return module_tensors(self.modules, self.exported)
@@ -97,15 +101,12 @@ class Vae:
     def load_tensors(self, tensors: dict[str, Tensor]) -> None:
         load_module_tensors(self.modules, self.exported, tensors)
 
-    def foreign_config(self) -> dict[str, Any]:
-        return {}
-
-    def open(self, capacity: int) -> OneStepSession:
+    def open(self, capacity: int, opening: Any) -> OneStepSession:
         decoder, prior = self.modules["decoder"], self.modules["prior"]
 
-        def decode(noise_BZ: Tensor, condition: Tensor, controls: Any) -> Tensor:
-            mean_BZ, log_variance_BZ = prior(condition)
+        def decode(noise_BZ: Tensor, given: Given, controls: Any) -> Tensor:
+            mean_BZ, log_variance_BZ = prior(given)
             z_BZ = mean_BZ + noise_BZ * torch.exp(0.5 * log_variance_BZ) * controls.temperature
-            return decoder(z_BZ, condition).chunk(2, 1)[0]
+            return decoder(z_BZ, given).chunk(2, 1)[0]
 
         return OneStepSession(capacity, self.latent, next(decoder.parameters()).device, decode)

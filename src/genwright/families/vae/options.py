@@ -1,4 +1,4 @@
-"""Settings and controls of the family `vae`: torch-free."""
+"""Settings, controls and opening of the family `vae`: torch-free."""
 
 from __future__ import annotations
 
@@ -24,3 +24,7 @@ class Controls(Section):
     temperature: float = Field(
         1.0, gt=0, le=2, description="Spread of the latent draw; below 1: closer to the typical picture."
     )
+
+
+class Opening(Section):
+    """Nothing is fixed when it is opened."""

@@ -28,6 +28,8 @@ from genwright.training.base import Settings
 from genwright.training.trainer import Trainer
 
 JUDGE_BATCH = 32
+SAMPLES_AT_ONCE = 32
+"""Scores ask for many samples, so the sessions are larger than those that answer requests."""
 
 
 def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> ScoreSheet:
@@ -36,6 +38,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
     inputs = stage_inputs("evaluate", recipe, run, task)
     folder = run.reopen("evaluate")
     model = load_trained(run, device)
+    model.capacity = SAMPLES_AT_ONCE
     splits = load_splits(run, task)
     keep_former_sheet(folder, splits.hash)
     say(f"evaluate: scoring {recipe.evaluate.samples:,} samples ...")

@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from genwright import device as devices
 from genwright.console import say
+from genwright.families.base import Compiles
 from genwright.model import ModelConfig
 from genwright.recipe import Budget, Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
@@ -163,7 +164,8 @@ def _compiled_or_not(
     if not compilation.possible(job.device):
         compilation.say_eager(job.device.type)
         return settings, eager
-    if not getattr(job.build(), "compiles", True):
+    family = job.build()
+    if isinstance(family, Compiles) and not family.compiles:
         if train.compile == "on":
             say(f"train: torch.compile can't take the objective of {job.config.family}, so it runs eagerly.")
         return settings, eager

@@ -23,7 +23,7 @@ class Before:
 
     def answers(self, model: Model, turns: Sequence[Turn], max_tokens: int, seed: int) -> list[str]:
         """What they answer to the same turns, by the same random streams."""
-        was = replace(model, parts={**model.parts, list(model.parts)[-1]: self.family}, _sessions={})
+        was = replace(model, parts={**model.parts, list(model.parts)[-1]: self.family})
         return [answer.strip() for answer in answer_all(was, Engine(), turns, max_tokens=max_tokens, seed=seed)]
 
     def general_examples(self, model: Model) -> list[tuple[np.ndarray, np.ndarray]]:

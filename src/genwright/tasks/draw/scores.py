@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genwright.console import progress
+from genwright.console import progress, track
+from genwright.engine.engine import Engine
 from genwright.errors import WorkError
 from genwright.metrics import copying_image, extra, features
 from genwright.metrics import image as metrics
@@ -30,9 +31,9 @@ from genwright.tasks.base import Splits, TrainJudge
 from genwright.tasks.draw.metrics import METRICS, headline, name_frechet
 from genwright.tasks.image import exhibits
 from genwright.tasks.image.judges import STEPS, fresh_judge, own_judge
-from genwright.tasks.image.sampling import AT_ONCE, sample
+from genwright.tasks.image.pixels import Pictures
+from genwright.tasks.image.sampling import draw
 
-Pictures = NDArray[np.uint8]
 Features = NDArray[np.floating]
 
 NEIGHBOURS = 5
@@ -78,14 +79,15 @@ def score(
     features.weights_file()  # says what to install before minutes are spent on drawing
     names = held_out_splits(splits)
     given = gather(splits["train"], [splits[name] for name in names], settings)
-    rng = np.random.default_rng([settings.seed, 31])
-    drawn = _draw(model, given.conditions, settings.seed, 0, "evaluate: draw samples")
+    rng, engine = np.random.default_rng([settings.seed, 31]), Engine()
+    drawn = _draw(model, engine, given.conditions, settings.seed, 0, "evaluate: draw samples")
     # The judge learns from other samples than those it is asked about.
     repeated = rng.integers(0, len(given.conditions), 2 * len(drawn))
-    for_judge = _draw(model, given.conditions[repeated], settings.seed, len(drawn), "evaluate: draw for the judge")
-    for_held_out = _draw(
-        model, _enough_to_show(given.held_out_conditions), settings.seed, 0, "evaluate: draw held-out words"
+    for_judge = _draw(
+        model, engine, given.conditions[repeated], settings.seed, len(drawn), "evaluate: draw for the judge"
     )
+    shown = _enough_to_show(given.held_out_conditions)
+    for_held_out = _draw(model, engine, shown, settings.seed, 0, "evaluate: draw held-out words")
 
     pictures = {
         "floor": floor(given, rng),
@@ -119,7 +121,7 @@ def score(
     neighbours = exhibits.Neighbours(
         near["model"][0], given.searched[near["model"][1]], given.searched[_nearest_by_pixels(drawn, given)]
     )
-    sheet.exhibits = _exhibits(model, folder, given, drawn, for_held_out, neighbours, settings, limit)
+    sheet.exhibits = _exhibits(model, engine, folder, given, drawn, for_held_out, neighbours, settings, limit)
     name_frechet(sheet, equal, features.DIMENSIONS)
     extra.extend(sheet, "image", pictures, given.searched[: given.reference_count])
     return sheet
@@ -180,13 +182,10 @@ def _enough_to_show(conditions_NL: np.ndarray) -> np.ndarray:
     return conditions_NL[np.arange(count) % max(len(conditions_NL), 1)]
 
 
-def _draw(model: Model, conditions_NL: np.ndarray, seed: int, first: int, title: str) -> Pictures:
-    drawn = []
-    with progress(title, len(conditions_NL)) as line:
-        for start in range(0, len(conditions_NL), AT_ONCE):
-            line.update(start)
-            drawn.append(sample(model, conditions_NL[start : start + AT_ONCE], seed, first=first + start))
-    return np.concatenate(drawn) if drawn else np.empty((0, 1, 1, 3), np.uint8)
+def _draw(model: Model, engine: Engine, conditions_NL: np.ndarray, seed: int, first: int, title: str) -> Pictures:
+    pictures = draw(model, engine, conditions_NL, seed, model.family.Controls(), first)
+    drawn = list(track(pictures, title, len(conditions_NL)))
+    return np.stack(drawn) if drawn else np.empty((0, 1, 1, 3), np.uint8)
 
 
 def _features(given: Material, pictures: Mapping[str, Pictures], model: Model) -> dict[str, Features]:
@@ -303,6 +302,7 @@ def _protocol(
 
 def _exhibits(
     model: Model,
+    engine: Engine,
     folder: Path,
     given: Material,
     drawn: Pictures,
@@ -318,7 +318,7 @@ def _exhibits(
     if held_out:
         shown.append(exhibits.beside_real(folder, for_held_out, given.held_out, words))
     shown += exhibits.neighbours(folder, drawn, near, limit.distance if limit else 0.0)
-    shown.append(exhibits.interpolation(folder, model, conditions, settings.seed))
+    shown += exhibits.interpolation(folder, model, engine, conditions, settings.seed)
     if held_out:
         shown += exhibits.reconstructions(folder, model.family, given.held_out, conditions, model.device)
     return shown

@@ -1,8 +1,8 @@
 """The task `draw`: pictures from words, from a class label, or from nothing.
 
 An example is {"image": uint8[S, S, 3], "condition": int32[L], "label": int32[1]}. `condition` is what the networks are told:
-the caption's tokens, the label alone (L = 1), or 0. `label` is -1 where the data has none. A batch is {"image": image_BCHW in
-[-1, 1], "condition": int64[B, L]}.
+the caption's tokens, the label alone (L = 1), or 0. `label` is -1 where the data has none. A batch is {"data": image_BCHW in
+[-1, 1], "condition": int64[B, L]}; see families/given.py.
 """
 
 from __future__ import annotations
@@ -32,13 +32,12 @@ from genwright.shards import Example
 from genwright.tasks.base import BaseTask, Part, Splits, TrainJudge
 from genwright.tasks.draw.options import Request
 from genwright.tasks.image.facts import DrawFacts, caption_tokenizer
-from genwright.tasks.image.networks import NETWORKS, NetworkPlan
-from genwright.tasks.image.sampling import AT_ONCE, sample, starter
+from genwright.tasks.image.networks import Drawn, networks_of
+from genwright.tasks.image.pixels import given_of, to_network
+from genwright.tasks.image.sampling import draw, sample
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
-_LEAST_STEPS = 1000
-"""Two players that answer each other need many small steps more than they need width."""
 
 
 class Draw(BaseTask):
@@ -108,26 +107,19 @@ class Draw(BaseTask):
         return changed
 
     def collate(self, examples: list[Example]) -> Batch:
-        image_BHWC = torch.from_numpy(np.stack([example["image"] for example in examples]))
-        condition = torch.from_numpy(np.stack([example["condition"] for example in examples]))
-        return {"image": image_BHWC.permute(0, 3, 1, 2).float().div(127.5).sub(1), "condition": condition.long()}
+        data = to_network(np.stack([example["image"] for example in examples]))
+        return {"data": data, **given_of(np.stack([example["condition"] for example in examples]))}
 
     def candidates(self, facts: DrawFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
-        widths = (32, 48, 64, 96, 128, 192) if self.model.width is None else (self.model.width,)
-        return [self._candidate(width) for width in widths]
-
-    def _candidate(self, width: int) -> ModelConfig:
-        network = {"width": width, "most": 4 * width, "blocks": 1, "patch": 2, "latent": 64, "condition_width": 64}
-        title = f"{width} to {4 * width} channels"
-        return ModelConfig(family=self.family, network=network, batch=32, title=title, least_steps=_LEAST_STEPS)
+        return networks_of(self.family).candidates(self.model)
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         def build(trained: object) -> Family:
             entry = FAMILIES[config.family]
             schema = entry.load_options().Settings
             settings = schema.model_validate({name: getattr(self.model, name) for name in schema.model_fields})
-            plan = NetworkPlan(self.model.size, facts.condition, facts.condition_count, **config.network)
-            return entry.load()(**NETWORKS[config.family](plan), settings=settings)
+            drawn = Drawn(self.model.size, facts.condition, facts.condition_count)
+            return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=settings)
 
         return [Part("model", build)]
 
@@ -136,7 +128,7 @@ class Draw(BaseTask):
         store = splits["validation"] if len(splits["validation"]) else splits["train"]
         chosen = np.linspace(0, len(store) - 1, min(8, len(store))).round().astype(int)
         conditions = np.stack([store[int(i)]["condition"] for i in chosen])
-        images = [image for seed in range(4) for image in sample(model, conditions, seed)]
+        images = [image for seed in range(4) for image in sample(model, engine, conditions, seed)]
         file = file_stem.with_name(file_stem.name + ".png")
         pictures.save_png(pictures.grid(images, columns=len(chosen), scale=max(1, 64 // self.model.size)), file)
         return file
@@ -150,17 +142,11 @@ class Draw(BaseTask):
 
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """Picture i of a seed is the same whether it is drawn alone or with others."""
-        condition = torch.from_numpy(model.facts.prompt(request.prompt))
+        conditions = [model.facts.prompt(request.prompt)] * request.n
         controls = controls_of(request, model.family.Controls)
-        session = model.session(AT_ONCE)
-        outputs = [
-            engine.submit(session, starter(condition.long(), request.seed, index, controls))
-            for index in range(request.n)
-        ]
-        for index, output in enumerate(outputs):
-            for image_HWC in output:
-                picture = Image.fromarray(image_HWC.numpy())
-                yield Media("image", picture, index, metadata=self._metadata(model, request, index))
+        for index, image_HWC in enumerate(draw(model, engine, conditions, request.seed, controls)):
+            picture = Image.fromarray(image_HWC)
+            yield Media("image", picture, index, metadata=self._metadata(model, request, index))
 
     def _metadata(self, model: Model, request: Any, index: int) -> dict[str, Any]:
         made = {

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from genwright.families.one_step import to_bytes
+from genwright.engine.engine import Engine
+from genwright.families.base import Interpolates, Reconstructs
 from genwright.media.image import grid, save_png
 from genwright.model import Model
 from genwright.scores import Exhibit
-from genwright.tasks.image.judges import to_network
+from genwright.tasks.image.pixels import Pictures, given_of, to_bytes, to_network
 from genwright.tasks.image.sampling import interpolate
-
-Pictures = NDArray[np.uint8]
 
 _ACROSS = 12
 SHOWN = 4 * _ACROSS
@@ -99,35 +97,38 @@ def neighbours(folder: Path, samples_NHWC: Pictures, found: Neighbours, limit: f
     ]
 
 
-def interpolation(folder: Path, model: Model, conditions_NL: np.ndarray, seed: int) -> Exhibit:
-    """Two rows for one text each, two from one text to the next."""
+def interpolation(folder: Path, model: Model, engine: Engine, conditions_NL: np.ndarray, seed: int) -> list[Exhibit]:
+    """Two rows for one text each, two from one text to the next; nothing for a family that can't."""
+    if not isinstance(model.session(), Interpolates):
+        return []
     count = len(conditions_NL)
     pairs = [(0, 0), (1 % count, 1 % count), (2 % count, 3 % count), (4 % count, 5 % count)]
     rows = [
-        interpolate(model, conditions_NL[a], conditions_NL[b], seed + number, steps=_ACROSS)
+        interpolate(model, engine, conditions_NL[a], conditions_NL[b], seed + number, steps=_ACROSS)
         for number, (a, b) in enumerate(pairs)
     ]
-    return Exhibit(
-        name="interpolation",
-        title="Between two pictures",
-        caption="Each row goes from one noise to another on the great circle; the first two rows keep their text, the others "
-        "change it half way. A model that had only learnt pictures by heart would jump from one to the next.",
-        file=_sheet(folder, "interpolation", rows, columns=_ACROSS),
-        shows_training_items=False,
-    )
+    return [
+        Exhibit(
+            name="interpolation",
+            title="Between two pictures",
+            caption="Each row goes from one noise to another on the great circle; the first two rows keep their text, the others "
+            "change it half way. A model that had only learnt pictures by heart would jump from one to the next.",
+            file=_sheet(folder, "interpolation", rows, columns=_ACROSS),
+            shows_training_items=False,
+        )
+    ]
 
 
 def reconstructions(
-    folder: Path, family: Any, real_NHWC: Pictures, conditions_NL: np.ndarray, device: torch.device
+    folder: Path, family: object, real_NHWC: Pictures, conditions_NL: np.ndarray, device: torch.device
 ) -> list[Exhibit]:
     """Held-out pictures through the model and back, for a family that can; else nothing."""
-    if not hasattr(family, "reconstruct"):
+    if not isinstance(family, Reconstructs):
         return []
     shown = real_NHWC[:_ACROSS]
-    condition = torch.from_numpy(conditions_NL[: len(shown)].astype(np.int64)).to(device)
+    given = {name: value.to(device) for name, value in given_of(conditions_NL[: len(shown)]).items()}
     with torch.inference_mode():
-        image_BCHW = family.reconstruct(to_network(shown).to(device), condition)
-    back = to_bytes(image_BCHW).permute(0, 2, 3, 1).cpu().numpy()
+        back = to_bytes(family.reconstruct(to_network(shown).to(device), given))
     return [
         Exhibit(
             name="reconstruction",

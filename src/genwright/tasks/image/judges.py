@@ -6,27 +6,22 @@ Shapes: B batch, C channels, H W pixels, N pictures, L condition length. image_B
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from genwright.families.base import Batch
+from genwright.families.base import Batch, Discriminates
+from genwright.families.given import Given, rows
 from genwright.families.two_sample import TwoSample
 from genwright.metrics.image import Estimate, share
 from genwright.networks.judge import JudgeNetwork
 from genwright.tasks.base import TrainJudge
-
-Pictures = NDArray[np.uint8]
+from genwright.tasks.image.pixels import Pictures, given_of, to_network
 
 STEPS = 500
 _BATCH = 64
-
-
-def to_network(images_NHWC: Pictures) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(images_NHWC)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
 class RealAndGenerated:
@@ -44,7 +39,7 @@ class RealAndGenerated:
             side = self.sides[slot % 2]
             images.append(_disturb(side[rng.integers(len(side))], rng))
             real.append(float(slot % 2))
-        return {"image": to_network(np.stack(images)), "real": torch.tensor(real)}
+        return {"data": to_network(np.stack(images)), "real": torch.tensor(real)}
 
 
 def _disturb(image_HWC: Pictures, rng: np.random.Generator) -> Pictures:
@@ -69,41 +64,44 @@ def fresh_judge(
     judge.modules.to(device)
     train_judge(judge, RealAndGenerated(real[0], generated[0], seed), STEPS)
     judge.modules.eval()
-    on_real = _logits(judge.discriminate, real[1], device) > 0
-    on_generated = _logits(judge.discriminate, generated[1], device) <= 0
+
+    def ask(data_BX: Tensor, given: Given) -> Tensor:
+        return judge.discriminate(data_BX)
+
+    on_real = _logits(ask, real[1], {}, device) > 0
+    on_generated = _logits(ask, generated[1], {}, device) <= 0
     sides = share(on_real), share(on_generated)
     return {"judge": _balanced(*sides), "judge_on_real": sides[0], "judge_on_generated": sides[1]}
 
 
 def own_judge(
-    family: Any, real_NHWC: Pictures, generated_NHWC: Pictures, conditions_NL: np.ndarray, device: torch.device
+    family: object, real_NHWC: Pictures, generated_NHWC: Pictures, conditions_NL: np.ndarray, device: torch.device
 ) -> dict[str, Estimate]:
     """How often the model's own discriminator is right on held-out and generated pictures of the same conditions; {} without one.
 
     A relativistic discriminator is judged by pairs alone: only differences of its logits mean anything.
     """
-    if not hasattr(family, "discriminate"):
+    if not isinstance(family, Discriminates):
         return {}
-
-    def ask(images_NHWC: Pictures) -> NDArray[np.floating]:
-        return _logits(family.discriminate, images_NHWC, device, torch.from_numpy(conditions_NL.astype(np.int64)))
-
-    real_N, generated_N = ask(real_NHWC), ask(generated_NHWC)
+    given = given_of(conditions_NL)
+    real_N, generated_N = (
+        _logits(family.discriminate, images, given, device) for images in (real_NHWC, generated_NHWC)
+    )
     pairs = {"own_pairs": share(real_N > generated_N)}
-    if getattr(family, "relativistic", False):
+    if family.relativistic:
         return pairs
     return pairs | {"own_on_real": share(real_N > 0), "own_on_generated": share(generated_N <= 0)}
 
 
 @torch.inference_mode()
 def _logits(
-    ask: Callable[..., Tensor], images_NHWC: Pictures, device: torch.device, *inputs_N: Tensor
+    ask: Callable[[Tensor, Given], Tensor], images_NHWC: Pictures, given: Given, device: torch.device
 ) -> NDArray[np.floating]:
     found = []
     for start in range(0, len(images_NHWC), _BATCH):
-        rows = slice(start, start + _BATCH)
-        given = (to_network(images_NHWC[rows]), *(tensor[rows] for tensor in inputs_N))
-        found.append(ask(*(tensor.to(device) for tensor in given)).float().cpu().numpy())
+        some = slice(start, start + _BATCH)
+        told = {name: value.to(device) for name, value in rows(given, some).items()}
+        found.append(ask(to_network(images_NHWC[some]).to(device), told).float().cpu().numpy())
     return np.concatenate(found)
 
 

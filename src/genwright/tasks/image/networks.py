@@ -1,28 +1,49 @@
-"""Which networks each family of `draw` is made of."""
+"""Which networks each family of `draw` is made of, and in which sizes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
+from genwright.model import ModelConfig
 from genwright.networks import resnet
 from genwright.networks.text_encoder import condition_encoder
+from genwright.registry import FAMILIES
 
 
 @dataclass(frozen=True)
-class NetworkPlan:
-    """Everything that fixes the networks' shapes. The fields behind `condition_count` are `ModelConfig.network`.
+class Drawn:
+    """What networks are to draw: pictures of a side in pixels, from a condition with so many ids."""
+
+    size: int
+    condition: str
+    condition_count: int
+
+    def encoder(self, width: int) -> nn.Module:
+        return condition_encoder(self.condition, self.condition_count, width)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """A family's own: `candidates` gives sizes from small to large by the recipe's model settings, `build` the networks of one by
+    the names that the family's constructor knows them by, from what is drawn and `ModelConfig.network`."""
+
+    candidates: Callable[[Any], list[ModelConfig]]
+    build: Callable[[Drawn, dict[str, Any]], dict[str, nn.Module]]
+
+
+@dataclass(frozen=True)
+class ResNetSize:
+    """`ModelConfig.network` of the residual networks.
 
     `width` is the generator's number of channels at its finest stage, which has no residual block; each coarser stage has
     twice as many, up to `most`, and `blocks` blocks. A discriminator has half the generator's width: in adversarial training
     it works three times as much.
     """
 
-    size: int
-    condition: str
-    condition_count: int
     width: int
     most: int
     blocks: int
@@ -30,37 +51,53 @@ class NetworkPlan:
     latent: int
     condition_width: int
 
-    def encoder(self) -> nn.Module:
-        return condition_encoder(self.condition, self.condition_count, self.condition_width)
+    def by_stage(self, drawn: Drawn, share: int = 1) -> tuple[list[int], list[int]]:
+        """Widths, a part of the generator's, and numbers of blocks from the finest stage to the coarsest."""
+        stages = resnet.stage_count(drawn.size, self.patch)
+        widths = [min(self.width // share * 2**i, self.most // share) for i in range(stages)]
+        return widths, [0] + [self.blocks] * (stages - 1)
 
-    @property
-    def blocks_by_stage(self) -> list[int]:
-        return [0] + [self.blocks] * (resnet.stage_count(self.size, self.patch) - 1)
-
-    def widths(self, width: int, most: int) -> list[int]:
-        return [min(width * 2**i, most) for i in range(len(self.blocks_by_stage))]
-
-    def generator(self, channels: int = 3) -> resnet.Generator:
-        widths = self.widths(self.width, self.most)
-        return resnet.Generator(self.encoder(), widths, self.blocks_by_stage, self.latent, self.patch, channels)
+    def generator(self, drawn: Drawn, channels: int = 3) -> resnet.Generator:
+        encoder = drawn.encoder(self.condition_width)
+        return resnet.Generator(encoder, *self.by_stage(drawn), self.latent, self.patch, channels)
 
 
-def gan_networks(plan: NetworkPlan) -> dict[str, nn.Module]:
-    widths = plan.widths(plan.width // 2, plan.most // 2)
+_WIDTHS = (32, 48, 64, 96, 128, 192)
+_LEAST_STEPS = 1000
+"""Two players that answer each other need many small steps more than they need width."""
+
+
+def resnet_candidates(settings: Any) -> list[ModelConfig]:
+    return [_resnet(settings.family, width) for width in (_WIDTHS if settings.width is None else (settings.width,))]
+
+
+def _resnet(family: str, width: int) -> ModelConfig:
+    network = {"width": width, "most": 4 * width, "blocks": 1, "patch": 2, "latent": 64, "condition_width": 64}
+    title = f"{width} to {4 * width} channels"
+    return ModelConfig(family=family, network=network, batch=32, title=title, least_steps=_LEAST_STEPS)
+
+
+def gan_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
+    size = ResNetSize(**network)
+    generator, encoder = size.generator(drawn), drawn.encoder(size.condition_width)
+    discriminator = resnet.Discriminator(encoder, *size.by_stage(drawn, share=2), size.patch)
+    return {"generator": generator, "discriminator": discriminator}
+
+
+def vae_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
+    size = ResNetSize(**network)
+    encoder = drawn.encoder(size.condition_width)
     return {
-        "generator": plan.generator(),
-        "discriminator": resnet.Discriminator(plan.encoder(), widths, plan.blocks_by_stage, plan.patch),
+        "encoder": resnet.Posterior(encoder, *size.by_stage(drawn), size.latent, size.patch),
+        "decoder": resnet.PixelDistributions(size.generator(drawn, channels=6)),
+        "prior": resnet.Prior(drawn.encoder(size.condition_width), size.latent),
     }
 
 
-def vae_networks(plan: NetworkPlan) -> dict[str, nn.Module]:
-    widths = plan.widths(plan.width, plan.most)
-    return {
-        "encoder": resnet.Posterior(plan.encoder(), widths, plan.blocks_by_stage, plan.latent, plan.patch),
-        "decoder": resnet.PixelDistributions(plan.generator(channels=6)),
-        "prior": resnet.Prior(plan.encoder(), plan.latent),
-    }
-
-
-NETWORKS: dict[str, Callable[[NetworkPlan], dict[str, nn.Module]]] = {"gan": gan_networks, "vae": vae_networks}
+NETWORKS = {"gan": Networks(resnet_candidates, gan_networks), "vae": Networks(resnet_candidates, vae_networks)}
 """By family; another package that adds a family to `draw` adds its networks here."""
+
+
+def networks_of(family: str) -> Networks:
+    FAMILIES[family].load()  # one from another package adds its networks when it is imported
+    return NETWORKS[family]

@@ -1,24 +1,21 @@
-"""Drawing pictures from a trained model, each from a random stream of its own.
+"""Drawing pictures from a trained model, each from a random stream of its own; always through the engine.
 
 Picture `index` of a seed is the same whether it is drawn alone or with others, by a request or for the scores.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
 import torch
 from pydantic import BaseModel
-from torch import Tensor
 
-from genwright.families.base import Session, State
-from genwright.families.one_step import OneStepState
+from genwright.engine.engine import Engine
+from genwright.families.base import Between, Session, State
 from genwright.model import Model
-
-AT_ONCE = 64
-"""Pictures that share a step: enough to fill the processor, few enough to answer soon."""
+from genwright.tasks.image.pixels import Pictures, given_of, to_bytes
 
 
 def stream(seed: int, index: int) -> torch.Generator:
@@ -27,49 +24,49 @@ def stream(seed: int, index: int) -> torch.Generator:
     return torch.Generator().manual_seed(int(number >> 1))
 
 
-def starter(condition: Tensor, seed: int, index: int, controls: BaseModel) -> Callable[[Session], State]:
-    """What the engine calls once there is room."""
-    return lambda session: session.start(condition, stream(seed, index), controls)
+def draw(
+    model: Model, engine: Engine, conditions: Iterable[np.ndarray], seed: int, controls: BaseModel, first: int = 0
+) -> Iterator[Pictures]:
+    """One picture for each condition (as `Example["condition"]` holds it), in order: uint8[H, W, 3].
 
-
-def sample(
-    model: Model, conditions: np.ndarray, seed: int, controls: BaseModel | None = None, first: int = 0
-) -> np.ndarray:
-    """One picture for each row of `conditions` (as `Example["condition"]` holds them) -> uint8[N, H, W, 3].
-
-    Picture i is that of `stream(seed, first + i)`. `controls` are the family's; default: its defaults.
+    Picture i is that of `stream(seed, first + i)`.
     """
-    controls = controls or model.family.Controls()
-    session = model.session(AT_ONCE)
-    images: list[np.ndarray] = []
-    for start in range(0, len(conditions), AT_ONCE):
-        rows = torch.from_numpy(np.asarray(conditions[start : start + AT_ONCE], np.int64))
-        states = [starter(row, seed, first + start + i, controls)(session) for i, row in enumerate(rows)]
-        session.step(states)
-        for state in states:
-            images.append(state.emitted.popleft().numpy())
-            session.release(state)
-    return np.stack(images)
+
+    def starter(condition: np.ndarray, index: int) -> Callable[[Session], State]:
+        return lambda session: session.start(given_of(condition), stream(seed, index), controls)
+
+    return _collected(model, engine, [starter(row, first + i) for i, row in enumerate(conditions)])
 
 
-def interpolate(model: Model, start: np.ndarray, stop: np.ndarray, seed: int, steps: int = 8) -> np.ndarray:
+def sample(model: Model, engine: Engine, conditions_NL: np.ndarray, seed: int) -> Pictures:
+    """`draw` with the family's default controls, whole -> uint8[N, H, W, 3]."""
+    return np.stack(list(draw(model, engine, conditions_NL, seed, model.family.Controls())))
+
+
+def interpolate(
+    model: Model, engine: Engine, start: np.ndarray, stop: np.ndarray, seed: int, steps: int = 8
+) -> Pictures:
     """Pictures on the way from one drawing (condition `start`, stream 0 of the seed) to another (`stop`, stream 1).
 
-    The noise turns along the great circle, so that its length stays likely; the condition changes half way.
+    The noise goes from one to the other; the condition changes half way. The model's session must be one that `Interpolates`.
     -> uint8[steps, H, W, 3].
     """
-    session = model.session(AT_ONCE)
     controls = model.family.Controls()
 
-    states: list[State] = []
-    for share in np.linspace(0, 1, steps):
-        row = torch.from_numpy(np.asarray(start if share < 0.5 else stop, np.int64))
-        state, other = (starter(row, seed, index, controls)(session) for index in (0, 1))
-        if isinstance(state, OneStepState) and isinstance(other, OneStepState):
-            state.noise = math.cos(share * math.pi / 2) * state.noise + math.sin(share * math.pi / 2) * other.noise
-        session.release(other)
-        states.append(state)
-    session.step(states)
-    for state in states:
-        session.release(state)
-    return np.stack([state.emitted.popleft().numpy() for state in states])
+    def starter(share: float) -> Callable[[Any], State]:
+        given = given_of(start if share < 0.5 else stop)
+        return lambda session: session.start(given, Between(stream(seed, 0), stream(seed, 1), share), controls)
+
+    return np.stack(list(_collected(model, engine, [starter(share) for share in np.linspace(0, 1, steps).tolist()])))
+
+
+def _collected(model: Model, engine: Engine, starts: list[Callable[[Session], State]]) -> Iterator[Pictures]:
+    """The picture that comes of each request; those not yet drawn are given up when the caller goes."""
+    outputs = [engine.submit(model.session(), start) for start in starts]
+    try:
+        for output in outputs:
+            for image_CHW in output:
+                yield to_bytes(image_CHW[None])[0]
+    finally:
+        for output in outputs:
+            output.close()

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 
 from genwright.engine.engine import Engine
 from genwright.families.base import Session, State
 from genwright.media.base import Media
 from genwright.tasks.text.stop import Stopper
 from genwright.tokens.tokenizer import Tokenizer
-
-CAPACITY = 16
-"""Slots of the session that answers requests; one number, so that all requests share one session."""
 
 
 def stream_texts(
@@ -29,7 +26,7 @@ def stream_texts(
     running: dict[int, _Output] = {}
     try:
         while True:
-            while len(running) < CAPACITY and (index := next(waiting, None)) is not None:
+            while len(running) < session.capacity and (index := next(waiting, None)) is not None:
                 tokens = engine.submit(session, lambda s, index=index: start(s, index))
                 running[index] = _Output(tokens, facts, stop)
             if not running:
@@ -48,7 +45,7 @@ def stream_texts(
 class _Output:
     """One answer on its way: tokens from the engine to text."""
 
-    def __init__(self, tokens: Iterator[int], facts: Tokenizer, stop: Sequence[str]):
+    def __init__(self, tokens: Generator[int], facts: Tokenizer, stop: Sequence[str]):
         self._tokens, self._stream, self._stopper = tokens, facts.stream(), Stopper(stop)
 
     def advance(self) -> tuple[str, bool]:
@@ -61,4 +58,4 @@ class _Output:
         return self._stopper.feed(self._stream.close()) + self._stopper.close(), True
 
     def close(self) -> None:
-        getattr(self._tokens, "close", lambda: None)()
+        self._tokens.close()

@@ -13,9 +13,6 @@ from genwright.console import progress
 from genwright.engine.engine import Engine
 from genwright.model import Model
 
-CAPACITY = 32
-"""Scores ask for many samples at once, so more slots than answers have."""
-
 
 @dataclass
 class Passages:
@@ -53,7 +50,7 @@ def continue_all(
 ) -> list[list[int]]:
     """The tokens that the model goes on with after each prompt, held to its constraint; the i-th has the i-th random stream of the
     seed."""
-    session = model.session(CAPACITY)
+    session = model.session()
     outputs: list[list[int]] = [[] for _ in prompts]
     running: dict[int, Iterator[int]] = {}
     waiting = iter(range(len(prompts)))

@@ -29,7 +29,7 @@ from genwright.tasks.base import BaseTask, Batches, Part, Splits
 from genwright.tasks.packing import Packed
 from genwright.tasks.text import from_weights as text_from
 from genwright.tasks.text import sizes as text_sizes
-from genwright.tasks.text.answers import CAPACITY, stream_texts
+from genwright.tasks.text.answers import stream_texts
 from genwright.tasks.text.guided import Constraint, constraint
 from genwright.tasks.text.held_out import BITS_PER_BYTE, held_out_bits
 from genwright.tasks.text.samples import request_rng
@@ -150,7 +150,7 @@ class TextTask(BaseTask):
 
         guide()  # what can't be followed is refused before the first answer begins
         return stream_texts(
-            model.session(CAPACITY),
+            model.session(),
             engine,
             model.facts,
             request.n,

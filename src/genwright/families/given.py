@@ -1,0 +1,35 @@
+"""What every family but the token ones learns from: a batch is {"data": data_BX, **given}.
+
+`data` is what is to be generated, in [-1, 1] (pictures: C, H, W behind the batch). `given` is what it is generated from: tensors
+by name, a row for each row of the data. A family hands `given` on to its networks and looks into neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+Given = dict[str, Tensor]
+
+
+def split(batch: Mapping[str, Any]) -> tuple[Tensor, Given]:
+    """A batch's data, and what is given with it."""
+    return batch["data"], {name: value for name, value in batch.items() if name != "data"}
+
+
+def rows(given: Given, chosen: slice) -> Given:
+    """What is given of some rows."""
+    return {name: value[chosen] for name, value in given.items()}
+
+
+def stack(singles: Sequence[Given]) -> Given:
+    """Of several requests one batch; each must have the shapes of the others (see `shapes`)."""
+    return {name: torch.stack([single[name] for single in singles]) for name in singles[0]}
+
+
+def shapes(given: Given) -> Hashable:
+    """What requests must have in common to share a batch."""
+    return tuple((name, tuple(value.shape)) for name, value in given.items())

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
 import torch
-from pydantic import BaseModel
+from pydantic import BaseModel, model_validator
 
 from genwright.engine.engine import Engine
 from genwright.families.base import Family, Session
@@ -26,12 +26,18 @@ class ModelConfig(BaseModel):
 
     family: str
     network: dict[str, Any]
-    batch: int
-    """Examples of one optimizer step."""
+    batches: dict[str, int] = {}
+    """Examples of one optimizer step by part, where they go with the size."""
     title: str
     """For people: "4 layers, 128 wide"."""
     least_steps: int = 600
     """Stepped less often than this within the budget, a smaller size does better."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_one_part(cls, content: Any) -> Any:
+        """Models made before a part had its own `batch` have one part, `model`."""
+        return {**content, "batches": {"model": content["batch"]}} if "batch" in content else content
 
 
 class ModelTask(Protocol):
@@ -64,18 +70,23 @@ class Model:
     about: dict[str, Any] = field(default_factory=dict)
     """What is known of its making: recipe hash, ledger account, steps, scores. Goes to config.json and into files it makes."""
     opening: dict[str, Any] = field(default_factory=dict)
-    """More that the generating family's `open` is told: {"precision": "int8"}."""
+    """More that the main family's `open` is told: {"precision": "int8"}."""
+    main: str = ""
+    """The part that requests go to; by default the last."""
     _sessions: dict[tuple[str, int], Session] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self.main = self.main or list(self.parts)[-1]
 
     @property
     def family(self) -> Family:
-        """The last part, the one that generates."""
-        return list(self.parts.values())[-1]
+        """The main part's: a request has its controls."""
+        return self.parts[self.main]
 
     def session(self, capacity: int, part: str | None = None) -> Session:
         """An open session of a part, made once a capacity."""
-        key = (part or list(self.parts)[-1], capacity)
+        key = (part or self.main, capacity)
         if key not in self._sessions:
-            more = self.opening if key[0] == list(self.parts)[-1] else {}
+            more = self.opening if key[0] == self.main else {}
             self._sessions[key] = self.parts[key[0]].open(capacity, **more)
         return self._sessions[key]

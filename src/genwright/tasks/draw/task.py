@@ -37,6 +37,7 @@ from genwright.tasks.image.sampling import AT_ONCE, sample, starter
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
+_BATCH = 32
 _LEAST_STEPS = 1000
 """Two players that answer each other need many small steps more than they need width."""
 
@@ -120,7 +121,7 @@ class Draw(BaseTask):
     def _candidate(self, width: int) -> ModelConfig:
         network = {"width": width, "most": 4 * width, "blocks": 1, "patch": 2, "latent": 64, "condition_width": 64}
         title = f"{width} to {4 * width} channels"
-        return ModelConfig(family=self.family, network=network, batch=32, title=title, least_steps=_LEAST_STEPS)
+        return ModelConfig(family=self.family, network=network, title=title, least_steps=_LEAST_STEPS)
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         def build(trained: object) -> Family:
@@ -130,7 +131,7 @@ class Draw(BaseTask):
             plan = NetworkPlan(self.model.size, facts.condition, facts.condition_count, **config.network)
             return entry.load()(**NETWORKS[config.family](plan), settings=settings)
 
-        return [Part("model", build)]
+        return [Part("model", build, batch=_BATCH)]
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Eight held-out conditions side by side, four pictures of each below one another."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import importlib.util
 import multiprocessing
-import os
 import shutil
 import signal
 from collections.abc import Iterator
@@ -29,10 +30,11 @@ from genwright.stages.prepare import stage as prepare
 from genwright.stages.report.training import read_training
 from genwright.stages.train import jobs
 from genwright.stages.train import stage as train
+from genwright.tasks.base import main_part
 from genwright.training import checkpoint
 from genwright.training.base import CLOCK_COLUMNS, Outcome
 from genwright.training.forecast import PartPlan
-from helpers import ASSETS, two_parts
+from helpers import ASSETS, ROOT, two_parts
 from helpers.two_parts import RECIPE, TRAIN
 
 CPU = torch.device("cpu")
@@ -333,6 +335,17 @@ def test_a_part_of_another_size_is_refused(done: Studio, studio: Studio) -> None
         studio.train(model=model, budget="20000 steps")
 
 
+def test_an_earlier_part_may_be_the_main_one(finished: Path) -> None:
+    run = Studio(finished).run
+    model = train.load_trained(run, CPU)
+    parts = model.task.parts(model.config, model.facts)
+    assert main_part(parts) == "prior"
+    unmarked = [dataclasses.replace(part, main=False) for part in parts]
+    assert main_part(unmarked) == "prior", "the last one, unless it is said"
+    assert main_part([dataclasses.replace(unmarked[0], main=True), unmarked[1]]) == "codec"
+    assert dataclasses.replace(model, main="codec").family is model.parts["codec"]
+
+
 def test_the_recipe_has_a_section_for_each_part(tmp_path: Path) -> None:
     text = "task: mosaic\ndata: {sources: [{folder: x}]}\nmodel:\n  codec: {from: ../theirs}\n  prior: {width: 48}\n"
     recipe = recipes.parse(text, folder=tmp_path)
@@ -345,32 +358,30 @@ def test_the_recipe_has_a_section_for_each_part(tmp_path: Path) -> None:
     ):
         with pytest.raises(RequestError, match=said):
             recipes.parse(f"task: mosaic\ndata: {{sources: [{{folder: x}}]}}\nmodel:\n  {line}\n", folder=tmp_path)
+    spec = importlib.util.spec_from_file_location("docs_generate", ROOT / "docs" / "generate.py")
+    assert spec and spec.loader
+    pages = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(pages)
+    page = pages.recipe_page()
+    for shown in ("| `codec` | section |", "### model.codec", "| `from` | text |", "| `levels` | integer | `4` |"):
+        assert shown in page
 
 
-@pytest.mark.parametrize("part", ["codec", "prior"])
-def test_killed_in_either_part_it_ends_where_an_uninterrupted_one_does(
-    finished: Path, studio: Studio, part: str, tmp_path: Path
+@pytest.mark.parametrize("where", ["codec", "derive", "prior"])
+def test_killed_anywhere_it_ends_where_an_uninterrupted_one_does(
+    finished: Path, studio: Studio, where: str, tmp_path: Path
 ) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(studio.recipe().to_yaml(), encoding="utf-8")
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["helpers.two_parts", "torch._dynamo"])
-
-    def child() -> Any:
-        process = context.Process(target=two_parts.train_run, args=(str(recipe), str(studio.run.folder)))
-        process.start()
-        return process
-
-    dying, log = child(), studio.folder(part) / "metrics.jsonl"
-    while dying.is_alive() and not (log.exists() and log.stat().st_size > 1000):
-        pass
-    assert dying.pid is not None
-    os.kill(dying.pid, signal.SIGKILL)
-    dying.join()
-    assert dying.exitcode == -signal.SIGKILL and not (studio.folder(part) / "outcome.json").exists()
-    again = child()
-    again.join()
-    assert again.exitcode == 0
+    for dies_in, code in ((where, -signal.SIGKILL), ("", 0)):
+        child = context.Process(target=two_parts.train_run, args=(str(recipe), str(studio.run.folder), dies_in))
+        child.start()
+        child.join()
+        assert child.exitcode == code
+        assert (studio.folder("codec") / "outcome.json").exists() == (dies_in != "codec")
+        assert (studio.folder("prior") / "plan.json").exists() == (dies_in in ("prior", ""))
     whole = Studio(finished)
     for name in ("codec", "prior"):
         newest = checkpoint.all_in(whole.folder(name) / "checkpoints")[0].name

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
 from typing import Any
 
 from genwright.registry import FAMILIES, TASKS, Entry, Registry
+from genwright.training.trainer import Trainer
 from helpers import ASSETS, TESTS, training_child
 
 ENTRIES: list[tuple[Registry, str, Entry]] = [
@@ -47,7 +50,22 @@ def unregister() -> None:
         registry.unregister(name)
 
 
-def train_run(recipe_file: str, run_folder: str) -> None:
-    """For a process of its own."""
+def train_run(recipe_file: str, run_folder: str, dies_in: str = "") -> None:
+    """For a process of its own, which kills itself at step 12 of a part, or (`derive`) while examples are derived for the prior."""
     register()
+    import mosaic
+
+    real_step, real_codes = Trainer.take_step, mosaic.Mosaic.codes_of
+
+    def step(trainer: Trainer) -> None:
+        if trainer.settings.part == dies_in and trainer.step == 12 and trainer.folder:
+            os.kill(os.getpid(), signal.SIGKILL)
+        real_step(trainer)
+
+    def codes(task: Any, trained: Any, examples: Any) -> Any:
+        if dies_in == "derive" and len(examples) < 20:  # the first chunk, that of the training split, is written
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real_codes(task, trained, examples)
+
+    Trainer.take_step, mosaic.Mosaic.codes_of = step, codes
     training_child.train_run(recipe_file, run_folder)

@@ -107,7 +107,9 @@ class Plan(BaseModel):
             "disk",
             f"{size_text(self.disk_bytes)} ({first.keep_checkpoints} checkpoints, the best, and one being written)",
         )
-        yield "a step", f"{self.seconds_per_step * 1000:,.3g} ms for {first.batch} examples"
+        for name, part in self.parts.items():
+            title = "a step" if len(self.parts) == 1 else f"a step of {name}"
+            yield title, f"{part.measured.seconds_per_step * 1000:,.3g} ms for {part.settings.batch} examples"
         passes = ", ".join(f"{part.passes:,.1f}" for part in self.parts.values())
         yield "steps", f"{self.steps:,} ({self.examples:,} examples, {passes} passes over the data)"
         yield "time to the end", duration(self.seconds)

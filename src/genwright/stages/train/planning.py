@@ -84,7 +84,7 @@ def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan], pa
         size=chosen.config.title,
         reason=chosen.reason,
         device=devices.title(workshop.device),
-        verdict=_verdict(workshop, parts[0]),
+        verdict=_verdict(workshop, min(parts, key=lambda part: part.passes)),
         parameters=parameters,
         memory_bytes=max(part.measured.memory_bytes for part in parts),
         disk_bytes=sum(part.disk_bytes for part in parts),

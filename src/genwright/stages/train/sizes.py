@@ -84,11 +84,10 @@ def _reach(workshop: Workshop, config: ModelConfig, train: TrainSettings) -> tup
 
 
 def first_settings(job: Job, train: TrainSettings) -> Settings:
-    """What is known of a training before anything was measured; the rate's schedule is at its start."""
+    """What is known of a training before anything was measured."""
     return Settings(
         part=job.name,
         seed=train.seed,
-        steps=1_000_000,
         batch=train.batch or job.part.batch,
         accumulate=train.accumulate,
         precision=precision.choose(train.precision, job.device),

@@ -15,6 +15,7 @@ from pydantic_core import PydanticUndefined
 from genwright import recipe
 from genwright.cli.app import app
 from genwright.registry import FAMILIES, SOURCES, TASKS, about
+from genwright.settings import PartSection, part_sections
 from genwright.sources.base import Join, SourceSpec
 
 DOCS = Path(__file__).parent
@@ -54,6 +55,8 @@ def recipe_page() -> str:
             "",
         ]
         lines += _table("### prepare", options.Prepare) + _table("### model", options.Model)
+        for part, section in part_sections(options.Model).items():
+            lines += _table(f"### model.{part}", section)
         lines += _table("### What a request may say", options.Request)
     for family in FAMILIES:
         options = FAMILIES[family].load_options()
@@ -92,7 +95,7 @@ def _table(title: str, schema: type[BaseModel], names: list[str] | None = None) 
     for name in names or schema.model_fields:
         field = schema.model_fields[name]
         meaning = (field.description or "").replace("|", "\\|")
-        lines.append(f"| `{name}` | {_type(field.annotation)} | {_default(field)} | {meaning} |")
+        lines.append(f"| `{field.alias or name}` | {_type(field.annotation)} | {_default(field)} | {meaning} |")
     return [*lines, ""]
 
 
@@ -105,13 +108,17 @@ def _type(annotation: Any) -> str:
         return f"list of {_type(get_args(annotation)[0])}"
     if get_origin(annotation) is dict:
         return "mapping"
-    return {str: "text", int: "integer", float: "number", bool: "true or false"}.get(
+    if isinstance(annotation, type) and issubclass(annotation, PartSection):
+        return "section"
+    return {recipe.Budget: "text", str: "text", int: "integer", float: "number", bool: "true or false"}.get(
         annotation, getattr(annotation, "__name__", str(annotation))
     )
 
 
 def _default(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True, validated_data={})
+    if isinstance(default, PartSection):
+        return ""
     if field.is_required() or default is PydanticUndefined:
         return "required"
     return "" if default is None or default in ([], {}) else f"`{default}`"

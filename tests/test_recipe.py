@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from genwright import recipe
 from genwright.errors import RequestError
+from genwright.model import ModelConfig
 from genwright.model_folder import build_task
 from genwright.recipe import Budget
 
@@ -157,3 +158,24 @@ def test_the_package_runs_recipes_whatever_was_imported_before() -> None:
     assert isinstance(Run(Path("x")), Run)
     with pytest.raises(RequestError, match=r"no-such\.yaml"):
         genwright.run("no-such.yaml")
+
+
+def test_a_budget_stands_as_it_was_written_and_means_what_it_says(tmp_path: Path) -> None:
+    """Hashes of recipes and the recipe.json of runs made before compare by the text."""
+    text = MINIMAL + "train: {budget: 1_2 steps, checkpoint_every: 120s}\n"
+    loaded = recipe.parse(text, folder=tmp_path)
+    assert loaded.train.budget == Budget(amount=12, unit="steps") and loaded.train.checkpoint_every.amount == 120
+    dumped = loaded.model_dump(mode="json")["train"]
+    assert (dumped["budget"], dumped["checkpoint_every"]) == ("1_2 steps", "120s")
+    assert recipe.parse(loaded.to_yaml()).hash() == loaded.hash()
+    assert recipe.parse(MINIMAL, folder=tmp_path).model_dump(mode="json")["train"]["budget"] == "10m"
+    assert str(loaded.train.budget.times(0.5)) == "6 steps" and str(Budget(90, "seconds")) == "1m 30s"
+    with pytest.raises(RequestError, match=r"`train\.checkpoint_every`: 'soon' is no budget"):
+        recipe.parse(MINIMAL + "train: {checkpoint_every: soon}\n", folder=tmp_path)
+
+
+def test_a_model_made_before_parts_had_batches_has_that_of_its_one_part() -> None:
+    content = {"family": "gan", "network": {"width": 16}, "batch": 8, "title": "small", "least_steps": 5}
+    config = ModelConfig.model_validate(content)
+    assert config.batches == {"model": 8} and config.least_steps == 5
+    assert ModelConfig.model_validate_json(config.model_dump_json()) == config

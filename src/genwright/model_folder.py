@@ -23,7 +23,7 @@ from genwright.families.base import Family, Foreign, foreign_config
 from genwright.model import Model, ModelConfig
 from genwright.recipe import Recipe, recipe_class
 from genwright.registry import TASKS
-from genwright.tasks.base import BaseTask
+from genwright.tasks.base import BaseTask, main_part
 
 WEIGHTS, ADAPTER = "model.safetensors", "adapter_model.safetensors"
 """Whole weights, or a change of the weights that `model.from` names, as PEFT calls it."""
@@ -87,9 +87,11 @@ def load(folder: Path, device: torch.device) -> Model:
         ) from error
     task: BaseTask = TASKS[about["task"]].load()(prepare, settings, about["family"])
     facts = task.load_facts(folder)
-    parts = build_parts(task, config, facts, torch.device("cpu"))
-    for name, family in parts.items():
-        place = folder if len(parts) == 1 else folder / name
+    parts = task.parts(config, facts)
+    built: dict[str, Family] = {}
+    for part in parts:
+        family = part.build(built)
+        place = folder if len(parts) == 1 else folder / part.name
         file = place / (ADAPTER if (place / ADAPTER).exists() else WEIGHTS)
         try:
             family.load_tensors(load_file(file))
@@ -98,8 +100,9 @@ def load(folder: Path, device: torch.device) -> Model:
                 f"{file}: the weights do not fit config.json ({error}); export the run again."
             ) from error
         drop_unexported(family)
-        family.modules.to(device)
-    return Model(task, config, facts, parts, device, about["about"])
+        family.modules.to(device).eval()
+        built[part.name] = family
+    return Model(task, config, facts, built, device, about["about"], main=main_part(parts))
 
 
 def drop_unexported(family: Family) -> None:

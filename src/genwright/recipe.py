@@ -6,24 +6,43 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError, create_model, field_validator
+from pydantic import (
+    AliasChoices,
+    BaseModel,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    create_model,
+    field_validator,
+)
 
+from genwright.console import duration
 from genwright.errors import RequestError
 from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of
-from genwright.settings import Section
+from genwright.settings import MainSection, Section, part_sections
 
 
-class Budget(BaseModel):
+@dataclass(frozen=True)
+class Budget:
     """How long a training goes on, in one of four measures."""
 
-    model_config = ConfigDict(frozen=True)
     amount: float
     unit: Literal["seconds", "steps", "examples", "tokens"]
+    text: str = field(default="", compare=False)
+    """As the recipe says it; "" where it was computed."""
+
+    def __str__(self) -> str:
+        return self.text or (duration(self.amount) if self.unit == "seconds" else f"{self.amount:,.0f} {self.unit}")
+
+    def times(self, share: float) -> Budget:
+        return Budget(self.amount * share, self.unit)
 
     @classmethod
     def parse(cls, text: str | int | float) -> Budget:
@@ -41,7 +60,15 @@ class Budget(BaseModel):
             unit = {"s": "steps", "t": "tokens"}.get(count[3][0], "examples")
         if amount <= 0:
             raise ValueError("a budget must be more than nothing")
-        return cls(amount=amount, unit=unit)  # type: ignore[arg-type]
+        return cls(amount, unit, str(text))  # type: ignore[arg-type]
+
+
+def _budget(value: Any) -> Budget:
+    return value if isinstance(value, Budget) else Budget.parse(value)
+
+
+BudgetText = Annotated[Budget, BeforeValidator(_budget), PlainSerializer(str, return_type=str)]
+"""A budget that stands as text in recipes and in what is written down of them."""
 
 
 class DataSettings(Section):
@@ -78,7 +105,9 @@ class DataSettings(Section):
 
 
 class TrainSettings(Section):
-    budget: str = Field("10m", description="How long to train: 90s, 2m, 1h30m, 2000 steps, 5M tokens, 200k images.")
+    budget: BudgetText = Field(
+        Budget.parse("10m"), description="How long to train: 90s, 2m, 1h30m, 2000 steps, 5M tokens, 200k images."
+    )
     seed: int = Field(0, description="Fixes initial weights, data order and noise.")
     batch: int | None = Field(
         None, gt=0, description="Examples of one optimizer step; default: chosen with the model's size."
@@ -103,8 +132,8 @@ class TrainSettings(Section):
         description="Compute activations again in the backward pass instead of keeping them: less memory, the same result, a step "
         "a third longer; `auto` does so where memory is short.",
     )
-    checkpoint_every: str = Field(
-        "2m", description="Time or steps between checkpoints; the last one is always written."
+    checkpoint_every: BudgetText = Field(
+        Budget.parse("2m"), description="Time or steps between checkpoints; the last one is always written."
     )
     keep_checkpoints: int = Field(2, ge=2, description="How many checkpoints stay on disk beside the best one.")
     validate_times: int = Field(
@@ -124,12 +153,6 @@ class TrainSettings(Section):
     track: Literal["none", "tensorboard", "mlflow", "wandb", "trackio"] = Field(
         "none", description="Send the metrics to an experiment tracker too (optional extra of the same name)."
     )
-
-    @field_validator("budget")
-    @classmethod
-    def _budget(cls, value: str) -> str:
-        Budget.parse(value)
-        return value
 
     @field_validator("new_data_share")
     @classmethod
@@ -175,13 +198,17 @@ class Recipe(Section):
 def recipe_class(task: str, family: str) -> type[Recipe]:
     """The schema of recipes for a task done by a family."""
     task_options = TASKS[task].load_options()
-    family_options = FAMILIES[family].load_options()
+    settings = FAMILIES[family].load_options().Settings
     names: Any = Literal[families_of(task)]  # type: ignore[valid-type]
-    model = create_model(
-        "ModelSettings",
-        __base__=(task_options.Model, family_options.Settings),
-        family=(names, Field(family, description=f"Way of learning: {', '.join(families_of(task))}.")),
-    )
+    fields: dict[str, Any] = {
+        "family": (names, Field(family, description=f"Way of learning: {', '.join(families_of(task))}."))
+    }
+    main = {name: kind for name, kind in part_sections(task_options.Model).items() if issubclass(kind, MainSection)}
+    for name, kind in main.items():
+        section: Any = create_model(kind.__name__, __base__=(kind, settings))
+        fields[name] = (section, Field(default_factory=section))
+    bases = (task_options.Model,) if main else (task_options.Model, settings)
+    model = create_model("ModelSettings", __base__=bases, **fields)
     prepare = task_options.Prepare
     return create_model(
         f"{task.title()}{family.title()}Recipe",

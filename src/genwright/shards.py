@@ -82,6 +82,7 @@ class ExampleStore:
     """The examples of a split, over all its parts, read-only. `store[i]` is an `Example`; arrays are views of the files."""
 
     def __init__(self, folders: Sequence[Path]):
+        self.folders = list(folders)
         self._parts = [_Part(folder) for folder in folders]
         self._starts = np.cumsum([0] + [len(part.ids) for part in self._parts])
         self.ids: list[str] = [item_id for part in self._parts for item_id in part.ids]
@@ -127,7 +128,7 @@ class Selection(ExampleStore):
     """The examples at `rows` (int[N], or a bool mask) of a store, in the store's order: nothing is copied but what `flat` is asked for."""
 
     def __init__(self, store: ExampleStore, rows: np.ndarray):
-        self.store = store
+        self.store, self.folders = store, store.folders
         self.rows = np.flatnonzero(rows) if rows.dtype == bool else np.asarray(rows, dtype=np.int64)
         self.ids = [store.ids[row] for row in self.rows]
 

@@ -74,7 +74,7 @@ class Gaussian:
 
 
 def candidates(settings: Any) -> list[ModelConfig]:
-    return [ModelConfig(family="gaussian", network={}, batch=32, title="a mean and a deviation a pixel")]
+    return [ModelConfig(family="gaussian", network={}, title="a mean and a deviation a pixel")]
 
 
 def networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:

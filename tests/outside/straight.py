@@ -143,7 +143,7 @@ class StraightSession:
 
 def candidates(settings: Any) -> list[ModelConfig]:
     network = {"hidden": settings.hidden, "condition_width": 64}
-    return [ModelConfig(family="straight", network=network, batch=32, title=f"{settings.hidden} hidden units")]
+    return [ModelConfig(family="straight", network=network, title=f"{settings.hidden} hidden units")]
 
 
 def networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:

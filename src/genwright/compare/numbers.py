@@ -143,7 +143,7 @@ def unequal(facts: Sequence[RunFacts], shared: Sequence[Metric]) -> list[str]:
     said = []
     if len({f.data for f in facts}) > 1:
         said.append("The runs were not trained on the same data: their ledgers differ.")
-    budgets = list(dict.fromkeys(f.recipe.train.budget for f in facts))
+    budgets = list(dict.fromkeys(str(f.recipe.train.budget) for f in facts))
     if len(budgets) > 1:
         said.append(f"The budgets differ: {', '.join(budgets)}.")
     devices = list(dict.fromkeys(f.device for f in facts))
@@ -211,7 +211,7 @@ def _group(members: Sequence[RunFacts], metrics: Sequence[Metric], groups: int) 
         family=first.recipe.family,
         runs=names,
         seeds=[f.seed for f in members],
-        budget=first.recipe.train.budget,
+        budget=str(first.recipe.train.budget),
         device=first.device,
         scores={m.name: _measure(members, m.name) for m in metrics},
         cost=Cost(

@@ -22,7 +22,7 @@ from genwright.tokens.chat_template import ChatTemplate
 
 def is_language_model(model: Model) -> bool:
     """Whether other programs can run a model: a text task's, whose network Hugging Face's config.json can name."""
-    return model.task.medium == "text" and "architectures" in foreign_config(model.family)
+    return len(model.parts) == 1 and model.task.medium == "text" and "architectures" in foreign_config(model.family)
 
 
 class Reference(Protocol):

@@ -25,23 +25,35 @@ from genwright.model import Facts, Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.registry import about
 from genwright.scores import Metric, Score, ScoreSheet
+from genwright.settings import part_sections
 from genwright.shards import Example, ExampleStore
 
 
 @dataclass(frozen=True)
 class Part:
-    """One of the families a model is made of, trained in order by the same loop.
+    """One of the families that a model is made of, trained in order by the same loop.
 
-    `build` gets the trained parts before it; `derive` turns an example of the task into one of this part with their help
-    (codes of a codec), cached by the train stage; `share` is the part's share of the budget; `initial` puts weights to start from
-    in place of random ones, when a part is built to be trained.
+    `build` gets the trained parts before it. `batch` is how many examples one optimizer step takes. `derive` turns examples of
+    the task into examples of this part with the help of the trained parts before it (codes of a codec): one for each, in their
+    order; the train stage keeps them. `share` is the part's share of the budget. `initial` puts weights to start from in place
+    of random ones, when a part is built to be trained. Requests go to the part that is `main`, by default the last: they have
+    its controls. `source` is the run or model folder whose trained part of this name is taken instead of training one (`from`
+    in the part's section, see `settings.PartSection`).
     """
 
     name: str
     build: Callable[[Mapping[str, Family]], Family]
-    derive: Callable[[Mapping[str, Family], Example], Example] | None = None
+    batch: int
+    derive: Callable[[Mapping[str, Family], Sequence[Example]], Iterable[Example]] | None = None
     share: float = 1.0
     initial: Callable[[Family], None] | None = None
+    main: bool = False
+    source: str | None = None
+
+
+def main_part(parts: Sequence[Part]) -> str:
+    """The name of the part that requests go to."""
+    return next((part.name for part in parts if part.main), parts[-1].name)
 
 
 class Batches(Protocol):
@@ -146,7 +158,7 @@ class BaseTask(ABC):
 
     def exported_settings(self) -> dict[str, Any]:
         """The settings of the model as a folder that is handed on says them: without places on this machine."""
-        return self.model.model_dump(mode="json")
+        return self.model.model_dump(mode="json", exclude={name: {"from_"} for name in part_sections(type(self.model))})
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         """Contiguous blocks (start, stop) to split an item by, where there are too few items to split by group; [] means it can't be."""

@@ -43,12 +43,16 @@ Listener = Callable[[dict[str, Any]], None]
 """Is handed every record of metrics.jsonl as it is written: experiment trackers."""
 
 
+NOT_PLANNED = 1_000_000
+"""Steps of a training that has no plan yet: so many that what is rehearsed of it stands at the start of its schedule."""
+
+
 class Settings(BaseModel):
     """Everything about a training that is decided before its first step, so that each step is a function of its number."""
 
     part: str = "model"
     seed: int = 0
-    steps: int = Field(gt=0)
+    steps: int = Field(default=NOT_PLANNED, gt=0)
     batch: int = Field(gt=0, description="Examples of one optimizer step.")
     accumulate: int = Field(default=1, gt=0, description="Micro-batches that one optimizer step is made of.")
     precision: Literal["fp32", "bf16"] = "fp32"

@@ -107,7 +107,9 @@ class Plan(BaseModel):
             "disk",
             f"{size_text(self.disk_bytes)} ({first.keep_checkpoints} checkpoints, the best, and one being written)",
         )
-        yield "a step", f"{self.seconds_per_step * 1000:,.3g} ms for {first.batch} examples"
+        for name, part in self.parts.items():
+            title = "a step" if len(self.parts) == 1 else f"a step of {name}"
+            yield title, f"{part.measured.seconds_per_step * 1000:,.3g} ms for {part.settings.batch} examples"
         passes = ", ".join(f"{part.passes:,.1f}" for part in self.parts.values())
         yield "steps", f"{self.steps:,} ({self.examples:,} examples, {passes} passes over the data)"
         yield "time to the end", duration(self.seconds)
@@ -157,7 +159,7 @@ def _with_steps(
         update={
             "steps": steps,
             "log_every": max(1, steps // _RECORDS),
-            "checkpoint_every": steps_for(Budget.parse(train.checkpoint_every), measured, settings.batch),
+            "checkpoint_every": steps_for(train.checkpoint_every, measured, settings.batch),
             "validate_times": min(train.validate_times if held_out_examples else 0, steps),
             "previews": min(train.previews, steps),
         }
@@ -166,7 +168,7 @@ def _with_steps(
     beside = _beside_steps(planned, measured, held_out, held_out_examples)
     return PartPlan(
         settings=planned,
-        budget=budget_text(budget),
+        budget=str(budget),
         measured=measured,
         validation_examples=held_out,
         pass_examples=pass_examples,
@@ -226,7 +228,7 @@ def extended(part: PartPlan, done: int, more: Budget) -> PartPlan:
     settings = part.settings.model_copy(update={"steps": steps, "log_every": max(1, steps // _RECORDS)})
     seconds = part.seconds * done / part.settings.steps + added * seconds_a_step
     changed = {"settings": settings, "seconds": seconds, "added": part.added + 1}
-    return part.model_copy(update={**changed, "budget": f"{part.budget} + {budget_text(more)}"})
+    return part.model_copy(update={**changed, "budget": f"{part.budget} + {more}"})
 
 
 def with_mixture(part: PartPlan, mixture: Mixture | None, held_out_examples: int, pass_examples: int) -> PartPlan:
@@ -304,7 +306,3 @@ def size_text(size: float) -> str:
             return f"{size:,.0f} {unit}" if unit in ("bytes", "kB") else f"{size:,.1f} {unit}"
         size /= 1000
     raise AssertionError
-
-
-def budget_text(budget: Budget) -> str:
-    return duration(budget.amount) if budget.unit == "seconds" else f"{budget.amount:,.0f} {budget.unit}"

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from genwright.families.base import Moment
 from genwright.families.given import Given
 from genwright.families.vae.family import Vae
 from genwright.families.vae.options import Controls, Opening, Settings

@@ -8,6 +8,7 @@ evaluate/
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -23,12 +24,14 @@ from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.stages.evaluate.record import FILE, Change, Changes, Pair, headline
 from genwright.stages.train import new_data
-from genwright.stages.train.stage import load_before
+from genwright.stages.train.outcomes import load_before
 from genwright.tasks.base import BaseTask, Splits
 from genwright.training.base import Settings
 from genwright.training.validation import held_out_loss
 
 FORMER = "former.json"
+_AT_ONCE = 32
+"""Held-out examples whose loss is measured together."""
 _LOSS = Metric(
     name="loss", title="held-out loss", better="lower", description="The training's own loss on held-out data."
 )
@@ -55,7 +58,7 @@ def measure(
     if held is None:
         (folder / FILE).unlink(missing_ok=True)
         return None
-    before, known, plan = held
+    before, known, plan, learnt = held
     say("evaluate: comparing with the model before the new data ...")
     stores = {split: new_data.divided(splits[split], splits.items, known) for split in SPLITS}
     name, _ = splits.held_out()
@@ -69,11 +72,11 @@ def measure(
         steps=plan.settings.steps - mixture.start // plan.settings.batch if mixture else 0,
         former=ScoreSheet.read(folder / FORMER) if (folder / FORMER).exists() else None,
     )
-    old, new = stores[name]
-    kinds: list[tuple[Literal["old", "new"], ExampleStore]] = [("old", old), ("new", new)]
-    for data, store in kinds:
+    kinds: list[Literal["old", "new"]] = ["old", "new"]
+    for data, store, own in zip(kinds, stores[name], new_data.divided(learnt[name], learnt.items, known), strict=True):
         if len(store):
-            _compare(task, found, data, (before, model), store, splits, recipe.evaluate.seed, folder)
+            measured = _Measured(task, recipe.evaluate.seed, store, plan.settings.part, own)
+            _compare(measured, found, data, (before, model), splits, folder)
     found.headline = headline(found)
     write_atomic(folder / FILE, found.model_dump_json(indent=1) + "\n")
     if found.headline:
@@ -81,39 +84,48 @@ def measure(
     return found
 
 
+@dataclass(frozen=True)
+class _Measured:
+    """Held-out examples that both states are scored on."""
+
+    task: BaseTask
+    seed: int
+    store: ExampleStore
+    part: str
+    """The part that has learnt from the new data."""
+    own: ExampleStore
+    """The same examples as that part has them."""
+
+    def scores(self, model: Model) -> dict[str, tuple[Metric, Score]]:
+        """The task's own scores, else the loss of the part's family where it has one."""
+        found = self.task.held_out_scores(model, self.store, self.seed)
+        if found is not None:
+            return {metric.name: (metric, score) for metric, score in found}
+        batches = self.task.batches(self.own, model.facts, model.config, self.seed, self.part, training=False)
+        settings = Settings(part=self.part, seed=self.seed, steps=1, batch=min(_AT_ONCE, batches.pass_examples))
+        losses = held_out_loss(model.parts[self.part], batches, batches.pass_examples, settings, model.device, 1)
+        return {} if losses is None else {_LOSS.name: (_LOSS, Score(value=losses["loss"], n=len(self.store)))}
+
+
 def _compare(
-    task: BaseTask,
+    measured: _Measured,
     found: Changes,
     data: Literal["old", "new"],
     states: tuple[Model, Model],
-    store: ExampleStore,
     splits: Splits,
-    seed: int,
     folder: Path,
 ) -> None:
     """Add the scores of both states on some held-out examples, and what both make of them."""
-    before, after = (_scores(task, model, store, seed) for model in states)
+    before, after = (measured.scores(model) for model in states)
     for metric, score in after.values():
         if metric.name in before:
             found.changes.append(Change(metric=metric.name, data=data, before=before[metric.name][1], after=score))
             if metric not in found.metrics:
                 found.metrics.append(metric)
     # Previews take their prompts from the validation split, so these stand in its place.
-    shown = Splits({**splits.stores, "validation": store}, splits.items, splits.hash)
+    shown = Splits({**splits.stores, "validation": measured.store}, splits.items, splits.hash)
     files = [
-        task.preview(model, Engine(), shown, folder / f"{when}-{data}").name
+        measured.task.preview(model, Engine(), shown, folder / f"{when}-{data}").name
         for when, model in zip(("before", "after"), states, strict=True)
     ]
     found.pairs.append(Pair(data=data, before=files[0], after=files[1]))
-
-
-def _scores(task: BaseTask, model: Model, store: ExampleStore, seed: int) -> dict[str, tuple[Metric, Score]]:
-    """The task's own scores of held-out examples, else the loss of the family where it has one."""
-    own = task.held_out_scores(model, store, seed)
-    if own is not None or len(model.parts) > 1:
-        return {metric.name: (metric, score) for metric, score in own or ()}
-    part = next(iter(model.parts))
-    batches = task.batches(store, model.facts, model.config, seed, part, training=False)
-    settings = Settings(part=part, seed=seed, steps=1, batch=min(model.config.batch, batches.pass_examples))
-    losses = held_out_loss(model.family, batches, batches.pass_examples, settings, model.device, settings.steps)
-    return {} if losses is None else {_LOSS.name: (_LOSS, Score(value=losses["loss"], n=len(store)))}

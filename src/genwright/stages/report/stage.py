@@ -66,7 +66,7 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
     records = {name: run.record(name) for name in STAGES if name != "report"}
     trained = records["train"].summary if records["train"] else {}
     data = read_data(run, public)
-    parts = read_training(run, trained.get("best_step"), public)
+    parts = read_training(run, trained.get("parts"), public)
     sheet = _sheet(run)
     exhibits = _exhibits(run, sheet, public)
     return {

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,13 +73,13 @@ def passages(text: str, public: bool = False) -> list[Passage]:
     return found
 
 
-def read_training(run: Run, best_step: int | None = None, public: bool = False) -> list[PartView]:
-    """Every part that has begun, in the order of the folders' first records."""
+def read_training(run: Run, kept: Mapping[str, Any] | None = None, public: bool = False) -> list[PartView]:
+    """Every part that has begun, in the order of the folders' first records. `kept`: what came of each part, once it is done."""
     folder = run.stage("train")
     parts = sorted(
         {file.parent for file in folder.glob("*/metrics.jsonl")} | {d.parent for d in folder.glob("*/previews")}
     )
-    views = [_part(part, best_step, public) for part in parts]
+    views = [_part(part, (kept or {}).get(part.name, {}).get("best_step"), public) for part in parts]
     return sorted(views, key=lambda view: (folder / view.name).stat().st_mtime if len(views) > 1 else 0)
 
 

@@ -19,9 +19,8 @@ from pydantic import BaseModel
 
 from genwright.console import say
 from genwright.errors import RequestError
-from genwright.recipe import Budget, Recipe
+from genwright.recipe import Budget, BudgetText, Recipe
 from genwright.run import write_atomic
-from genwright.training.forecast import budget_text
 
 FREE_TO_CHANGE = {"budget", "checkpoint_every", "keep_checkpoints", "track", "new_data_share"}
 """Keys of `train` that no step depends on."""
@@ -34,7 +33,7 @@ class Account(BaseModel):
     train: dict[str, Any]
     facts: str
     data: str
-    budget: str
+    budget: BudgetText
     """What the training began with."""
     added: list[Budget] = []
     former: str = ""
@@ -55,15 +54,15 @@ def open_account(
     file = folder / "recipe.json"
     wanted = _parse(more) if more else None
     if not file.exists():
-        first = recipe.train.budget
-        account = Account(**sections, facts=facts, data=data, budget=first, added=[wanted] if wanted else [])
+        added = [wanted] if wanted else []
+        account = Account(**sections, facts=facts, data=data, budget=recipe.train.budget, added=added)
         _write(account, file)
         return account
     account = Account.model_validate_json(file.read_text(encoding="utf-8"))
     _refuse_changes(account, sections, facts, folder)
     if account.data != data and account.finished:
         _take_in(account, recipe.train.budget, count_new(account.data))
-    added = _difference(Budget.parse(account.train["budget"]), Budget.parse(recipe.train.budget))
+    added = _difference(Budget.parse(account.train["budget"]), recipe.train.budget)
     account.added += [budget for budget in (added, wanted) if budget is not None]
     changed = account.model_copy(update={"train": sections["train"], "data": data, "finished": False})
     _write(changed, file)
@@ -78,7 +77,7 @@ def forget_if_refitted(folder: Path, facts: str) -> None:
         shutil.rmtree(folder)
 
 
-def _take_in(account: Account, budget: str, new: int | None) -> None:
+def _take_in(account: Account, budget: Budget, new: int | None) -> None:
     """Give a finished training that finds other data what it needs to learn from it."""
     if new == 0:
         say(
@@ -89,7 +88,7 @@ def _take_in(account: Account, budget: str, new: int | None) -> None:
     what = "the data changed" if new is None else f"{new:,} training examples are new"
     say(f"train: {what}, so training goes on for another {budget} from the last weights.")
     account.former = account.data if new is not None else ""
-    account.added.append(Budget.parse(budget))
+    account.added.append(budget)
 
 
 def close_account(account: Account, folder: Path) -> None:
@@ -133,10 +132,10 @@ def _difference(before: Budget, after: Budget) -> Budget | None:
         return None
     if before.unit != after.unit or after.amount < before.amount:
         raise RequestError(
-            f"train.budget: this training began with {budget_text(before)}, and {budget_text(after)} is no longer than that in the same "
+            f"train.budget: this training began with {before}, and {after} is no longer than that in the same "
             "measure; use --more to go on, or --fresh to begin again."
         )
-    return Budget(amount=after.amount - before.amount, unit=before.unit)
+    return Budget(after.amount - before.amount, before.unit)
 
 
 def _parse(more: str) -> Budget:

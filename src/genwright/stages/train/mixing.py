@@ -13,13 +13,12 @@ from genwright.training.mixture import Mixture, fair_share, share_for
 
 def mixture_for(job: Job, recipe: Recipe, account: Account, start: int, done: int, to_come: int) -> Mixture | None:
     """None where all examples are old, or all are new. `start`: examples drawn so far; `done`, `to_come`: steps."""
-    old, new = job.old_and_new()
-    if not (len(old) and len(new)):
+    if not all(job.count_old_and_new()):
         return None
-    passes = [job.batches(store, training=True).pass_examples for store in (old, new)]
-    fair, wanted = fair_share(*passes), recipe.train.new_data_share
+    old, new = job.pass_of_old_and_new()
+    fair, wanted = fair_share(old, new), recipe.train.new_data_share
     share = share_for(fair, done, to_come) if wanted == "auto" else wanted
-    return Mixture(data=account.data, former=account.former, start=start, share=share, fair=fair, new=passes[1])
+    return Mixture(data=account.data, former=account.former, start=start, share=share, fair=fair, new=new)
 
 
 def foretold(job: Job, recipe: Recipe, run: Run, steps: int) -> str:
@@ -35,11 +34,11 @@ def foretold(job: Job, recipe: Recipe, run: Run, steps: int) -> str:
     job.workshop.known = known
     done = Outcome.model_validate(read_json(outcome)).steps
     mixture = mixture_for(job, recipe, account, 0, done, steps)
-    old, new = job.old_and_new()
     if mixture is None:
-        return "no training example is new, so the weights would stay as they are" if not len(new) else ""
-    return told(mixture, len(old), len(new))
+        return "" if job.count_old_and_new()[1] else "no training example is new, so the weights would stay as they are"
+    return told(mixture, job)
 
 
-def told(mixture: Mixture, old: int, new: int) -> str:
+def told(mixture: Mixture, job: Job) -> str:
+    old, new = job.count_old_and_new()
     return f"{new:,} training examples are new and {old:,} are old: {mixture.text()}"

@@ -7,17 +7,17 @@ import time
 from pathlib import Path
 
 import torch
-from pydantic import BaseModel
 
 from genwright import device as devices
 from genwright.console import say
 from genwright.families.base import Compiles
-from genwright.model import ModelConfig
 from genwright.recipe import Budget, Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
 from genwright.stages.train import sizes
 from genwright.stages.train.jobs import Job, Workshop
 from genwright.stages.train.mixing import foretold
+from genwright.stages.train.sizes import Chosen
+from genwright.stages.train.taking import take
 from genwright.tasks.base import BaseTask
 from genwright.training import compilation, forecast
 from genwright.training.base import Settings
@@ -31,25 +31,12 @@ _SMALL_BATCH = 16
 """Examples that are simply tried, because the two small batches by which memory is foretold are not much smaller."""
 
 
-class Chosen(BaseModel):
-    """train/plan.json: the size that was chosen, and why."""
-
-    config: ModelConfig
-    reason: str
-
-
-def choose(workshop: Workshop, recipe: Recipe) -> Chosen:
-    choice = sizes.choose(workshop, recipe.train, Budget.parse(recipe.train.budget))
-    return Chosen(config=choice.config, reason=choice.reason)
-
-
-def plan_job(job: Job, train: TrainSettings, scratch: Path, started: float) -> PartPlan:
-    """Rehearse a part and fix its steps. `started`: when the budget's clock began; `scratch`: an existing folder.
+def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, started: float) -> PartPlan:
+    """Rehearse a part and fix its steps within its share of the budget. `started`: when the budget's clock began; `scratch`: an existing folder.
 
     Raises RequestError when it would not fit in the memory or on the disk.
     """
-    budget = Budget.parse(train.budget)
-    budget = budget.model_copy(update={"amount": budget.amount * job.share})
+    budget = budget.times(job.share)
     settings = sizes.first_settings(job, train)
     settings = _within_memory(job, settings, train)
     measured = _rehearse(job, settings, train, budget, scratch)
@@ -60,7 +47,7 @@ def plan_job(job: Job, train: TrainSettings, scratch: Path, started: float) -> P
         train,
         budget,
         held_out_examples=job.held_out_examples(),
-        pass_examples=job.training().pass_examples,
+        pass_examples=job.pass_examples(),
         spent_seconds=time.monotonic() - started,
     )
     forecast.check_room([plan], scratch)
@@ -71,20 +58,25 @@ def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> P
     """What `genwright plan` says: rehearsed in a scratch folder, nothing in the run is changed."""
     started = time.monotonic()
     workshop = Workshop.open(recipe, run, task, device)
-    chosen = choose(workshop, recipe)
+    chosen = sizes.choose(workshop, recipe.train)
     plans: dict[str, PartPlan] = {}
-    later = ""
-    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=run.folder) as scratch:
-        for job in workshop.jobs(chosen.config):
-            job.derive(Path(scratch) / job.name)
-            plans[job.name] = plan_job(job, recipe.train, Path(scratch), started)
-            later = foretold(job, recipe, run, plans[job.name].settings.steps)
-            job.trained[job.name] = job.build()
+    with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=run.folder) as name:
+        scratch, jobs = Path(name), workshop.jobs(chosen.config)
+        take(jobs, scratch)
+        for job in jobs:
+            if job.taken is not None:
+                job.finish(job.load(job.taken, job.done.families), None)
+                continue
+            job.derive_sample(scratch / job.name)
+            plans[job.name] = plan_job(job, recipe.train, recipe.train.budget, scratch, started)
+            job.finish(job.build(), None)
             started = time.monotonic()
-    return summed_up(workshop, chosen, plans).model_copy(update={"new_data": later})
+    learner = [job for job in jobs if job.taken is None][-1]  # a finished training goes on with its last part alone
+    later = foretold(learner, recipe, run, round(plans[learner.name].settings.steps / learner.share))
+    return summed_up(workshop, chosen, plans, learner.done.parameters).model_copy(update={"new_data": later})
 
 
-def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan]) -> Plan:
+def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan], parameters: int) -> Plan:
     parts = list(plans.values())
     steps = sum(part.settings.steps for part in parts)
     return Plan(
@@ -93,8 +85,8 @@ def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan]) ->
         size=chosen.config.title,
         reason=chosen.reason,
         device=devices.title(workshop.device),
-        verdict=_verdict(workshop, parts[0]),
-        parameters=sum(part.measured.parameters for part in parts),
+        verdict=_verdict(workshop, min(parts, key=lambda part: part.passes)),
+        parameters=parameters,
         memory_bytes=max(part.measured.memory_bytes for part in parts),
         disk_bytes=sum(part.disk_bytes for part in parts),
         steps=steps,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import tempfile
+from pathlib import Path
 
+from pydantic import BaseModel
 from torch import Tensor
 
 from genwright.errors import RequestError
 from genwright.model import ModelConfig
-from genwright.recipe import Budget, TrainSettings
+from genwright.recipe import TrainSettings
 from genwright.stages.train.jobs import Job, Workshop
 from genwright.tasks.base import Batches
 from genwright.training import forecast, precision
@@ -20,25 +22,27 @@ _VALUES_PER_PARAMETER = 3.0
 _LOOK_SECONDS = 0.4
 
 
-@dataclass
-class Choice:
+class Chosen(BaseModel):
+    """train/plan.json: the size that was chosen, and why."""
+
     config: ModelConfig
     reason: str
 
 
-def choose(workshop: Workshop, train: TrainSettings, budget: Budget) -> Choice:
+def choose(workshop: Workshop, train: TrainSettings) -> Chosen:
     """The largest candidate that the budget still teaches well: it is stepped often enough and sees enough for its size."""
     candidates = workshop.task.candidates(workshop.facts, workshop.splits, workshop.device)
     if not candidates:
         raise RequestError("model: the task has no size for this data; give the model's settings in the recipe.")
     if len(candidates) == 1:
-        return Choice(candidates[0], "the size that the recipe and the data ask for")
-    chosen: Choice | None = None
+        return Chosen(config=candidates[0], reason="the size that the recipe and the data ask for")
+    chosen: Chosen | None = None
     for config in candidates:
-        steps, per_parameter = _reach(workshop, config, train, budget)
+        steps, per_parameter = _reach(workshop, config, train)
         enough = steps >= config.least_steps and per_parameter >= _VALUES_PER_PARAMETER
         if enough or chosen is None:
-            chosen = Choice(config, "the largest size that this much data is good for" if enough else _too_short(steps))
+            reason = "the largest size that this much data is good for" if enough else _too_short(steps)
+            chosen = Chosen(config=config, reason=reason)
             if enough:
                 continue
             return chosen
@@ -59,26 +63,32 @@ def _too_short(steps: int) -> str:
     return f"the smallest there is, and the budget is short even for it: {steps:,} steps"
 
 
-def _reach(workshop: Workshop, config: ModelConfig, train: TrainSettings, budget: Budget) -> tuple[int, float]:
-    """(steps, values seen for each parameter) of a size within the budget, by timing a few steps of its first part."""
-    job = workshop.jobs(config)[0]
-    try:
-        family = job.build()
-    except RequestError:  # larger than the memory
-        return 0, 0.0
-    batches, settings = job.training(), first_settings(job, train)
-    measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS)
-    steps = forecast.steps_for(budget, measured, settings.batch)
-    return steps, steps * settings.batch * values_of(batches) / measured.parameters
+def _reach(workshop: Workshop, config: ModelConfig, train: TrainSettings) -> tuple[int, float]:
+    """(steps, values seen for each parameter) of a size within the budget, by timing a few steps of each part: of the part that
+    gets the fewest, for a model is no better than its weakest."""
+    reached: list[tuple[int, float]] = []
+    with tempfile.TemporaryDirectory(prefix="genwright-") as scratch:
+        for job in workshop.jobs(config):
+            try:
+                family = job.build()
+            except RequestError:  # larger than the memory
+                return 0, 0.0
+            if job.part.source is None:
+                job.derive_sample(Path(scratch) / job.name)
+                batches, settings = job.training(), first_settings(job, train)
+                measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS)
+                steps = forecast.steps_for(train.budget.times(job.share), measured, settings.batch)
+                reached.append((steps, steps * settings.batch * values_of(batches) / measured.parameters))
+            job.finish(family, None)
+    return min(steps for steps, _ in reached), min(values for _, values in reached)
 
 
 def first_settings(job: Job, train: TrainSettings) -> Settings:
-    """What is known of a training before anything was measured; the rate's schedule is at its start."""
+    """What is known of a training before anything was measured."""
     return Settings(
         part=job.name,
         seed=train.seed,
-        steps=1_000_000,
-        batch=train.batch or job.config.batch,
+        batch=train.batch or job.part.batch,
         accumulate=train.accumulate,
         precision=precision.choose(train.precision, job.device),
         checkpoint_activations=train.checkpoint_activations == "on",

@@ -6,12 +6,14 @@
       <part>/plan.json      steps and schedule, fixed before the part's first step
       <part>/outcome.json   what came of it, once the part has had its budget
       <part>/metrics.jsonl  checkpoints/  best/  previews/
+      <part>/derived/       examples that the parts before it made for this one, by the hash of their weights
       <part>/before/<data>/ the best weights as they were before the newest data came
       known-<data>.npy      what was known when the training last finished (new_data.py)
 
 A training that was stopped goes on from its newest checkpoint. A larger `train.budget`, or `--more 30m`, continues a finished
 one: its schedule is laid out anew over the new total. Where examples are new since, it learns for another budget, in which
-they are drawn more often than their share and old ones beside them (training/mixture.py). Other changes of `model` and `train`
+they are drawn more often than their share and old ones beside them (training/mixture.py). A part that a later one was begun
+with is never trained again: what is added goes to those that still learn. Other changes of `model` and `train`
 are refused unless --fresh.
 """
 
@@ -19,28 +21,25 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from genwright import device as devices
-from genwright import recipe as recipes
 from genwright.console import duration, say
-from genwright.errors import RequestError
-from genwright.families.base import Family
-from genwright.model import Model
-from genwright.model_folder import build_task
 from genwright.recipe import Recipe
-from genwright.run import Run, write_atomic
+from genwright.run import Run, read_json, write_atomic
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.train import new_data
 from genwright.stages.train.budgets import FREE_TO_CHANGE, Account, close_account, forget_if_refitted, open_account
 from genwright.stages.train.jobs import Job, Workshop, folder_of
 from genwright.stages.train.mixing import mixture_for, told
-from genwright.stages.train.planning import Chosen, choose, plan, plan_job
+from genwright.stages.train.outcomes import OUTCOME, best_of, finish, load_before, load_trained, outcome_of
+from genwright.stages.train.planning import plan, plan_job
+from genwright.stages.train.sizes import Chosen, choose
+from genwright.stages.train.summary import summary_of
+from genwright.stages.train.taking import take
 from genwright.tasks.base import BaseTask
 from genwright.training import checkpoint, forecast, tracking
 from genwright.training.base import Outcome
@@ -79,72 +78,32 @@ def run(
     workshop.known = new_data.load(folder, account.former)
     run.reopen("train")
     chosen = _chosen(workshop, recipe, folder)
-    plans: dict[str, PartPlan] = {}
-    outcomes: dict[str, Outcome] = {}
-    for job in workshop.jobs(chosen.config):
+    jobs, plans, outcomes = workshop.jobs(chosen.config), dict[str, PartPlan](), dict[str, Outcome]()
+    take(jobs, folder)
+    for job in jobs:
         place = folder_of(run, job.name)
-        job.derive(place)
-        plans[job.name] = _planned(job, recipe, account, place, clock)
-        outcomes[job.name] = _train(job, recipe, run, account, plans[job.name], place)
-        job.trained[job.name] = _load_part(job, _best(place))
+        if job.taken is not None:
+            outcomes[job.name] = _outcome(place)
+        elif any((folder_of(run, other.name) / "plan.json").exists() for other in job.later):
+            plans[job.name], outcomes[job.name] = _settled(job, account, place)
+        else:
+            job.derive(place)
+            plans[job.name] = _planned(job, jobs, recipe, account, plans, place, clock)
+            outcomes[job.name] = _train(job, recipe, run, account, plans[job.name], place)
+        finish(job, best_of(place))
         clock = time.monotonic()
     new_data.save(folder, data, workshop.splits, account.former)
     close_account(account, folder)
-    summary = _summary(chosen, plans, outcomes)
+    summary = summary_of(chosen, jobs, plans, outcomes)
     run.complete(
         "train",
         inputs=inputs,
-        outputs=digest(
-            {name: checkpoint.read_json(_best(folder_of(run, name)) / checkpoint.MANIFEST)["files"] for name in plans}
-        ),
+        outputs=digest(jobs[0].done.weights),
         seconds=time.monotonic() - started,
         device=devices.title(device),
         summary=summary,
     )
     return summary
-
-
-def load_trained(run: Run, device: torch.device) -> Model:
-    """The trained model with all its modules and the best (averaged) weights, for evaluate and export.
-
-    Raises RequestError when nothing was trained here, or not to the end.
-    """
-    record = run.record("train")
-    if record is None:
-        raise RequestError(f"{run.folder}: its training is not finished; run `genwright train` on its recipe.")
-    recipe = recipes.load(run.recipe)
-    model = _load(recipe, run, device, lambda place: _best(place))
-    model.about = {"recipe": recipe.hash(), "trained": record.summary, "train_outputs": record.outputs}
-    return model
-
-
-def load_before(run: Run, device: torch.device) -> tuple[Model, np.ndarray, PartPlan] | None:
-    """The model as it was before the newest data came, the keys of the data that it knew, and the plan since then of the part that
-    generates. None where no new data has come yet."""
-    folder = run.stage("train")
-    account = Account.model_validate_json((folder / "recipe.json").read_text(encoding="utf-8"))
-    known = new_data.load(folder, account.former)
-    if known is None:
-        return None
-    if not all((part.parent / "before" / account.former).is_dir() for part in folder.glob("*/outcome.json")):
-        return None
-    recipe = recipes.load(run.recipe)
-    model = _load(recipe, run, device, lambda place: place / "before" / account.former)
-    last = list(model.parts)[-1]
-    plan_file = folder_of(run, last) / "plan.json"
-    return model, known, PartPlan.model_validate_json(plan_file.read_text(encoding="utf-8"))
-
-
-def _load(recipe: Recipe, run: Run, device: torch.device, weights_of: Callable[[Path], Path]) -> Model:
-    """A model with the weights that stand where `weights_of` says for each part's folder."""
-    task = build_task(recipe)
-    workshop = Workshop.open(recipe, run, task, device)
-    chosen = Chosen.model_validate_json((run.stage("train") / "plan.json").read_text(encoding="utf-8"))
-    trained: dict[str, Family] = {}
-    for job in workshop.jobs(chosen.config):
-        trained = job.trained
-        trained[job.name] = _load_part(job, weights_of(folder_of(run, job.name)))
-    return Model(task, chosen.config, workshop.facts, trained, device)
 
 
 def _count_new(workshop: Workshop, folder: Path, former: str) -> int | None:
@@ -160,23 +119,42 @@ def _chosen(workshop: Workshop, recipe: Recipe, folder: Path) -> Chosen:
     if file.exists():
         return Chosen.model_validate_json(file.read_text(encoding="utf-8"))
     say("train: timing a few steps to choose the model's size and the number of steps ...")
-    chosen = choose(workshop, recipe)
+    chosen = choose(workshop, recipe.train)
     write_atomic(file, chosen.model_dump_json(indent=1) + "\n")
     return chosen
 
 
-def _planned(job: Job, recipe: Recipe, account: Account, place: Path, started: float) -> PartPlan:
-    """The part's plan: as it was written down, with what was added to the budget since; or made now and written down."""
+def _settled(job: Job, account: Account, place: Path) -> tuple[PartPlan, Outcome]:
+    """A part that a later one was begun with: it is never trained again, for the later one knows it as it is."""
+    part = _part_plan(place)
+    if len(account.added) > part.added:
+        say(f"train {job.name}: stays as it is, because `{job.later[0].name}` was begun with it.")
+    return part, _outcome(place)
+
+
+def _planned(
+    job: Job,
+    jobs: list[Job],
+    recipe: Recipe,
+    account: Account,
+    plans: dict[str, PartPlan],
+    place: Path,
+    started: float,
+) -> PartPlan:
+    """The part's plan: as it was written down, with what was added to the budget since; or made now and written down. `plans` are
+    those of the parts before it."""
     file = place / "plan.json"
     if file.exists():
-        part = PartPlan.model_validate_json(file.read_text(encoding="utf-8"))
+        part = _part_plan(place)
     else:
         place.mkdir(parents=True, exist_ok=True)
-        part = plan_job(job, recipe.train.model_copy(update={"budget": account.budget}), place, started)
-    finished = _outcome(place)
-    for budget in account.added[part.added :]:
-        more = budget.model_copy(update={"amount": budget.amount * job.share})
-        part = forecast.extended(part, finished.steps if finished else part.settings.steps, more)
+        part = plan_job(job, recipe.train, account.budget, place, started)
+    finished = outcome_of(place)
+    for number, budget in enumerate(account.added[part.added :], part.added):
+        # What a part before it had no part in, because it was settled already, goes to those that still learn.
+        settled = {name for name, plan in plans.items() if plan.added <= number}
+        share = job.share / sum(other.share for other in jobs if other.name not in settled)
+        part = forecast.extended(part, finished.steps if finished else part.settings.steps, budget.times(share))
         finished = None
     if account.former and (part.mixture is None or part.mixture.data != account.data):
         part = _with_new_data(job, recipe, account, part, place)
@@ -192,19 +170,19 @@ def _with_new_data(job: Job, recipe: Recipe, account: Account, part: PartPlan, p
     if not kept.exists():
         temporary = kept.with_name(f".{kept.name}")
         shutil.rmtree(place / "before", ignore_errors=True)
-        shutil.copytree(_best(place), temporary)
+        shutil.copytree(best_of(place), temporary)
         temporary.rename(kept)
     found = checkpoint.newest(place / "checkpoints")
     state: dict[str, Any] = found[2] if found else {"step": 0, "position": {"train": 0}}
     done, start = state["step"], state["position"]["train"]
     mixture = mixture_for(job, recipe, account, start, done, part.settings.steps - done)
     if mixture is not None:
-        say(f"train {job.name}: {told(mixture, *map(len, job.old_and_new()))}.")
-    return forecast.with_mixture(part, mixture, job.held_out_examples(), job.training().pass_examples)
+        say(f"train {job.name}: {told(mixture, job)}.")
+    return forecast.with_mixture(part, mixture, job.held_out_examples(), job.pass_examples())
 
 
 def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan, place: Path) -> Outcome:
-    finished = _outcome(place)
+    finished = outcome_of(place)
     if finished is not None and finished.planned_steps == part.settings.steps:
         return finished
     family, settings = job.build(), part.settings
@@ -224,12 +202,15 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
             preview=job.preview(family),
             listeners=listeners,
             recipe_hash=digest(
-                account.model, _steady(account.train), account.facts, job.config.model_dump(mode="json")
+                account.model,
+                _steady(account.train),
+                account.facts,
+                read_json(run.stage("train") / "plan.json")["config"],
             ),
             data_hash=account.data,
-            title=f"train {job.name}" if len(job.workshop.task.parts(job.config, job.workshop.facts)) > 1 else "train",
+            title=f"train {job.name}" if job.later or job.done.families else "train",
         ).run()
-    write_atomic(place / "outcome.json", outcome.model_dump_json(indent=1) + "\n")
+    write_atomic(place / OUTCOME, outcome.model_dump_json(indent=1) + "\n")
     if outcome.stopped_early:
         say(
             f"train: stopped at step {outcome.steps:,}: the held-out loss has not fallen since step {outcome.best_step:,}."
@@ -241,57 +222,11 @@ def _steady(train: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in train.items() if key not in FREE_TO_CHANGE}
 
 
-def _outcome(place: Path) -> Outcome | None:
-    file = place / "outcome.json"
-    return Outcome.model_validate_json(file.read_text(encoding="utf-8")) if file.exists() else None
+def _outcome(place: Path) -> Outcome:
+    outcome = outcome_of(place)
+    assert outcome is not None
+    return outcome
 
 
-def _best(place: Path) -> Path:
-    outcome = _outcome(place)
-    if outcome is None or outcome.best_step is None:
-        raise RequestError(f"{place}: this part's training is not finished; run `genwright train` on the recipe.")
-    return place / "best" / checkpoint.name_of(outcome.best_step)
-
-
-def _load_part(job: Job, best: Path) -> Family:
-    family = job.build()
-    try:
-        weights, state = checkpoint.read(best)
-        checkpoint.load_weights(family.modules, weights, strict=False)
-    except (ValueError, KeyError) as error:
-        raise RequestError(f"{best}: the best weights can't be read ({error}); train again with --fresh.") from error
-    family.load_extra_state(state["extra"])
-    family.modules.eval().requires_grad_(False)
-    return family
-
-
-def _summary(chosen: Chosen, plans: dict[str, PartPlan], outcomes: dict[str, Outcome]) -> dict[str, Any]:
-    """What the stage wants to be remembered for. Totals are over the parts, `best_*` are the last one's."""
-    first, last = next(iter(plans.values())), list(outcomes.values())[-1]
-    flops = sum(plans[name].measured.flops_per_step * outcome.steps for name, outcome in outcomes.items())
-    seconds = sum(outcome.seconds for outcome in outcomes.values())
-    examples = sum(outcome.examples for outcome in outcomes.values())
-    return {
-        "title": chosen.config.title,
-        "reason": chosen.reason,
-        "parameters": sum(plan.measured.parameters for plan in plans.values()),
-        "steps": sum(outcome.steps for outcome in outcomes.values()),
-        "planned_steps": sum(outcome.planned_steps for outcome in outcomes.values()),
-        "seconds": round(seconds, 3),
-        "examples": examples,
-        "weight": sum(outcome.weight for outcome in outcomes.values()),
-        "passes": round(examples / max(1, first.pass_examples), 3),
-        "examples_per_second": round(examples / max(seconds, 1e-9), 3),
-        "flops": flops,
-        "flops_per_second": flops / max(seconds, 1e-9),
-        "stopped_early": any(outcome.stopped_early for outcome in outcomes.values()),
-        "best_step": last.best_step,
-        "best_loss": last.best_loss,
-        "precision": first.settings.precision,
-        "compiled": any(plan.settings.compile for plan in plans.values()),
-        "config": chosen.config.model_dump(mode="json"),
-        "parts": {
-            name: {**outcome.model_dump(), "settings": plans[name].settings.model_dump(), "budget": plans[name].budget}
-            for name, outcome in outcomes.items()
-        },
-    }
+def _part_plan(place: Path) -> PartPlan:
+    return PartPlan.model_validate(read_json(place / "plan.json"))

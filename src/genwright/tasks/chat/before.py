@@ -23,7 +23,7 @@ class Before:
 
     def answers(self, model: Model, turns: Sequence[Turn], max_tokens: int, seed: int) -> list[str]:
         """What they answer to the same turns, by the same random streams."""
-        was = replace(model, parts={**model.parts, list(model.parts)[-1]: self.family})
+        was = replace(model, parts={**model.parts, model.main: self.family})
         return [answer.strip() for answer in answer_all(was, Engine(), turns, max_tokens=max_tokens, seed=seed)]
 
     def general_examples(self, model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -34,7 +34,7 @@ class Before:
 
 def before_of(model: Model) -> Before | None:
     """The weights that the recipe's `model.from` names, in a family like the model's; None where it was trained from nothing."""
-    part = model.task.parts(model.config, model.facts)[-1]
+    part = next(part for part in model.task.parts(model.config, model.facts) if part.name == model.main)
     if part.initial is None:
         return None
     family = part.build({})

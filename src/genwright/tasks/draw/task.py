@@ -38,6 +38,7 @@ from genwright.tasks.image.sampling import draw, sample
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
+_BATCH = 32
 
 
 class Draw(BaseTask):
@@ -121,7 +122,7 @@ class Draw(BaseTask):
             drawn = Drawn(self.model.size, facts.condition, facts.condition_count)
             return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=settings)
 
-        return [Part("model", build)]
+        return [Part("model", build, batch=_BATCH)]
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Eight held-out conditions side by side, four pictures of each below one another."""

@@ -74,7 +74,7 @@ def resnet_candidates(settings: Any) -> list[ModelConfig]:
 def _resnet(family: str, width: int) -> ModelConfig:
     network = {"width": width, "most": 4 * width, "blocks": 1, "patch": 2, "latent": 64, "condition_width": 64}
     title = f"{width} to {4 * width} channels"
-    return ModelConfig(family=family, network=network, batch=32, title=title, least_steps=_LEAST_STEPS)
+    return ModelConfig(family=family, network=network, title=title, least_steps=_LEAST_STEPS)
 
 
 def gan_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:

@@ -89,7 +89,7 @@ def candidate(model: Any, asked: int | None, facts: Tokenizer, splits: Splits, d
     return ModelConfig(
         family="transformer",
         network=network.model_dump(),
-        batch=max(_TOKENS_A_STEP.get(device.type, 16_384) // context, 1),
+        batches={"model": max(_TOKENS_A_STEP.get(device.type, 16_384) // context, 1)},
         title=f"{weights.origin.title}, {parameters(network):,} parameters, {how}, context {context}",
     )
 
@@ -106,6 +106,7 @@ def part(model: Any, config: ModelConfig, facts: Tokenizer) -> Part:
     return Part(
         "model",
         lambda trained: family(model, network, facts),
+        batch=config.batches["model"],
         initial=lambda built: load(model, built),
     )
 

@@ -39,7 +39,7 @@ def candidates(settings: Any, vocabulary: int, data_tokens: int) -> list[ModelCo
         config = ModelConfig(
             family="transformer",
             network=network.model_dump(),
-            batch=max(tokens_a_step // context, 1),
+            batches={"model": max(tokens_a_step // context, 1)},
             title=f"{layers} layers, {width} wide, context {context}",
         )
         fits = parameters(network) <= _PARAMETERS_A_TOKEN * data_tokens

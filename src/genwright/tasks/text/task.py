@@ -120,7 +120,11 @@ class TextTask(BaseTask):
         if self.model.from_ is not None:
             return [text_from.part(self.model, config, facts)]
         network, ends = DecoderConfig(**config.network), {"end_tokens": facts.end_tokens, "token_ids": facts.token_ids}
-        return [Part("model", lambda trained: Transformer(Decoder(network), facts.end_token, **ends))]
+
+        def build(trained: object) -> Transformer:
+            return Transformer(Decoder(network), facts.end_token, **ends)
+
+        return [Part("model", build, batch=config.batches["model"])]
 
     def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
         score = held_out_bits(model, store, seed)

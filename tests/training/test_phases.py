@@ -75,16 +75,24 @@ def test_shares_that_make_no_sense_are_refused() -> None:
 def test_each_phase_runs_between_its_borders_and_is_told_how_far_it_is() -> None:
     family = staged()
     staged_trainer(family, None, steps=10).run()
-    steps: dict[str, list[int]] = {}
-    for phase, at in family.seen[::2]:  # of two micro-batches the first
-        steps.setdefault(phase, []).append(at.step)
-    assert steps == {
+    assert steps_of(family) == {
         "offset": [0, 1, 2, 3, 4], "slope": list(range(10)), "student": [6, 7, 8, 9], "critic": [6, 8],
     }  # fmt: skip
     shares = {(phase, at.step): (at.share, at.phase_share) for phase, at in family.seen}
     assert shares["offset", 4] == (0.4, 0.8)
     assert shares["slope", 4] == (0.4, 0.4)
     assert shares["student", 6] == (0.6, 0.0) and shares["student", 9] == (0.9, 0.75)
+    longer = staged()
+    staged_trainer(longer, None, steps=15).run()
+    assert steps_of(longer)["critic"] == [9, 11, 13]  # every second step from its own first
+
+
+def steps_of(family: Staged) -> dict[str, list[int]]:
+    """At which steps each phase ran."""
+    steps: dict[str, list[int]] = {}
+    for phase, at in family.seen[::2]:  # of two micro-batches the first
+        steps.setdefault(phase, []).append(at.step)
+    return steps
 
 
 def test_modules_stand_still_outside_their_phase(tmp_path: Path) -> None:
@@ -156,9 +164,8 @@ def test_more_steps_leave_begun_and_ended_phases_so(tmp_path: Path) -> None:
     found = rates(trainer, "student")
     offset = checkpoint.read(checkpoint.all_in(tmp_path / "checkpoints")[0])[0]["offset.weight"]
     trainer.run()
-    assert {phase for phase, _ in family.seen} == {"slope", "student", "critic"}
-    assert [at.step for phase, at in family.seen[::2] if phase == "student"] == list(range(10, 20))
-    assert [at.step for phase, at in family.seen[::2] if phase == "critic"] == [10, 12, 14, 16, 18]
+    later = list(range(10, 20))
+    assert steps_of(family) == {"slope": later, "student": later, "critic": later[::2]}
     first = next(at for phase, at in family.seen if phase == "student")
     assert (first.share, first.phase_share) == (0.5, 4 / 14)  # of the steps 6 to 20
     # 14 steps: three of warm-up, long past; the last four fall by a quarter each
@@ -176,8 +183,8 @@ def test_a_border_not_yet_reached_follows_a_larger_budget_and_has_a_warm_up_of_i
     found = rates(trainer, "student")
     trainer.run()
     assert family.seen[0][1].step == 3
-    assert [at.step for phase, at in family.seen[::2] if phase == "offset"] == list(range(3, 10))
-    assert [at.step for phase, at in family.seen[::2] if phase == "student"] == list(range(12, 20))
+    steps = steps_of(family)
+    assert steps["offset"] == list(range(3, 10)) and steps["student"] == list(range(12, 20))
     assert found[:3] == pytest.approx([1 / 3, 2 / 3, 1.0])  # eight steps, two of warm-up
 
 

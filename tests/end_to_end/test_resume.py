@@ -8,7 +8,7 @@ import random
 import shutil
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ from genwright.run import read_json_lines
 from genwright.training import checkpoint
 from genwright.training.base import CLOCK_COLUMNS
 from helpers import training_child
+from helpers.staged_family import train_staged
 from helpers.training_child import RECIPES
 
 STEPS = 24
@@ -40,7 +41,7 @@ TRAIN = {
 def processes() -> Any:
     """Children are forked from a server that has torch loaded already, which saves seconds for each kill."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["helpers.training_child", "torch._dynamo"])
+    context.set_forkserver_preload(["helpers.training_child", "helpers.staged_family", "torch._dynamo"])
     return context
 
 
@@ -58,29 +59,51 @@ def test_killed_training_ends_where_an_uninterrupted_one_does(
     recipe, whole = prepared
     killed = tmp_path / "killed"
     shutil.copytree(whole, killed)
-    run_to_the_end(processes, recipe, whole)
+    run_to_the_end(processes, training_child.train_run, recipe, whole)
     rng = random.Random(time.time_ns())
-    kills = kill_again_and_again(processes, recipe, killed, rng)
-    run_to_the_end(processes, recipe, killed)
-    assert kills >= 2
-    assert_same(whole / "train" / "model", killed / "train" / "model")
+    moments = (while_a_checkpoint_is_written, at_a_random_step) * 2
+    kills = [
+        kill_at(moment(killed / "train" / "model", rng), processes, training_child.train_run, recipe, killed)
+        for moment in moments
+    ]
+    run_to_the_end(processes, training_child.train_run, recipe, killed)
+    assert sum(kills) >= 2
+    assert_same(whole / "train" / "model", killed / "train" / "model", STEPS, TRAIN["previews"])
 
 
-def kill_again_and_again(processes: Any, recipe: Path, run: Path, rng: random.Random) -> int:
-    """Kill once while a checkpoint is being written and twice anywhere; returns how many kills struck a running training."""
-    kills = 0
-    for moment in (while_a_checkpoint_is_written, at_a_random_step, while_a_checkpoint_is_written, at_a_random_step):
-        child = processes.Process(target=training_child.train_run, args=(str(recipe), str(run)))
-        child.start()
-        for _ in moment(run / "train" / "model", rng):
-            if not child.is_alive():
-                break
-        if child.is_alive():
-            assert child.pid is not None
-            os.kill(child.pid, signal.SIGKILL)
-            kills += 1
-        child.join()
-    return kills
+def test_killed_across_the_borders_of_phases_it_ends_where_an_uninterrupted_one_does(
+    processes: Any, tmp_path: Path
+) -> None:
+    """One phase ends at step 20 of 40, two begin at 24; then 20 steps more, in which nothing begins or ends again."""
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    rng = random.Random(time.time_ns())
+    kills = []
+    for steps, near in ((40, (20, 24, 24)), (60, (41, 50))):
+        run_to_the_end(processes, train_staged, whole, steps)
+        kills += [kill_at(near_a_step(killed, step, rng), processes, train_staged, killed, steps) for step in near]
+        run_to_the_end(processes, train_staged, killed, steps)
+        assert_same(whole, killed, steps, previews=2)
+    assert sum(kills) >= 3
+    state = checkpoint.read(checkpoint.all_in(killed / "checkpoints")[0])[1]
+    assert state["borders"] == {"offset": [0, 20], "slope": [0, 60], "student": [24, 60], "critic": [24, 60]}
+    phases = [{name.partition("/")[0] for name in record} for record in read_json_lines(killed / "metrics.jsonl")]
+    assert [step for step, found in enumerate(phases) if "offset" in found] == list(range(20))
+    assert [step for step, found in enumerate(phases) if "student" in found] == list(range(24, 60))
+
+
+def kill_at(moment: Iterator[None], processes: Any, train: Callable[..., None], *where: Any) -> bool:
+    """Start a training and kill it when the moment has come; returns whether it was still running."""
+    child = processes.Process(target=train, args=where)
+    child.start()
+    for _ in moment:
+        if not child.is_alive():
+            break
+    running = child.is_alive()
+    if running:
+        assert child.pid is not None
+        os.kill(child.pid, signal.SIGKILL)
+    child.join()
+    return running
 
 
 def while_a_checkpoint_is_written(folder: Path, rng: random.Random) -> Iterator[None]:
@@ -101,6 +124,17 @@ def at_a_random_step(folder: Path, rng: random.Random) -> Iterator[None]:
     time.sleep(rng.random() * 0.05)
 
 
+def near_a_step(folder: Path, step: int, rng: random.Random) -> Iterator[None]:
+    """Until a step up to two before or behind one has been logged, and a random moment more."""
+    until, file = step + rng.randrange(-2, 3), folder / "metrics.jsonl"
+    before = file.stat().st_ino if file.exists() else None
+    while not file.exists() or file.stat().st_ino == before:  # until it was rewound to the newest checkpoint
+        yield
+    while len(read_json_lines(file)) < until:
+        yield
+    time.sleep(rng.random() * 0.02)
+
+
 def size(file: Path) -> int:
     try:
         return file.stat().st_size
@@ -108,14 +142,14 @@ def size(file: Path) -> int:
         return 0
 
 
-def run_to_the_end(processes: Any, recipe: Path, run: Path) -> None:
-    child = processes.Process(target=training_child.train_run, args=(str(recipe), str(run)))
+def run_to_the_end(processes: Any, train: Callable[..., None], *where: Any) -> None:
+    child = processes.Process(target=train, args=where)
     child.start()
     child.join()
     assert child.exitcode == 0
 
 
-def assert_same(whole: Path, killed: Path) -> None:
+def assert_same(whole: Path, killed: Path, steps: int, previews: int) -> None:
     """Weights, optimizers, averages, random states, data position, metrics without clocks, best weights, previews."""
     for kind in ("checkpoints", "best"):
         names = [place.name for place in checkpoint.all_in(whole / kind)]
@@ -127,11 +161,11 @@ def assert_same(whole: Path, killed: Path) -> None:
         assert len(weights) > 3
     records, records_again = (read_json_lines(at / "metrics.jsonl") for at in (whole, killed))
     assert [without_clock(r) for r in records] == [without_clock(r) for r in records_again]
-    assert len(records) == STEPS
-    previews = sorted(place.name for place in (whole / "previews").iterdir())
-    assert len(previews) == TRAIN["previews"]
-    assert previews == sorted(place.name for place in (killed / "previews").iterdir())
-    for name in previews:
+    assert len(records) == steps
+    names = sorted(place.name for place in (whole / "previews").iterdir())
+    assert len(names) >= previews
+    assert names == sorted(place.name for place in (killed / "previews").iterdir())
+    for name in names:
         assert (whole / "previews" / name).read_bytes() == (killed / "previews" / name).read_bytes()
 
 

@@ -42,7 +42,7 @@ def prepare(recipe_file: str, run_folder: str) -> None:
         preparing.run(recipe, run, task=task)
 
 
-def train_run(recipe_file: str, run_folder: str) -> None:
+def train_run(recipe_file: str | Path, run_folder: str | Path) -> None:
     """The train stage, as `genwright train` runs it. One thread: the machine's load must not decide the order of sums."""
     torch.set_num_threads(1)
     recipe, run = recipes.load(Path(recipe_file)), Run(Path(run_folder))

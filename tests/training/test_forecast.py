@@ -79,6 +79,16 @@ def test_going_on_adds_to_the_steps_that_were_done() -> None:
     assert 1000 + 900 < minutes.settings.steps <= 1000 + 1200
 
 
+def test_going_on_costs_what_the_phases_at_the_end_cost() -> None:
+    planned = plan("2m")
+    late = {"last_seconds_per_step": MEASURED.seconds_per_step * 10, "last_weight_per_step": 320.0}
+    planned.measured = planned.measured.model_copy(update=late)
+    minutes = forecast.extended(planned, 1000, Budget.parse("1m"))
+    assert 1000 + 90 < minutes.settings.steps <= 1000 + 120
+    assert minutes.seconds == pytest.approx(planned.seconds * 1000 / planned.settings.steps + 60, rel=0.02)
+    assert forecast.extended(planned, 1000, Budget.parse("32k tokens")).settings.steps == 1100
+
+
 def test_disk_counts_every_checkpoint_that_may_stand_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     planned = plan("100 steps", keep_checkpoints=3)
     planned.settings.keep_checkpoints = 3

@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from genwright.engine.engine import Engine
 from genwright.families.base import Family, Session
-from genwright.media.base import Media, Medium
+from genwright.media.base import Media
 
 
 class Facts(Protocol):
@@ -38,7 +38,7 @@ class ModelTask(Protocol):
     """What a model knows of its task; tasks/base.py has all of it."""
 
     name: ClassVar[str]
-    medium: ClassVar[Medium]
+    medium: ClassVar[str]
     family: str
     prepare: Any
     model: Any

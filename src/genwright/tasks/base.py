@@ -19,7 +19,7 @@ from pydantic import BaseModel
 from genwright.engine.engine import Engine
 from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
-from genwright.media.base import Media, Medium
+from genwright.media.base import Media
 from genwright.model import Facts, Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Metric, Score, ScoreSheet
@@ -113,7 +113,7 @@ class BaseTask(ABC):
     """A task at work with the settings of its recipe's `prepare` and `model` sections. Pickles, so that processes can share it."""
 
     name: ClassVar[str]
-    medium: ClassVar[Medium]
+    medium: ClassVar[str]
     Request: ClassVar[type[BaseModel]]
     split_shares: ClassVar[dict[str, float]] = {"train": 0.9, "validation": 0.05, "test": 0.05}
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from genwright import ledger, recipe
+from genwright.media.text import Passage, passages
 from genwright.run import Run
 from genwright.stages.collect.account import log_bins, public_recipe, read_data
 from genwright.stages.report import stage as report
-from genwright.stages.report.training import Passage, passages
 from helpers.example_run import HOSTILE, SECRET, draw_run
 
 

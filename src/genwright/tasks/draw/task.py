@@ -20,7 +20,7 @@ from genwright.engine.engine import Engine
 from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
-from genwright.media.base import Media, Medium
+from genwright.media.base import Media
 from genwright.metrics import features
 from genwright.model import Model, ModelConfig
 from genwright.networks.text_encoder import PAD
@@ -48,7 +48,7 @@ class Draw(BaseTask):
     model: Any
 
     name: ClassVar[str] = "draw"
-    medium: ClassVar[Medium] = "image"
+    medium: ClassVar[str] = "image"
     Request: ClassVar[type[BaseModel]] = Request
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
 

@@ -19,7 +19,7 @@ from genwright.engine.engine import Engine
 from genwright.families.transformer.family import Transformer
 from genwright.ledger import Drop, Item
 from genwright.media import text as medium
-from genwright.media.base import Media, Medium
+from genwright.media.base import Media
 from genwright.model import Model, ModelConfig
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.request import controls_of
@@ -40,7 +40,7 @@ from genwright.tokens.tokenizer import Tokenizer
 class TextTask(BaseTask):
     """A task whose examples are sequences of tokens. A subclass has `encode`, `preview`, `score`, and what it needs of the rest."""
 
-    medium: ClassVar[Medium] = "text"
+    medium: ClassVar[str] = "text"
     growth: ClassVar[int] = 0
     """How many tokens longer `augment` may make an example."""
     led_in: ClassVar[bool] = True

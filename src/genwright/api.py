@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel
 
 from genwright import device as devices
 from genwright import model_folder as models
@@ -15,14 +15,14 @@ from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.families.transformer.options import Precision
 from genwright.media.base import Media
-from genwright.request import request_class
+from genwright.request import Blob, checked, positional, request_class
 from genwright.run import Run, model_folder
 from genwright.scores import ScoreSheet
 from genwright.stages.pipeline import Options, run_folder, run_stages
 
 
 class Generator:
-    """A loaded model that answers requests. The one door for command line and Python."""
+    """A loaded model that answers requests."""
 
     def __init__(self, folder: Path, device: str | None = None, weights: Precision = "float32"):
         """`weights` int8 generates text from weights rounded to 8 bits. Raises RequestError where that can't be done."""
@@ -34,18 +34,24 @@ class Generator:
             self.model.opening = {"precision": weights}
         self.engine = Engine()
 
-    def generate(self, prompt: str = "", **options: Any) -> Iterator[Media]:
-        """Answer a request; `options` are the request's fields (n, seed, temperature, ...).
+    def generate(self, prompt: str | Blob = "", **options: Any) -> Iterator[Media]:
+        """Check a request and answer it: `prompt` is what the command line takes behind the run, a text or a file of the medium that
+        the task works on; `options` are the request's other fields (n, seed, temperature, ...).
 
         Raises RequestError naming the option that is wrong.
         """
         schema = request_class(self.model.task.name, self.model.task.family)
-        try:
-            request = schema.model_validate({"prompt": prompt, **options})
-        except ValidationError as error:
-            first = error.errors()[0]
-            name = ".".join(map(str, first["loc"]))
-            raise RequestError(f"`{name}`: {first['msg']}; options are {', '.join(schema.model_fields)}.") from error
+        if prompt != "":
+            name = positional(schema)
+            if name is None:
+                raise RequestError(
+                    f"`{self.model.task.name}` takes no prompt; there are {', '.join(schema.model_fields)}."
+                )
+            options[name] = prompt
+        return self.answer(checked(schema, options))
+
+    def answer(self, request: BaseModel) -> Iterator[Media]:
+        """Answer a request that was checked (`request.checked`). The one door for command line, Python and server."""
         return self.model.task.answer(self.model, request, self.engine)
 
     @property

@@ -113,6 +113,9 @@ def test_a_file_that_is_not_there_is_named_by_its_option(tmp_path: Path) -> None
         check(Restore, {"picture": str(HEART), "mask": str(tmp_path / "note.txt")})
     with pytest.raises(RequestError, match=r"^PICTURE: Field required"):
         check(Restore, {})
+    with pytest.raises(RequestError, match=r"^PICTURE: Data should have at least 1 byte"):
+        (tmp_path / "empty.png").touch()
+        check(Restore, {"picture": str(tmp_path / "empty.png")})
 
 
 def test_one_wording_for_python_and_the_command_line() -> None:

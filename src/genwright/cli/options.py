@@ -78,7 +78,8 @@ def check(schema: type[BaseModel], given: dict[str, Any]) -> Any:
     bare = positional(schema)
 
     def spelled(name: str) -> str:
-        return name.upper() if name == bare else "--" + name.replace("_", "-")
+        option = name.partition(".")[0]  # what is wrong may lie inside of what the option holds
+        return option.upper() if option == bare else "--" + option.replace("_", "-")
 
     values = {name: value for name, value in given.items() if value not in (None, ())}
     return checked(schema, _with_files(values, schema, spelled), spelled)

@@ -39,6 +39,9 @@ class Survey:
     """The source that a recipe would take it by: folder or archive."""
     offered: int = 0
     media: dict[str, int] = field(default_factory=dict)
+    totals: dict[str, dict[str, float]] = field(default_factory=dict)
+    """The sums of each medium's measures; estimated where not all files were read."""
+    medians: dict[str, dict[str, float]] = field(default_factory=dict)
     bytes: int = 0
     characters: int = 0
     """Of all texts; estimated from their bytes where not all were read."""
@@ -49,9 +52,9 @@ class Survey:
     median_width: int = 0
     median_height: int = 0
     captions: int = 0
-    """Pictures with a text file of the same name beside them."""
+    """Pictures, or what else is no text, with a text file of the same name beside them."""
     labels: dict[str, int] = field(default_factory=dict)
-    """Pictures by the name of their folder, where those look like classes."""
+    """The same by the name of their folder, where those look like classes."""
     table: Found | None = None
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
 from genwright import device as devices
 from genwright import model_folder as models
@@ -14,7 +14,7 @@ from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.media.base import Media
 from genwright.model import Model
-from genwright.request import request_class
+from genwright.request import Blob, checked, positional, request_class
 from genwright.run import Run, model_folder
 from genwright.scores import ScoreSheet
 from genwright.stages.pipeline import Options, run_stages
@@ -22,7 +22,7 @@ from genwright.stages.start import recipe_and_run
 
 
 class Generator:
-    """A loaded model that answers requests. The one door for command line and Python."""
+    """A loaded model that answers requests."""
 
     def __init__(self, folder: Path, device: str | None = None, capacity: int = Model.capacity, **opening: Any):
         """`capacity`: requests that are worked on at once. `opening`: fields of the family's `Opening` (weights="int8").
@@ -32,18 +32,27 @@ class Generator:
         self.folder = folder
         self.model = models.load(model_folder(folder), devices.choose(device))
         self.model.capacity = capacity
-        self.model.opening = _checked(
-            self.model.family.Opening, opening, f"a model of the family {self.model.task.family}"
-        )
+        self.model.opening = checked(self.model.family.Opening, opening)
         self.engine = Engine()
 
-    def generate(self, prompt: str = "", **options: Any) -> Iterator[Media]:
-        """Answer a request; `options` are the request's fields (n, seed, temperature, ...).
+    def generate(self, prompt: str | Blob = "", **options: Any) -> Iterator[Media]:
+        """Check a request and answer it: `prompt` is what the command line takes behind the run, a text or a file of the medium that
+        the task works on; `options` are the request's other fields (n, seed, temperature, ...).
 
         Raises RequestError naming the option that is wrong.
         """
         schema = request_class(self.model.task.name, self.model.task.family)
-        request = _checked(schema, {"prompt": prompt, **options}, "a request")
+        if prompt != "":
+            name = positional(schema)
+            if name is None:
+                raise RequestError(
+                    f"`{self.model.task.name}` takes no prompt; there are {', '.join(schema.model_fields)}."
+                )
+            options[name] = prompt
+        return self.answer(checked(schema, options))
+
+    def answer(self, request: BaseModel) -> Iterator[Media]:
+        """Answer a request that was checked (`request.checked`). The one door for command line, Python and server."""
         return self.model.task.answer(self.model, request, self.engine)
 
     @property
@@ -53,17 +62,6 @@ class Generator:
         if not file.exists():
             raise RequestError(f"{self.folder}: no scores here; run `genwright evaluate` on its recipe.")
         return ScoreSheet.read(file)
-
-
-def _checked(schema: type[BaseModel], given: dict[str, Any], whose: str) -> Any:
-    """Raises RequestError naming the option that is wrong."""
-    try:
-        return schema.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name, known = ".".join(map(str, first["loc"])), ", ".join(schema.model_fields)
-        hint = f"options are {known}" if known else f"{whose} has no such options, leave it out"
-        raise RequestError(f"`{name}`: {first['msg']}; {hint}.") from error
 
 
 def run(

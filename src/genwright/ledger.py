@@ -81,7 +81,7 @@ class Item:
     sha256: str | None = None
     bytes: int | None = None
     medium: str | None = None
-    """What the content is, by its first bytes, not its name: text, image, audio, midi, or "other"."""
+    """What the content is, by its first bytes, not its name: a medium of the registry, or what `media/kind.py` calls it."""
     licence: str | None = None
     """SPDX id where it could be told, else the notice's own name; None: unknown."""
     notice: str | None = None
@@ -102,7 +102,7 @@ class Item:
     height: int | None = None
     """Size of a picture in pixels, upright."""
     fields: dict[str, str] = field(default_factory=dict)
-    """What the table says of it: "text", "label", ... (a JSON column)."""
+    """What the table says of it: "text", "label", ...; and what its medium measures beside the columns above (a JSON column)."""
 
     @property
     def kept(self) -> bool:

@@ -2,7 +2,7 @@
 
 Every entry names modules instead of importing them, so that listing what exists, checking a recipe and printing help
 import neither torch nor numpy. Other packages add entries with `TASKS.register(...)` and friends, or with an entry point
-in the group `genwright.tasks`, `genwright.families`, `genwright.sources` or `genwright.metrics` whose value is an `Entry`.
+in the group `genwright.tasks`, `genwright.families`, `genwright.media`, `genwright.sources` or `genwright.metrics` whose value is an `Entry`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Entry:
 
 
 class Registry:
-    """Names of one kind (`task`, `family`, `source`, `metric`)."""
+    """Names of one kind (`task`, `family`, `medium`, `source`, `metric`)."""
 
     def __init__(self, kind: str, group: str, builtin: dict[str, Entry]):
         self.kind = kind
@@ -104,6 +104,11 @@ FAMILIES = Registry(
         "gan": _room("families", "gan", "Gan"),
         "vae": _room("families", "vae", "Vae"),
     },
+)
+MEDIA = Registry(
+    "medium",
+    "genwright.media",
+    {"text": Entry("genwright.media.text:TEXT"), "image": Entry("genwright.media.image:IMAGE")},
 )
 SOURCES = Registry(
     "source",

@@ -6,12 +6,31 @@ field's `json_schema_extra`.
 
 from __future__ import annotations
 
-from typing import Any
+import base64
+from collections.abc import Callable
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    ValidationError,
+    WithJsonSchema,
+    create_model,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
 
+from genwright.errors import RequestError
+from genwright.media.base import is_of, medium, medium_of
+from genwright.media.kind import HEAD_BYTES
 from genwright.registry import FAMILIES, TASKS
 
+POSITIONAL: dict[str, Any] = {"positional": True}
+"""What the command line takes without an option's name, behind the run: a text, or the name of a file where the field holds a file."""
 AT_FILE: dict[str, Any] = {"at_file": True}
 """The command line takes @FILE, which holds the text, in place of the text."""
 FILE_TOO: dict[str, Any] = {"file_too": True}
@@ -19,14 +38,59 @@ FILE_TOO: dict[str, Any] = {"file_too": True}
 NAMED_BY_FILE: dict[str, Any] = {"named_by_file": True}
 """The name of the first file given by an option --NAME-file, where nothing else is given."""
 
+_LONGEST_SHOWN = 200
+
 
 class File(BaseModel):
-    """A file in a request. A list of them is, on the command line, an option that names a file and may be given more than once."""
+    """A text file in a request. A list of them is, on the command line, an option that names a file and may be given more than once."""
 
     model_config = ConfigDict(extra="forbid")
 
     path: str = Field(description="What the file is called.")
     text: str = Field(description="What stands in it.")
+
+
+def _from_base64(value: Any) -> Any:
+    return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+
+
+_Bytes = Annotated[
+    bytes,
+    BeforeValidator(_from_base64),
+    PlainSerializer(lambda data: base64.b64encode(data).decode("ascii"), str, when_used="json"),
+    WithJsonSchema({"type": "string", "contentEncoding": "base64"}),
+]
+
+
+class Blob(BaseModel):
+    """A file of any medium in a request: what is in it, never where it lies. As JSON the bytes stand in base64.
+
+    On the command line it is the name of a file; a list of them may be given more than once.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field("", pattern=r"^[^/\\]*$", description="What the file is called.")
+    medium: str = Field("", description="What it is: text, image, ...; where that is left out, its first bytes tell.")
+    data: _Bytes = Field(min_length=1, description="What is in it.")
+
+    @model_validator(mode="after")
+    def _is_what_it_says(self) -> Blob:
+        self.medium = self.medium or medium_of(self.data[:HEAD_BYTES])
+        if not is_of(self.data[:HEAD_BYTES], self.medium):
+            raise ValueError(f"{self.name or 'the file'}: no {self.medium} by its first bytes")
+        return self
+
+
+def of_medium(name: str) -> AfterValidator:
+    """What a field says that takes files of one medium alone: `picture: Annotated[Blob, of_medium("image")]`."""
+
+    def check(blob: Blob) -> Blob:
+        if not is_of(blob.data[:HEAD_BYTES], name):
+            raise ValueError(f"{blob.name or 'the file'}: no {medium(name).noun}, but {blob.medium} by its first bytes")
+        return blob.model_copy(update={"medium": name})
+
+    return AfterValidator(check)
 
 
 def request_class(task: str, family: str) -> type[BaseModel]:
@@ -45,3 +109,31 @@ def controls_of(request: Any, controls: type[BaseModel]) -> Any:
     return controls.model_validate(
         {name: getattr(request, name) for name in controls.model_fields if hasattr(request, name)}
     )
+
+
+def is_marked(field: FieldInfo, mark: dict[str, Any]) -> bool:
+    """Whether a field bears one of the marks above; it may bear several: `json_schema_extra=POSITIONAL | AT_FILE`."""
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and mark.items() <= extra.items()
+
+
+def positional(schema: type[BaseModel]) -> str | None:
+    """The name of the field that is given without a name."""
+    return next((name for name, field in schema.model_fields.items() if is_marked(field, POSITIONAL)), None)
+
+
+def checked(schema: type[BaseModel], given: dict[str, Any], spelled: Callable[[str], str] = "`{}`".format) -> Any:
+    """A request from the values of its fields. Raises RequestError, one sentence with the field's name as `spelled` writes it."""
+    try:
+        return schema.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name, value = ".".join(map(str, first["loc"])), first.get("input")
+        wrong = f"{spelled(name)}: " if name else ""
+        wrong += first["msg"].removeprefix("Value error, ")
+        if name and isinstance(value, str | int | float) and len(str(value)) <= _LONGEST_SHOWN:
+            wrong += f" (given: {value!r})"
+        if first["type"] == "extra_forbidden":
+            known = ", ".join(map(spelled, schema.model_fields))
+            wrong += f"; there are {known}" if known else "; this model has no such option, leave it out"
+        raise RequestError(f"{wrong}.") from error

@@ -180,6 +180,11 @@ def open_run(folder: Path) -> Run:
     return Run(folder)
 
 
+def is_run_or_model(folder: Path) -> bool:
+    """Whether a folder looks like a run, finished or not, or like a model folder."""
+    return any((folder / name).exists() for name in ("recipe.yaml", "config.json", "model/config.json"))
+
+
 def model_folder(folder: Path) -> Path:
     """The model folder of a run, or the folder itself where it is one. Raises RequestError when it is neither."""
     for place in (Run(folder).stage("export"), folder):

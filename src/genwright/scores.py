@@ -37,12 +37,12 @@ class Row(BaseModel):
 
 
 class Exhibit(BaseModel):
-    """A picture or a text beside the numbers, in the evaluate folder."""
+    """Something to look at or listen to beside the numbers, in the evaluate folder."""
 
     name: str
     title: str
     caption: str = ""
-    file: str = Field(description="path inside the evaluate folder: .png, .svg or .txt")
+    file: str = Field(description="path inside the evaluate folder; its suffix says its medium")
     shows_training_items: bool = Field(False, description="left out of `report --public`")
 
 

@@ -34,7 +34,8 @@ class Echo:
 
 
 def conversation(task: Echo, **options) -> Conversation:
-    generator = SimpleNamespace(model=SimpleNamespace(task=task), engine=None)
+    model = SimpleNamespace(task=task)
+    generator = SimpleNamespace(model=model, answer=lambda request: task.answer(model, request, None))
     return Conversation(generator, Request(**options))  # type: ignore[arg-type]
 
 

@@ -38,6 +38,5 @@ class Model(Section):
 
 
 class Request(Section):
-    prompt: str = Field("", description="Not used: pictures are drawn from nothing.")
     n: int = Field(1, ge=1, description="How many pictures.")
     seed: int = Field(0, description="Same seed, same pictures.")

@@ -1,6 +1,6 @@
 """`genwright chat`: a conversation in the terminal, or through a pipe, one message a line.
 
-Every answer goes by `task.answer`, the one path that the command line, Python and the server share; here stand only the
+Every answer goes by `Generator.answer`, the one path that the command line, Python and the server share; here stand only the
 conversation itself, its commands and what is printed.
 """
 
@@ -19,7 +19,7 @@ from genwright.cli.generate import task_and_family
 from genwright.cli.options import check, options_of, taken_out
 from genwright.errors import RequestError
 from genwright.registry import about, families_of
-from genwright.request import opening_class, request_class
+from genwright.request import checked, opening_class, request_class
 
 if TYPE_CHECKING:
     from genwright.api import Generator
@@ -33,7 +33,7 @@ HELP = """\
 /quit           end (so does Ctrl-D); Ctrl-C stops an answer
 """
 
-_NOT_ASKED = ("n", "messages", "prompt")
+_NOT_ASKED = ("n", "messages")
 
 
 def chat_command(arguments: list[str]) -> None:
@@ -102,23 +102,16 @@ class Conversation:
         return ([{"role": "system", "content": self.system}] if self.system else []) + self.messages
 
     def _answer(self, messages: list[dict[str, str]]) -> Iterator[str]:
-        model, engine = self.generator.model, self.generator.engine
+        model = self.generator.model
         task: Any = model.task
         system = [{"role": "system", "content": self.system}] if self.system else []
         _, self.left_out = task.opening(model, system + messages, self.request.max_tokens)
         # The schema's own message type stands behind `messages`, so the request is checked again.
-        request = type(self.request).model_validate(
-            {
-                **self.request.model_dump(),
-                "messages": messages,
-                "system": self.system,
-                "prompt": "",
-                "seed": self.request.seed + self.asked,
-            }
-        )
+        more = {"messages": messages, "system": self.system, "prompt": "", "seed": self.request.seed + self.asked}
+        request = checked(type(self.request), {**self.request.model_dump(), **more})
         self.asked += 1
         said = ""
-        pieces = task.answer(model, request, engine)
+        pieces: Any = self.generator.answer(request)
         try:
             for piece in pieces:
                 text = piece.data if said else piece.data.lstrip()

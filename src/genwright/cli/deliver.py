@@ -1,9 +1,8 @@
-"""Where generated media go: text streams to standard output or files, pictures to PNG files whose names are printed."""
+"""Where generated media go: text streams to standard output or files, everything else to files whose names are printed."""
 
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -12,9 +11,10 @@ from typing import Any
 
 from genwright.about import Around
 from genwright.errors import RequestError
-from genwright.media.base import Media
+from genwright.media.base import Media, Medium, medium, write_whole
 
 DEFAULT_FOLDER = Path("generated")
+STANDARD_OUTPUT = Path("-")
 
 
 def deliver(
@@ -34,17 +34,22 @@ def deliver(
     `continued`: the file that the prompt is the content of. It is not shown again, but stands before what is made in the files.
     `around`: what stands around what is made, in the files.
     """
+    if out == STANDARD_OUTPUT and (n > 1 or as_json):
+        raise RequestError(
+            "--out -: standard output takes one output as it is; leave out -n and --json, or name a place."
+        )
     first = next(iterator := iter(media), None)
     if first is None:
         return
     everything = _chain(first, iterator)
-    if first.kind == "text":
+    made = medium(first.kind)
+    if made.textual:
         if around is None:
             around = Around(prompt if echo else "", "", continued)
         shown = prompt if echo and continued is None else ""
-        _deliver_text(everything, prompt, n, out, as_json, continued, around, shown)
+        _deliver_text(everything, made, prompt, n, out, as_json, continued, around, shown)
     else:
-        _deliver_files(everything, prompt, n, out or DEFAULT_FOLDER, as_json)
+        _deliver_files(everything, made, prompt, n, out or DEFAULT_FOLDER, as_json)
 
 
 def _chain(first: Media, rest: Iterator[Media]) -> Iterator[Media]:
@@ -54,6 +59,7 @@ def _chain(first: Media, rest: Iterator[Media]) -> Iterator[Media]:
 
 def _deliver_text(
     media: Iterable[Media],
+    made: Medium,
     prompt: str,
     n: int,
     out: Path | None,
@@ -79,31 +85,36 @@ def _deliver_text(
     for index in sorted(whole):
         if as_json:
             origin = {"prompt": prompt} if continued is None else {"continues": str(continued)}
-            line = {"index": index, "kind": "text", **origin, "text": whole[index], **about.get(index, {})}
+            line = {"index": index, "kind": made.name, **origin, "text": whole[index], **about.get(index, {})}
             print(json.dumps(line, ensure_ascii=False))
         elif out is None:
             print(f"--- {index + 1} of {n} ---\n{shown}{whole[index]}\n")
-        if out is not None:
-            name = prompt if around.like is None else around.like.stem
-            file = _place(out, name, index, n, ".txt", around.like)
-            _write_text(file, around.before + whole[index] + around.after)
-            if not as_json:
-                print(file)
+        if out is None:
+            continue
+        content = made.encode(around.before + whole[index] + around.after, about.get(index, {}))
+        if out == STANDARD_OUTPUT:
+            _print_bytes(content)
+            continue
+        name = prompt if around.like is None else around.like.stem
+        file = _place(out, name, index, n, made.suffixes[0], around.like)
+        write_whole(file, content)
+        if not as_json:
+            print(file)
 
 
-def _write_text(file: Path, text: str) -> None:
-    """Whole or not at all: the file may be the one that is continued."""
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(text.encode("utf-8"))
-    temporary.replace(file)
+def _print_bytes(content: bytes) -> None:
+    sys.stdout.buffer.write(content)
+    sys.stdout.flush()
 
 
-def _deliver_files(media: Iterable[Media], prompt: str, n: int, out: Path, as_json: bool) -> None:
-    from genwright.media.image import save_png
-
+def _deliver_files(media: Iterable[Media], made: Medium, prompt: str, n: int, out: Path, as_json: bool) -> None:
     for piece in media:
-        file = _place(out, prompt, piece.index, n, ".png")
-        save_png(piece.data, file, piece.metadata)
+        content = made.encode(piece.data, piece.metadata)
+        if out == STANDARD_OUTPUT:
+            _print_bytes(content)
+            continue
+        file = _place(out, prompt, piece.index, n, made.suffixes[0])
+        write_whole(file, content)
         if as_json:
             print(
                 json.dumps(
@@ -151,3 +162,11 @@ def read_text(file: Path, option: str) -> str:
     if "\0" in text:
         raise RequestError(f"{option} {file}: has NUL bytes, so it is no text; name a text file.")
     return text
+
+
+def read_bytes(path: str, option: str) -> bytes:
+    """A file that an option names, or standard input where that is "-". Raises RequestError."""
+    try:
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
+    except OSError as error:
+        raise RequestError(f"{option} {path}: can't be read ({error.strerror}); name a file.") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,19 @@ import click
 
 from genwright.about import About
 from genwright.cli.deliver import deliver, read_prompt, read_text
-from genwright.cli.options import check, options_of, taken_out
+from genwright.cli.options import check, file_type, options_of, taken_out
 from genwright.errors import RequestError
 from genwright.registry import about
-from genwright.request import opening_class, request_class
-from genwright.run import model_folder
+from genwright.request import Blob, opening_class, positional, request_class
+from genwright.run import is_run_or_model, model_folder
 
 _LONGEST_PROMPT = 1_000_000
 """Characters of a prompt that are looked at: its end, far more than any model sees at once."""
 
+_WITH_VALUE = ("--out", "--prompt-file", "--continue", "--device", "--threads", "--weights")
+"""Options of every run, each with a value behind it that may be the name of a folder."""
+
+_OUT = "A file or a folder for what is made; - writes it to standard output."
 _CONTINUE = (
     "Go on from the end of a text file; with --out FILE the whole is written, old and new (FILE may be the same)."
 )
@@ -26,15 +31,20 @@ _CONTINUE = (
 
 def generate_command(arguments: list[str]) -> None:
     """Find the run among the arguments, build the command that fits it, and call it."""
-    words = [a for a in arguments if not a.startswith("-")]
-    # An option's value may stand before the run: the run is the first word that is a folder.
-    folder = next((a for a in words if Path(a).is_dir()), words[0] if words else None)
+    folder = _run_among(arguments)
     schema, opening, told = None, None, None
     if folder is not None:
         task, family = task_and_family(Path(folder))
         schema, opening, told = request_class(task, family), opening_class(family), about(task)
     command = _command(schema, opening, told)
     command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
+
+
+def _run_among(arguments: list[str]) -> str | None:
+    """The first word that is a run or a model folder, for the value of an option may stand before it; else the first folder or word."""
+    words = [a for before, a in pairwise(["", *arguments]) if not a.startswith("-") and before not in _WITH_VALUE]
+    fits = (is_run_or_model, Path.is_dir, lambda _: True)
+    return next((word for fit in fits for word in words if fit(Path(word))), None)
 
 
 def task_and_family(folder: Path) -> tuple[str, str]:
@@ -48,16 +58,21 @@ def task_and_family(folder: Path) -> tuple[str, str]:
 
 def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
     """The command for a task's requests; without a run, all that any of them may have."""
+    bare = positional(schema) if schema else "prompt"
+    takes_file = bool(schema and bare and file_type(schema.model_fields[bare]) is Blob)
+    metavar = "[FILE]" if takes_file else f"[{(bare or 'prompt').upper()}]"
     fixed: list[click.Parameter] = [
         click.Argument(["run"], type=click.Path(path_type=Path)),
-        click.Argument(["prompt"], required=False),
-        click.Option(["--prompt-file"], type=click.Path(path_type=Path), help="Read the prompt from a file."),
-        click.Option(["--out"], type=click.Path(path_type=Path), help="A file or a folder for what is made."),
+        click.Argument(["prompt"], required=False, metavar=metavar),
+        click.Option(["--out"], type=click.Path(path_type=Path), help=_OUT),
         click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
         click.Option(["--threads"], type=click.IntRange(min=1), help="Threads to compute with."),
         click.Option(["--json", "as_json"], is_flag=True, help="Print JSON Lines, one an output."),
         click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
     ]
+    if bare and not takes_file:
+        file = click.Path(path_type=Path)
+        fixed.insert(2, click.Option(["--prompt-file"], type=file, help="Read the prompt from a file."))
     if told is None or told.continues:
         file = click.Path(path_type=Path)
         fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
@@ -66,31 +81,37 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
     def call(
         run: Path,
         prompt: str | None,
-        prompt_file: Path | None,
         out: Path | None,
         device: str | None,
         threads: int | None,
         as_json: bool,
         debug: bool,
+        prompt_file: Path | None = None,
         go_on: Path | None = None,
         **options: Any,
     ) -> None:
         if go_on is not None and (prompt is not None or prompt_file is not None):
             raise RequestError("--continue takes its prompt from the file; give no other prompt beside it.")
         how = taken_out(options, opening)
-        text = read_prompt(prompt, prompt_file) if go_on is None else read_text(go_on, "--continue")
-        request = check(schema, {"prompt": text[-_LONGEST_PROMPT:].replace("\r\n", "\n"), **options})
+        if bare is None and prompt is not None:
+            raise RequestError(f"{run} takes no prompt; `genwright generate {run} --help` lists what may be asked.")
+        if takes_file:
+            text, asked_for = Path(prompt or "").stem, prompt
+        else:
+            text = read_prompt(prompt, prompt_file) if go_on is None else read_text(go_on, "--continue")
+            asked_for = text[-_LONGEST_PROMPT:].replace("\r\n", "\n")
+        request = check(schema, options | ({bare: asked_for} if bare else {}))
         if threads:
             import torch
 
             torch.set_num_threads(threads)
         from genwright.api import Generator
 
-        generator = Generator(run, device, **how)
-        answer = generator.model.task.answer(generator.model, request, generator.engine)
         assert told is not None  # a run that is none was refused before
+        answer = Generator(run, device, **how).answer(request)
         around = told.around(request) if told.around else None
-        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=around, echo=told.echo)
+        echoed = told.echo and not takes_file
+        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=around, echo=echoed)
 
     help_text = "Make something new with a trained run." + (
         "" if schema else " Name a run to see the options of its task."

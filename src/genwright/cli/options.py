@@ -2,25 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin
 
 import click
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from genwright.cli.deliver import read_text
-from genwright.request import AT_FILE, FILE_TOO, NAMED_BY_FILE, File
+from genwright.cli.deliver import read_bytes, read_text
+from genwright.errors import RequestError
+from genwright.request import AT_FILE, FILE_TOO, NAMED_BY_FILE, POSITIONAL, Blob, File, checked, is_marked, positional
 
 
 def options_of(schema: type[BaseModel]) -> list[click.Option]:
-    """One option a field but the prompt, two where a file may hold its text; limits are checked by the schema itself."""
+    """One option a field but the positional one, two where a file may hold its text; limits are checked by the schema itself."""
     options = []
     for name, field in schema.model_fields.items():
-        if name != "prompt":
+        if not is_marked(field, POSITIONAL):
             options.append(_option(name, field))
-        if field.json_schema_extra == FILE_TOO:
+        if is_marked(field, FILE_TOO):
             text = f"A file with the text of --{name}."
             options.append(click.Option([f"--{name}-file"], metavar="FILE", default=None, help=text))
     return options
@@ -40,18 +42,23 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     text = (field.description or "") + (
         "" if default is None or default in ("", []) or default is False else f" [default: {default}]"
     )
-    if field.json_schema_extra == AT_FILE:
+    if is_marked(field, AT_FILE):
         text = f"{text} Or @FILE, which holds it."
-    if field.json_schema_extra == NAMED_BY_FILE:
+    if is_marked(field, NAMED_BY_FILE):
         text = f"{text} [default: the name of the file that is given]"
     if kind is bool:
         return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=text)
-    metavar = "FILE" if _is_files(field) else None
+    metavar = "FILE" if file_type(field) else None
     return click.Option([*names, name], type=kind, multiple=multiple, default=None, help=text, metavar=metavar)
 
 
-def _is_files(field: FieldInfo) -> bool:
-    return get_origin(field.annotation) is list and get_args(field.annotation) == (File,)
+def file_type(field: FieldInfo) -> type[File] | type[Blob] | None:
+    """File or Blob where a field holds one of them, be it optional or a list; else None."""
+
+    def find(annotation: Any) -> Any:
+        return annotation if annotation in (File, Blob) else next(filter(None, map(find, get_args(annotation))), None)
+
+    return find(field.annotation)
 
 
 def _click_type(annotation: Any) -> tuple[Any, bool]:
@@ -65,37 +72,43 @@ def _click_type(annotation: Any) -> tuple[Any, bool]:
     return (annotation if annotation in (int, float, bool) else str), False
 
 
-def check(schema: type[BaseModel], given: dict[str, Any]) -> BaseModel:
-    """Build the request, its files read. Raises click.BadParameter naming the option, RequestError where a file can't be read."""
-    try:
-        return schema.model_validate(_with_files({n: v for n, v in given.items() if v not in (None, ())}, schema))
-    except ValidationError as error:
-        first = error.errors()[0]
-        option = "--" + ".".join(map(str, first["loc"])).replace("_", "-")
-        raise click.BadParameter(
-            f"{first['msg'].removeprefix('Value error, ')} (given: {first.get('input')!r})", param_hint=option
-        ) from error
+def check(schema: type[BaseModel], given: dict[str, Any]) -> Any:
+    """Build the request, its files read. Raises RequestError naming the option that is wrong or the file that can't be read."""
+    bare = positional(schema)
+
+    def spelled(name: str) -> str:
+        option = name.partition(".")[0]  # what is wrong may lie inside of what the option holds
+        return option.upper() if option == bare else "--" + option.replace("_", "-")
+
+    values = {name: value for name, value in given.items() if value not in (None, ())}
+    return checked(schema, _with_files(values, schema, spelled), spelled)
 
 
-def _with_files(given: dict[str, Any], schema: type[BaseModel]) -> dict[str, Any]:
+def _with_files(given: dict[str, Any], schema: type[BaseModel], spelled: Callable[[str], str]) -> dict[str, Any]:
     """The values of the request's fields, what files hold in place of their names."""
     values, named = dict(given), []
     for name, field in schema.model_fields.items():
-        option, value = f"--{name.replace('_', '-')}", values.get(name)
-        if field.json_schema_extra == AT_FILE and isinstance(value, str) and value.startswith("@"):
+        option, value = spelled(name), values.get(name)
+        if is_marked(field, AT_FILE) and isinstance(value, str) and value.startswith("@"):
             values[name] = read_text(Path(value[1:]), option)
-        elif field.json_schema_extra == FILE_TOO and (file := values.pop(f"{name}_file", None)) is not None:
+        elif is_marked(field, FILE_TOO) and (file := values.pop(f"{name}_file", None)) is not None:
             if value is not None:
-                raise click.BadParameter(f"give either {option} or {option}-file", param_hint=f"{option}-file")
+                raise RequestError(f"give either {option} or {option}-file, not both.")
             values[name] = read_text(Path(file), f"{option}-file")
             named.append(Path(file).name)
+        elif (held := file_type(field)) and value is not None:
+            files = [_file(held, path, option) for path in (value if isinstance(value, tuple) else (value,))]
+            values[name] = files if isinstance(value, tuple) else files[0]
         elif isinstance(value, tuple):
-            values[name] = [_file(Path(file), option) for file in value] if _is_files(field) else list(value)
+            values[name] = list(value)
     for name, field in schema.model_fields.items():
-        if named and field.json_schema_extra == NAMED_BY_FILE:
+        if named and is_marked(field, NAMED_BY_FILE):
             values.setdefault(name, named[0])
     return values
 
 
-def _file(path: Path, option: str) -> File:
-    return File(path=path.name, text=read_text(path, option))
+def _file(held: type[File] | type[Blob], path: str, option: str) -> dict[str, Any]:
+    """What a request says of a file; `-` stands for standard input where any bytes will do."""
+    if held is File:
+        return {"path": Path(path).name, "text": read_text(Path(path), option)}
+    return {"name": "" if path == "-" else Path(path).name, "data": read_bytes(path, option)}

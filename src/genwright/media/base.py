@@ -1,23 +1,130 @@
-"""What a task hands out: a piece of text, a picture, later a tune or a recording."""
+"""What a medium is, and what a task hands out of it: a piece of text, a picture, later a tune or a recording.
+
+Media are named in `registry.MEDIA`. Collect, the command line, the report and `genwright new` know them by the protocol here alone.
+"""
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from pathlib import Path
+from typing import Any, Protocol
 
-Medium = Literal["text", "image", "audio", "midi"]
+from markupsafe import Markup
+
+from genwright.ledger import Drop
+from genwright.media.kind import kind
+from genwright.registry import MEDIA
+
+Measures = dict[str, float]
+"""What was measured of an item, by name. `characters`, `width` and `height` have columns in the ledger; others go to `Item.fields`."""
+
+
+class Medium(Protocol):
+    """One kind of content: what its files are called, how they are told and measured, written and shown. Torch-free at import."""
+
+    name: str
+    noun: str
+    plural: str
+    suffixes: tuple[str, ...]
+    """What its files are called, in lower case; the first is what is written."""
+    textual: bool
+    """Whether its content is a str, which can be cut into pieces, goes through a pipe and is printed as it comes."""
+    size: tuple[str, ...]
+    """The measures of which the largest is an item's size."""
+    size_title: str
+    """That size in words: "characters a text"."""
+
+    def is_kind(self, head: bytes) -> bool:
+        """Whether a file that starts with `head` (`HEAD_BYTES` of it) is of this medium. `media/kind.py` is asked too: either will do."""
+        ...
+
+    def probe(self, data: bytes) -> Measures | Drop:
+        """What a whole file measures, or why it can't be used. Never raises because of what is in the file."""
+        ...
+
+    def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
+        """Why an item of such measures is not wanted by the recipe's `prepare` section; None when it is."""
+        ...
+
+    def decoder(self) -> str:
+        """Name and version of what reads the files: another may measure a file otherwise, so all are read again."""
+        ...
+
+    def words(self, total: Measures, middle: Measures) -> str:
+        """What `genwright new` says of many items: the sums of their measures, and the medians."""
+        ...
+
+    def encode(self, data: Any, metadata: Mapping[str, Any]) -> bytes:
+        """The bytes of a file that holds what a task made, `metadata` inside where the format has a place for it."""
+        ...
+
+    def show(self, file: Path, title: str, public: bool) -> str:
+        """HTML that shows a file on a page without a network. `public`: without what may be training data."""
+        ...
+
+
+def medium(name: str) -> Medium:
+    """A medium by its name. Raises RequestError when there is none."""
+    return MEDIA[name].load()
+
+
+def is_textual(name: str | None) -> bool:
+    return name in MEDIA and medium(str(name)).textual
+
+
+def is_of(head: bytes, name: str) -> bool:
+    """Whether a file that starts with `head` is of a medium: a file may be of two, as a drawing in SVG is a text too."""
+    return name in MEDIA and (kind(head) == name or medium(name).is_kind(head))
+
+
+def medium_of(head: bytes) -> str:
+    """The medium of a file that nobody has expectations of: one that knows it better than `kind`, or else what that says."""
+    said = kind(head)
+    return next((name for name in MEDIA if name != said and medium(name).is_kind(head)), said)
+
+
+def by_suffix(suffix: str) -> Medium | None:
+    """The medium whose files are called so."""
+    return next((one for one in map(medium, MEDIA) if suffix.lower() in one.suffixes), None)
+
+
+def show(file: Path, title: str, public: bool = False) -> Markup:
+    """A file of any medium for a page. One that can't be shown is named there, so that nothing is lost in silence."""
+    shown, why = by_suffix(file.suffix), "no medium has files that are called so"
+    if shown is not None:
+        try:
+            return Markup(shown.show(file, title, public))
+        except Exception as error:  # a decoder may fail in any way; one file must not cost the report
+            why = getattr(error, "strerror", None) or str(error)
+    reason = "" if public else f" ({why})"  # the reason may name a place on this machine
+    return Markup('<p class="missing"><code>{}</code> can\'t be shown{}.</p>').format(file.name, reason)
+
+
+def write_whole(file: Path, content: bytes) -> None:
+    """Whole or not at all: the file may be the one that is continued."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    temporary.write_bytes(content)
+    temporary.replace(file)
 
 
 @dataclass
 class Media:
     """One output of `Task.answer`, or one piece of it where the output streams.
 
-    `data` is a str (text: the new piece) or a PIL image. `index` says which of the request's n outputs it belongs to,
-    `final` that nothing more comes for that index. `metadata` goes into the file (PNG text chunks) and the JSON line.
+    `data` is what the medium encodes: a str (text: the new piece), a PIL image. `index` says which of the request's n outputs it
+    belongs to, `final` that nothing more comes for that index. `metadata` goes into the file (PNG text chunks) and the JSON line.
     """
 
-    kind: Medium
+    kind: str
+    """A name of `registry.MEDIA`."""
     data: Any
     index: int = 0
     final: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    def save(self, file: str | Path) -> None:
+        """Write it to a file, whole or not at all. Raises OSError."""
+        write_whole(Path(file), medium(self.kind).encode(self.data, self.metadata))

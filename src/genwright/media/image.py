@@ -8,18 +8,22 @@ from __future__ import annotations
 
 import io
 import logging
-import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from markupsafe import Markup
 from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 from genwright.ledger import Drop
+from genwright.media.base import Measures, Medium, write_whole
+from genwright.media.kind import kind
+from genwright.pages import page
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "PSD")
 """Formats with a signature, decoded by Pillow itself."""
@@ -132,14 +136,7 @@ def grid(
 
 def save_png(image: np.ndarray | Image.Image, file: Path, metadata: Mapping[str, Any] | None = None) -> None:
     """Write a PNG, whole or not at all; `metadata` goes into text chunks, which any picture viewer shows."""
-    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
-    chunks = PngImagePlugin.PngInfo()
-    for key, value in (metadata or {}).items():
-        chunks.add_itxt(key, str(value))
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    picture.save(temporary, format="PNG", pnginfo=chunks)
-    temporary.replace(file)
+    write_whole(file, IMAGE.encode(image, metadata or {}))
 
 
 @contextmanager
@@ -209,3 +206,53 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
 def _plain_border(array: np.ndarray, tolerance: int = 8) -> bool:
     edges = np.concatenate([array[0], array[-1], array[:, 0], array[:, -1]]).astype(np.int16)
     return int(np.abs(edges - edges[0]).max()) <= tolerance
+
+
+class Picture:
+    """The medium of still pictures."""
+
+    name, noun, plural = "image", "picture", "pictures"
+    suffixes: tuple[str, ...] = (
+        *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"),
+        *(".svg", ".ico", ".ppm", ".pgm", ".pbm", ".jp2", ".psd", ".heic"),
+    )
+    textual = False
+    size: tuple[str, ...] = ("width", "height")
+    size_title = "pixels of the longer side"
+
+    def is_kind(self, head: bytes) -> bool:
+        return kind(head) == self.name
+
+    def probe(self, data: bytes) -> Measures | Drop:
+        found = probe(data)
+        return found if isinstance(found, Drop) else {"width": found[0], "height": found[1]}
+
+    def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
+        least, most = settings.get("min_pixels", 1), settings.get("max_pixels", BOMB_PIXELS)
+        return size_drop(int(measures["width"]), int(measures["height"]), size_bytes, least, most)
+
+    def decoder(self) -> str:
+        return f"pillow {version('pillow')}"
+
+    def words(self, total: Measures, middle: Measures) -> str:
+        return f"{middle['width']:.0f} x {middle['height']:.0f} pixels in the middle one"
+
+    def encode(self, data: Any, metadata: Mapping[str, Any]) -> bytes:
+        made = data if isinstance(data, Image.Image) else Image.fromarray(data)
+        chunks = PngImagePlugin.PngInfo()
+        for key, value in metadata.items():
+            chunks.add_itxt(key, str(value))
+        out = io.BytesIO()
+        made.save(out, format="PNG", pnginfo=chunks)
+        return out.getvalue()
+
+    def show(self, file: Path, title: str, public: bool) -> str:
+        found = page.picture(file)
+        width, small = found["width"], ""
+        if width and width < 300:  # a small picture is shown twice as large, its pixels as they are
+            width, small = 2 * width, ' class="small"'
+        wide = f' width="{width}"' if width else ""
+        return Markup('<img src="{}" alt="{}"{} decoding="async">').format(found["uri"], title, Markup(wide + small))
+
+
+IMAGE: Medium = Picture()

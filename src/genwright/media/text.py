@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from markupsafe import Markup
 
 from genwright.ledger import Drop
+from genwright.media.base import Measures, Medium
+from genwright.media.kind import CODE_SUFFIXES, kind
 
 if TYPE_CHECKING:
     from charset_normalizer import CharsetMatch
@@ -29,6 +38,11 @@ which a dozen tables would do."""
 
 _TYPOGRAPHY = frozenset("‘’“”‚„«»‹›–—…•°§£€©®™½¼¾·¿¡\u00a0\u00ad†‡²³¹×´")
 _SAMPLE_BYTES = 1 << 20
+
+PROMPT_END = ">>>"
+"""Stands between a prompt and what the model made of it in texts that tasks write for people."""
+_LARGEST_SHOWN = 6000
+"""Characters of a text that a page shows."""
 
 
 def decode(data: bytes) -> str | Drop:
@@ -96,3 +110,75 @@ def _fits(data: bytes, encoding: str) -> bool:
     # Letters and the marks of good typography, as against the mathematics and boxes that another table's letters turn into.
     strange = sum(not (c.isalpha() or c in _TYPOGRAPHY) for c in text if c > "\x7f")
     return strange <= 0.1 * sum(c > "\x7f" for c in text)
+
+
+@dataclass
+class Passage:
+    """A piece of generated text, and the prompt that it goes on from where there is one."""
+
+    prompt: str
+    text: str
+
+
+def passages(text: str, public: bool = False) -> list[Passage]:
+    """The passages of a text written for people; a public view has no prompts, and nothing of a passage without a mark."""
+    found = []
+    for part in re.split(r"\n+-{3,}\n+", text.strip("\n")):
+        prompt, mark, made = part.partition(PROMPT_END)
+        if mark:
+            found.append(Passage("" if public else prompt, made))
+        elif not public:
+            found.append(Passage("", part))
+    return found
+
+
+class Text:
+    """The medium of everything that is read."""
+
+    name, noun, plural = "text", "text", "texts"
+    suffixes: tuple[str, ...] = (
+        *(".txt", ".text", ".md", ".markdown", ".rst", ".log", ".csv", ".tsv", ".htm", ".html", ".xml", ".tex"),
+        *sorted(CODE_SUFFIXES),
+    )
+    textual = True
+    size: tuple[str, ...] = ("characters",)
+    size_title = "characters a text"
+
+    def is_kind(self, head: bytes) -> bool:
+        return kind(head) == self.name
+
+    def probe(self, data: bytes) -> Measures | Drop:
+        text = decode(data)
+        if isinstance(text, Drop):
+            return text
+        return {"characters": len(text)} if text.strip() else Drop("empty")
+
+    def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
+        characters, least = measures["characters"], settings.get("min_characters", 1)
+        if characters < least:
+            return Drop("too_small", f"{characters:,} characters; the recipe asks for {least:,}")
+        return None
+
+    def decoder(self) -> str:
+        return f"charset-normalizer {version('charset-normalizer')}"
+
+    def words(self, total: Measures, middle: Measures) -> str:
+        return f"{total['characters']:,.0f} characters, {middle['characters']:,.0f} in the middle one"
+
+    def encode(self, data: Any, metadata: Mapping[str, Any]) -> bytes:
+        return data.encode("utf-8")
+
+    def show(self, file: Path, title: str, public: bool) -> str:
+        parts = [
+            Markup("<p>{}{}</p>").format(
+                Markup('<span class="soft">{}</span>').format(p.prompt) if p.prompt else "", p.text
+            )
+            for p in passages(file.read_text("utf-8", "replace")[:_LARGEST_SHOWN], public)
+        ]
+        left_out = Markup(
+            '<p class="soft">Left out of the public version, because it begins with lines of the data.</p>'
+        )
+        return Markup('<div class="quote" tabindex="0">{}</div>').format(Markup("").join(parts) or left_out)
+
+
+TEXT: Medium = Text()

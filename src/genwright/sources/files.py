@@ -12,15 +12,15 @@ from typing import Literal
 from pydantic import Field
 
 from genwright.ledger import Drop, Item, item_id
+from genwright.media.base import medium
 from genwright.media.text import decode
+from genwright.registry import MEDIA
 from genwright.rights.licence import Rights, is_legal_text, may_be_notice, read_notice
 from genwright.sources.base import Join, Source, SourceSpec
 from genwright.sources.joined import Joiner, table_test
 from genwright.sources.patterns import patterns
 from genwright.sources.tree import Entry, read_regular
 
-_PICTURED = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
-_SOUNDING = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mid", ".midi")
 _CAPTION = (".txt", ".caption")
 _LONGEST_CAPTION_BYTES = 65_536
 
@@ -138,7 +138,8 @@ def file_item(source: str, entry: Entry, row: int | None = None) -> Item:
 
 
 def _captions(entries: list[Entry]) -> dict[str, Entry]:
-    """The caption file of each picture or sound that has one beside it."""
+    """The caption file of each picture, or file of another medium that is no text, that has one beside it."""
+    described = {suffix for one in map(medium, MEDIA) if not one.textual for suffix in one.suffixes}
     by_stem = {}
     for entry in entries:
         stem, suffix = posixpath.splitext(entry.path)
@@ -148,7 +149,7 @@ def _captions(entries: list[Entry]) -> dict[str, Entry]:
         entry.path: by_stem[stem]
         for entry in entries
         for stem, suffix in [posixpath.splitext(entry.path)]
-        if suffix.lower() in (*_PICTURED, *_SOUNDING) and stem in by_stem
+        if suffix.lower() in described and stem in by_stem
     }
 
 

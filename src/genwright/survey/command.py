@@ -11,7 +11,8 @@ from pathlib import Path
 from genwright.about import Found, Survey, Verdict
 from genwright.errors import RequestError
 from genwright.ledger import REASONS, printable
-from genwright.registry import TASKS, about
+from genwright.media.base import is_textual, medium
+from genwright.registry import MEDIA, TASKS, about
 from genwright.survey.recipe import write_recipe
 from genwright.survey.survey import look
 
@@ -86,17 +87,10 @@ def _in_it(survey: Survey) -> str:
 
 def _told(survey: Survey, judged: Mapping[str, Verdict]) -> list[str]:
     lines = [f"{printable(survey.folder)}: {_count(survey.offered, 'file')}, {survey.bytes / 1e6:,.1f} MB usable"]
-    if survey.texts:
-        about = "" if survey.measured_whole >= sum(survey.media.values()) else "about "
-        lines.append(
-            f"  {_count(survey.texts, 'text')}, {about}{survey.characters:,} characters, {survey.median_characters:,} in the middle one"
-        )
-    if survey.code:
-        lines.append(f"  {survey.code:,} of them program text, {survey.code_characters:,} characters")
-    if survey.pictures:
-        lines.append(
-            f"  {_count(survey.pictures, 'picture')}, {survey.median_width} x {survey.median_height} pixels in the middle one"
-        )
+    for name in sorted((name for name in survey.media if name in MEDIA), key=lambda name: not is_textual(name)):
+        lines.append(f"  {_of_medium(survey, name)}")
+        if name == "text" and survey.code:
+            lines.append(f"  {survey.code:,} of them program text, {survey.code_characters:,} characters")
     if survey.captions:
         lines.append(f"  {survey.captions:,} of them with a caption beside them (same name, .txt)")
     if survey.labels:
@@ -104,9 +98,9 @@ def _told(survey: Survey, judged: Mapping[str, Verdict]) -> list[str]:
         lines.append(f"  in folders that can be their labels: {shown}{', ...' if len(survey.labels) > 5 else ''}")
     if survey.table:
         lines.append(f"  {_sentence(survey.table)}")
-    for medium, count in survey.media.items():
-        if medium not in ("text", "image"):
-            lines.append(f"  {_count(count, 'file')} of another kind ({medium})")
+    for name, count in survey.media.items():
+        if name not in MEDIA:
+            lines.append(f"  {_count(count, 'file')} of another kind ({name})")
     for reason, count in survey.dropped.items():
         lines.append(f"  {count:,} left out, {reason}: {REASONS[reason]} ({survey.examples[reason]})")
     if survey.licences.get("unknown"):
@@ -127,5 +121,15 @@ def _sentence(table: Found) -> str:
     return f"a table, {printable(table.table)}, with {table.rows:,} rows: {', '.join(what)}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _of_medium(survey: Survey, name: str) -> str:
+    """How many files of a medium there are, and what was measured of them."""
+    one = medium(name)
+    counted = _count(survey.media[name], one.noun, one.plural)
+    if name not in survey.medians:
+        return counted
+    about = "" if survey.measured_whole >= sum(survey.media.values()) else "about "
+    return f"{counted}, {about}{one.words(survey.totals[name], survey.medians[name])}"
+
+
+def _count(number: int, noun: str, plural: str = "") -> str:
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

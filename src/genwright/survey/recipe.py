@@ -11,6 +11,7 @@ import yaml
 from genwright import recipe
 from genwright.about import Survey, Verdict
 from genwright.errors import RequestError
+from genwright.media.base import medium
 from genwright.registry import TASKS, about, families_of
 
 
@@ -94,20 +95,20 @@ def _source(survey: Survey, task: str, file: Path) -> str:
 def _words(survey: Survey, task: str) -> list[str]:
     """What goes with each item: a table's columns, captions beside, folders as labels."""
     table = survey.table
-    medium = about(task).medium
+    one = medium(about(task).medium)
     if table is not None and task in table.whole:
         return [f"join: {_yaml({'table': table.table})}     # {task} takes a row as it stands"]
-    if table is not None and (table.path is not None) == (medium != "text"):
-        if medium != "text" or table.characters > survey.characters - (table.characters or 0):
+    if table is not None and (table.path is None) == one.textual:
+        if not one.textual or table.characters > survey.characters - (table.characters or 0):
             return [f"join: {_yaml(table.join())}"]
         return []
-    if medium != "image":
+    if one.textual:
         return []
     lines = []
-    if 2 * survey.captions >= survey.pictures:
-        lines.append("captions: beside     # picture.txt is the caption of picture.png")
+    if 2 * survey.captions >= survey.media.get(one.name, 0):
+        lines.append(f"captions: beside     # {one.noun}.txt is the caption of {one.noun}{one.suffixes[0]}")
     if survey.labels:
-        lines.append("labels: folders      # the folder's name is the picture's label")
+        lines.append(f"labels: folders      # the folder's name is the {one.noun}'s label")
     return lines
 
 

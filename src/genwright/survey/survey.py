@@ -15,7 +15,9 @@ from genwright.about import Survey
 from genwright.console import progress
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item, printable
-from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES, kind
+from genwright.media.base import Measures, is_textual, medium_of
+from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES
+from genwright.registry import MEDIA
 from genwright.sources.archive import ArchiveSource, is_archive_name
 from genwright.sources.files import FilesSource
 from genwright.sources.folder import FolderSource
@@ -38,7 +40,7 @@ def look(folder: Path) -> Survey:
     survey = Survey(str(folder), "folder" if isinstance(source, FolderSource) else "archive")
     items = list(source.offer())
     survey.offered = len(items)
-    _measure(items, survey)
+    measures = _measure(items, survey)
     survey.table = find_table([item for item in items if item.kept])
     captions = _captions(items)
     survey.captions = len(captions)
@@ -46,19 +48,13 @@ def look(folder: Path) -> Survey:
         i for i in items if i.kept and i.path not in captions and (not survey.table or i.path != survey.table.table)
     ]
     kept = _without_duplicates(kept)
-    pictures = [item for item in kept if item.medium == "image"]
-    texts = [item for item in kept if item.medium == "text"]
     survey.media = dict(Counter(str(item.medium) for item in kept))
+    _sum_up(kept, measures, survey)
     survey.bytes = sum(item.bytes or 0 for item in kept)
-    survey.characters = sum(item.characters or 0 for item in texts)
-    survey.median_characters = _median([item.characters for item in texts])
+    texts = [item for item in kept if is_textual(item.medium)]
     code = [item for item in texts if posixpath.splitext(item.path)[1].lower() in CODE_SUFFIXES]
     survey.code, survey.code_characters = len(code), sum(item.characters or 0 for item in code)
-    survey.median_width, survey.median_height = (
-        _median([i.width for i in pictures]),
-        _median([i.height for i in pictures]),
-    )
-    survey.labels = _labels(pictures)
+    survey.labels = _labels([item for item in kept if _is_described(item)])
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
     survey.examples = {str(item.reason): printable(item.path) for item in reversed(dropped)}
@@ -76,10 +72,10 @@ def _source(folder: Path) -> FilesSource:
     return FolderSource(FolderSource.Spec.model_validate({"folder": str(folder)}), cache.folder())
 
 
-def _measure(items: Sequence[Item], survey: Survey) -> None:
-    """Read the files whose hashes come first whole, and of the others the first bytes."""
+def _measure(items: Sequence[Item], survey: Survey) -> dict[str, Measures]:
+    """Read the files whose hashes come first whole, and of the others the first bytes. Returns what was measured, by the items' ids."""
     waiting = sorted((i for i in items if i.kept and i.file), key=lambda i: hashlib.sha256(i.id.encode()).digest())
-    done = 0
+    done, measures = 0, {}
     with progress(f"look at {survey.folder}", len(waiting)) as line:
         for number, item in enumerate(waiting):
             line.update(number)
@@ -91,28 +87,52 @@ def _measure(items: Sequence[Item], survey: Survey) -> None:
                 item.drop(Drop("unreadable", error.strerror or ""))
                 continue
             survey.measured_whole += whole
-            item.medium, item.sha256 = measured.medium, measured.sha256 or None
-            item.characters, item.width, item.height = measured.characters, measured.width, measured.height
+            measured.note(item)
+            measures[item.id] = measured.measures
             if measured.drop:
                 item.drop(measured.drop)
+    return measures
+
+
+def _sum_up(kept: Sequence[Item], measures: dict[str, Measures], survey: Survey) -> None:
+    """Sums and medians of what was measured, medium by medium; a sum stands for all, also where some were not read."""
+    values: dict[str, dict[str, list[float]]] = {}
+    for item in kept:
+        for name, value in measures.get(item.id, {}).items():
+            values.setdefault(str(item.medium), {}).setdefault(name, []).append(value)
+    for medium, named in values.items():
+        count = survey.media[medium]
+        survey.totals[medium] = {name: sum(found) * count / len(found) for name, found in named.items()}
+        survey.medians[medium] = {name: statistics.median(found) for name, found in named.items()}
+    survey.characters = round(survey.totals.get("text", {}).get("characters", 0))
+    survey.median_characters = round(survey.medians.get("text", {}).get("characters", 0))
+    survey.median_width, survey.median_height = (
+        round(survey.medians.get("image", {}).get(name, 0)) for name in ("width", "height")
+    )
+
+
+def _is_described(item: Item) -> bool:
+    """Whether an item is of a medium that words are said of: by a caption beside it, a folder's name."""
+    return item.medium in MEDIA and not is_textual(item.medium)
 
 
 def _whole(item: Item) -> Measured:
     data = read_regular(str(item.file))
-    return measure(data, kind(data[:HEAD_BYTES]))
+    return measure(data, medium_of(data[:HEAD_BYTES]))
 
 
 def _head(item: Item) -> Measured:
     head = read_regular(str(item.file), HEAD_BYTES)
     if not head:
         return Measured(reason="empty")
-    medium = kind(head)
-    return Measured(medium=medium, characters=item.bytes if medium == "text" else None)
+    medium = medium_of(head)
+    # Nearly a byte a character; what else a file measures, only the whole of it tells.
+    return Measured(medium=medium, measures={"characters": item.bytes or 0} if medium == "text" else {})
 
 
 def _captions(items: Sequence[Item]) -> set[str]:
-    """Paths of the texts that are the caption of a picture beside them."""
-    stems = {posixpath.splitext(item.path)[0] for item in items if item.kept and item.medium == "image"}
+    """Paths of the texts that are the caption of a picture, or what else is no text, beside them."""
+    stems = {posixpath.splitext(item.path)[0] for item in items if item.kept and _is_described(item)}
     texts = (item for item in items if item.kept and item.path.lower().endswith(_CAPTIONS))
     return {item.path for item in texts if posixpath.splitext(item.path)[0] in stems}
 
@@ -125,13 +145,8 @@ def _without_duplicates(items: Sequence[Item]) -> list[Item]:
     return [item for item in items if item.kept]
 
 
-def _labels(pictures: Sequence[Item]) -> dict[str, int]:
-    counts = Counter(posixpath.basename(posixpath.dirname(item.path)) for item in pictures)
+def _labels(described: Sequence[Item]) -> dict[str, int]:
+    counts = Counter(posixpath.basename(posixpath.dirname(item.path)) for item in described)
     counts.pop("", None)
     named = {name: count for name, count in counts.most_common() if count >= _FEW_PER_LABEL}
-    return named if len(named) >= 2 and 2 * sum(named.values()) > len(pictures) else {}
-
-
-def _median(values: Sequence[int | None]) -> int:
-    known = [value for value in values if value is not None]
-    return round(statistics.median(known)) if known else 0
+    return named if len(named) >= 2 and 2 * sum(named.values()) > len(described) else {}

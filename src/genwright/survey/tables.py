@@ -12,6 +12,7 @@ from typing import Any
 from genwright.about import Found
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item
+from genwright.media.base import is_textual
 from genwright.registry import TASKS, about
 from genwright.sources.rows import SUFFIXES, read_rows
 
@@ -38,7 +39,7 @@ _LONG_TEXT = 120
 def find_table(items: Sequence[Item]) -> Found | None:
     """The table that explains most files; or, where none names files, the one with the most text in it."""
     tables = [i for i in items if i.path.lower().endswith(SUFFIXES) and i.file and (i.bytes or 0) <= _LARGEST_BYTES]
-    files = [item for item in items if item.medium in ("image", "audio", "midi")]
+    files = [item for item in items if item.medium not in (None, "", "other") and not is_textual(item.medium)]
     by_name: dict[str, list[str]] = {}
     for item in files:
         for key in {posixpath.basename(item.path), posixpath.splitext(posixpath.basename(item.path))[0]}:

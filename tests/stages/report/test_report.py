@@ -13,10 +13,10 @@ from genwright import ledger, recipe
 from genwright.about import About
 from genwright.errors import RequestError
 from genwright.explain.view import explain_nearest
+from genwright.media.text import Passage, passages
 from genwright.run import Run
 from genwright.stages.collect.account import log_bins, public_recipe, read_data
 from genwright.stages.report import stage as report
-from genwright.stages.report.training import Passage, passages
 from helpers.example_run import HOSTILE, SECRET, draw_run, write_run
 from helpers.outside_task import outside_task
 

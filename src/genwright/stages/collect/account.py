@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
@@ -13,13 +14,15 @@ from typing import Any
 from genwright.console import size as size_text
 from genwright.families.transformer.options import is_path
 from genwright.ledger import LEDGER, REASONS, SPLITS
+from genwright.media.base import medium
 from genwright.recipe import Recipe
+from genwright.registry import MEDIA
 from genwright.run import Run
 
 EXAMPLES = 5
 """How many dropped items are shown for each reason."""
 
-_COLUMNS = ("id", "source", "path", "parent", "bytes", "licence", "notice", "split", "status", "reason", "detail", "start", "stop", "characters", "width", "height")  # fmt: skip
+_COLUMNS = ("id", "source", "path", "parent", "bytes", "medium", "licence", "notice", "split", "status", "reason", "detail", "start", "stop", "characters", "width", "height")  # fmt: skip
 _LOCAL = ("folder", "archive", "table")
 
 
@@ -89,7 +92,7 @@ def read_data(run: Run, public: bool = False) -> DataView | None:
     kept = offered.filter(pc.equal(offered["status"], "kept"))
     examples = rows.filter(pc.and_(pc.equal(rows["status"], "kept"), pc.not_equal(rows["split"], "")))
     splits = {row["values"]: row["counts"] for row in pc.value_counts(examples["split"]).to_pylist()}
-    sizes, sizes_title = _sizes(examples)
+    sizes, sizes_title = _sizes(examples, file)
     return DataView(
         offered=offered.num_rows,
         kept=kept.num_rows,
@@ -206,8 +209,9 @@ def _source_names(sources: Iterable[str], public: bool) -> dict[str, str]:
     return names
 
 
-def _sizes(examples: Any) -> tuple[list[tuple[str, int]], str]:
-    """A histogram of the items that became examples: the longer side of pictures where it varies, characters of texts, else bytes."""
+def _sizes(examples: Any, file: Path) -> tuple[list[tuple[str, int]], str]:
+    """A histogram of the items that became examples: characters of the pieces of texts, else what their medium calls their size,
+    where it varies, else bytes."""
     pc = _compute()
 
     def counts(values: Any) -> Counter[int]:
@@ -215,12 +219,29 @@ def _sizes(examples: Any) -> tuple[list[tuple[str, int]], str]:
 
     if pieces := counts(pc.subtract(examples["stop"], examples["start"])):
         return log_bins(pieces, False), "characters a piece"
-    if characters := counts(examples["characters"]):
-        return log_bins(characters, False), "characters a text"
-    sides = counts(pc.max_element_wise(examples["width"], examples["height"], skip_nulls=False))
-    if len(sides) > 3:
-        return log_bins(sides, False), "pixels of the longer side"
+    names = {row["values"]: row["counts"] for row in pc.value_counts(examples["medium"]).to_pylist()}
+    main = max(names, key=lambda name: names[name], default=None)
+    if main in MEDIA:
+        one = medium(str(main))
+        measured = counts(
+            pc.max_element_wise(*(_measured(examples, name, file) for name in one.size), skip_nulls=False)
+        )
+        if len(measured) > 3:
+            return log_bins(measured, False), one.size_title
     return log_bins(counts(examples["bytes"]), True), "bytes an item"
+
+
+def _measured(examples: Any, name: str, file: Path) -> Any:
+    """A measure of each example, as whole numbers: a column of the ledger, or what stands in its fields, which are read for it alone."""
+    if name in examples.column_names:
+        return examples[name]
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    rows = pq.read_table(file, columns=["id", "fields"])
+    fields = rows["fields"].take(_compute().index_in(examples["id"], rows["id"]).combine_chunks())
+    values = (json.loads(text or "{}").get(name) for text in fields.to_pylist())
+    return pa.array([None if value is None else round(float(value)) for value in values], pa.int64())
 
 
 def log_bins(values: Mapping[int, int], in_bytes: bool, bins: int = 18) -> list[tuple[str, int]]:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mimetypes
 import os
+import posixpath
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 from genwright.console import progress
 from genwright.ledger import WHOLE_ROW, Drop, Item
-from genwright.media import image, text
+from genwright.media.base import Measures, is_of, medium
 from genwright.media.kind import HEAD_BYTES, kind
 from genwright.run import write_atomic
 from genwright.sources.tree import read_regular
@@ -22,8 +22,10 @@ from genwright.sources.tree import read_regular
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
 
-_VERSION = 1
+_VERSION = 2
 _AT_ONCE = 64
+_COLUMNS = ("characters", "width", "height")
+"""Measures that have a column in the ledger."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +35,7 @@ class Measured:
     sha256: str = ""
     bytes: int = 0
     medium: str = ""
-    characters: int | None = None
-    width: int | None = None
-    height: int | None = None
+    measures: Measures = field(default_factory=dict)
     reason: str = ""
     detail: str = ""
 
@@ -43,26 +43,31 @@ class Measured:
     def drop(self) -> Drop | None:
         return Drop(self.reason, self.detail) if self.reason else None
 
+    def note(self, item: Item) -> None:
+        """Write it into an item's row. What the recipe's table says under the name of a measure stays."""
+        if self.sha256:
+            item.sha256, item.bytes = self.sha256, self.bytes
+        if self.sha256 or self.medium:
+            item.medium = self.medium or None
+        whole = {name: int(value) for name, value in self.measures.items() if name in _COLUMNS}
+        item.characters, item.width, item.height = (whole.get(name) for name in _COLUMNS)
+        for name, value in self.measures.items():
+            if name not in whole:
+                item.fields.setdefault(name, str(value))
+
 
 def measure(data: bytes, wanted: str) -> Measured:
-    """Hash, medium and size; a medium that is not wanted is not decoded."""
+    """Hash, medium and measures; a medium that is not wanted is not decoded."""
     sha256, size = hashlib.sha256(data).hexdigest(), len(data)
     if not data:
         return Measured(sha256, 0, reason="empty")
-    medium = kind(data[:HEAD_BYTES])
-    if medium != wanted:
-        return Measured(sha256, size, medium)
-    if medium == "text":
-        decoded = text.decode(data)
-        if isinstance(decoded, Drop):
-            return Measured(sha256, size, medium, reason=decoded.reason, detail=decoded.detail)
-        return Measured(sha256, size, medium, len(decoded), reason="" if decoded.strip() else "empty")
-    if medium == "image":
-        found = image.probe(data)
-        if isinstance(found, Drop):
-            return Measured(sha256, size, medium, reason=found.reason, detail=found.detail)
-        return Measured(sha256, size, medium, None, *found)
-    return Measured(sha256, size, medium)
+    head = data[:HEAD_BYTES]
+    if not is_of(head, wanted):
+        return Measured(sha256, size, kind(head))
+    found = medium(wanted).probe(data)
+    if isinstance(found, Drop):
+        return Measured(sha256, size, wanted, reason=found.reason, detail=found.detail)
+    return Measured(sha256, size, wanted, found)
 
 
 class Reader:
@@ -73,8 +78,9 @@ class Reader:
     """
 
     def __init__(self, file: Path, task: BaseTask, max_item_bytes: int):
-        self.file, self.task, self.max_item_bytes = file, task, max_item_bytes
-        self.head = json.dumps({"version": _VERSION, "medium": task.medium, "decoders": _decoders()})
+        self.file, self.max_item_bytes = file, max_item_bytes
+        self.medium, self.settings = medium(task.medium), task.prepare.model_dump()
+        self.head = json.dumps({"version": _VERSION, "medium": task.medium, "decoder": self.medium.decoder()})
         self.seen = self._load()
         self.used: dict[str, Measured] = {}
         self.log: IO[str] | None = None
@@ -124,7 +130,7 @@ class Reader:
             key = f"{file}\t{status.st_size}\t{status.st_mtime_ns}"
             measured = self.seen.get(key)
             if measured is None:
-                measured = measure(read_regular(file), self.task.medium)
+                measured = measure(read_regular(file), self.medium.name)
                 assert self.log is not None
                 self.log.write(_line(key, measured))
         except OSError as error:
@@ -136,30 +142,20 @@ class Reader:
         return measured
 
     def _judge(self, item: Item, measured: Measured) -> None:
-        if measured.sha256:
-            item.sha256, item.bytes = measured.sha256, measured.bytes
-            item.medium = measured.medium or None
-        item.characters, item.width, item.height = measured.characters, measured.width, measured.height
-        drop = measured.drop or self._wrong_medium(item) or self._wrong_size(item)
+        measured.note(item)
+        drop = measured.drop or self._wrong_medium(item)
+        drop = drop or self.medium.limit(measured.measures, measured.bytes, self.settings)
         if drop is not None:
             item.drop(drop)
 
     def _wrong_medium(self, item: Item) -> Drop | None:
-        if item.medium == self.task.medium:
+        wanted = self.medium.name
+        if item.medium == wanted:
             return None
-        if item.medium == "other" and _named_as(item.path) == self.task.medium and item.file is not None:
-            return Drop("undecodable", f"its name says {self.task.medium}, its first bytes do not")
-        return Drop("wrong_medium", f"{item.medium}, not {self.task.medium}")
-
-    def _wrong_size(self, item: Item) -> Drop | None:
-        settings: Any = self.task.prepare
-        if item.width is not None and item.height is not None:
-            most, least = getattr(settings, "max_pixels", image.BOMB_PIXELS), getattr(settings, "min_pixels", 1)
-            return image.size_drop(item.width, item.height, item.bytes or 0, least, most)
-        least = getattr(settings, "min_characters", 1)
-        if item.characters is not None and item.characters < least:
-            return Drop("too_small", f"{item.characters:,} characters; the recipe asks for {least:,}")
-        return None
+        named = posixpath.splitext(item.path)[1].lower() in self.medium.suffixes
+        if item.medium == "other" and named and item.file is not None:
+            return Drop("undecodable", f"its name says {wanted}, its first bytes do not")
+        return Drop("wrong_medium", f"{item.medium}, not {wanted}")
 
     def _load(self) -> dict[str, Measured]:
         if not self.file.exists():
@@ -185,17 +181,5 @@ def _lines(measured: Iterable[tuple[str, Measured]]) -> Iterator[str]:
 
 
 def _line(key: str, measured: Measured) -> str:
-    content = {name: value for name, value in asdict(measured).items() if value not in (None, "")}
+    content = {name: value for name, value in asdict(measured).items() if value not in (None, "", {})}
     return json.dumps([key, content]) + "\n"
-
-
-def _named_as(path: str) -> str:
-    guess = mimetypes.guess_type(path, strict=False)[0] or ""
-    return guess.partition("/")[0]
-
-
-def _decoders() -> str:
-    """Another version of a decoder may judge a file otherwise."""
-    from importlib.metadata import version
-
-    return f"pillow {version('pillow')}, charset-normalizer {version('charset-normalizer')}"

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from genwright.errors import RequestError
 from genwright.ledger import Item, item_id
+from genwright.media.base import is_textual
 
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
@@ -31,7 +32,7 @@ def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> li
     for item, group in zip(kept, task.group_keys(kept, before.splits), strict=True):
         item.group = group
     if rule.startswith("tail"):
-        if task.medium != "text":
+        if not is_textual(task.medium):
             raise RequestError(f"`data.split: {rule}` holds out the end of a text; for `{task.name}` use `hash`.")
         divided = _tail(kept, int(rule.removeprefix("tail ").rstrip("%")), task, before)
     else:

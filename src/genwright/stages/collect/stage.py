@@ -21,6 +21,7 @@ from genwright.console import say, track
 from genwright.duplicates.held_out import drop_near_duplicates
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item, printable
+from genwright.media.base import is_textual
 from genwright.recipe import DataSettings, Recipe
 from genwright.registry import SOURCES
 from genwright.run import Run
@@ -46,7 +47,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, offline: bool = False) -> d
     _drop_duplicates(items)
     rows = collect_split.assign(items, task, recipe.data.split, folder / "splits.parquet")
     if recipe.data.drop_near_duplicates is not None:
-        if task.medium != "text":
+        if not is_textual(task.medium):
             raise RequestError(
                 f"data.drop_near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
             )

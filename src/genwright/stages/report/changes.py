@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-from genwright.pages.page import picture
+from markupsafe import Markup
+
+from genwright.media.base import show
 from genwright.run import Run
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.stages.evaluate.record import FILE, Change, Changes
-from genwright.stages.report.training import Passage, passages
 
-_LARGEST_TEXT = 6000
 _KINDS = {"new": "the new data", "old": "the old data"}
 
 
@@ -31,11 +29,10 @@ class ChangeRow:
 
 @dataclass
 class Side:
-    """What one state made: a picture, or passages."""
+    """What one state made."""
 
     title: str
-    picture: dict[str, Any] | None = None
-    passages: list[Passage] | None = None
+    html: Markup
 
 
 @dataclass
@@ -58,8 +55,11 @@ def read_changes(run: Run, sheet: ScoreSheet | None, public: bool = False) -> Ch
         found = (about.of(metric.name, data) for data in _KINDS)
         view.rows += [_row(metric, change) for change in found if change is not None]
     for pair in about.pairs:
-        sides = (_side(folder / pair.before, "before", public), _side(folder / pair.after, "after", public))
-        view.pairs.append((f"Asked from {_KINDS[pair.data]}", *sides))
+        before, after = (
+            Side(title, show(folder / file, title, public))
+            for title, file in (("before", pair.before), ("after", pair.after))
+        )
+        view.pairs.append((f"Asked from {_KINDS[pair.data]}", before, after))
     if about.former is not None:
         view.former = _former(about.former, sheet)
     return view
@@ -75,15 +75,6 @@ def _row(metric: Metric, change: Change) -> ChangeRow:
     return ChangeRow(
         metric.title, metric.unit, _KINDS[change.data], change.before, change.after, f"{sign}{abs(moved):.1%}", verdict
     )
-
-
-def _side(file: Path, title: str, public: bool) -> Side:
-    try:
-        if file.suffix == ".txt":
-            return Side(title, passages=passages(file.read_text("utf-8", "replace")[:_LARGEST_TEXT], public))
-        return Side(title, picture=picture(file))
-    except OSError:
-        return Side(title, passages=[])
 
 
 def _former(former: ScoreSheet, now: ScoreSheet) -> list[tuple[Metric, Score, Score]]:

@@ -7,23 +7,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
+from markupsafe import Markup
+
 from genwright import ledger, registry
 from genwright.console import duration
 from genwright.console import size as size_text
+from genwright.media.base import by_suffix, show
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
-from genwright.pages.page import picture, render
+from genwright.pages.page import render
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, StageRecord, read_json, write_atomic
 from genwright.scores import Exhibit, Metric, Row, ScoreSheet
 from genwright.stages.collect.account import DataView, public_recipe, read_data, read_notices
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.report.changes import read_changes
-from genwright.stages.report.training import PartView, Passage, passages, read_training
+from genwright.stages.report.training import PartView, read_training
 
 SPLIT_TONES = {"train": 1, "validation": 3, "test": 2, "judge": 4}
 STAGE_TONES = {"collect": 6, "prepare": 3, "train": 1, "evaluate": 2, "export": 4}
-_LARGEST_TEXT = 6000
+_LONGEST_NOTICE = 6000
 
 
 @dataclass
@@ -31,8 +34,7 @@ class Shown:
     """An exhibit ready for the page."""
 
     about: Exhibit
-    picture: dict[str, Any] | None = None
-    passages: list[Passage] | None = None
+    html: Markup
 
 
 @dataclass
@@ -75,7 +77,7 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
         "public": public,
         "records": records,
         "data": data,
-        "notices": read_notices(run, packages_only=public, most=_LARGEST_TEXT),
+        "notices": read_notices(run, packages_only=public, most=_LONGEST_NOTICE),
         "data_charts": _data_charts(data),
         "stage_tones": STAGE_TONES,
         "stage_bar": _stage_bar(records),
@@ -107,36 +109,25 @@ def _sheet(run: Run) -> ScoreSheet | None:
 
 
 def _exhibits(run: Run, sheet: ScoreSheet | None, public: bool) -> list[Shown]:
-    shown = []
-    for exhibit in sheet.exhibits if sheet else []:
-        if public and exhibit.shows_training_items:
-            continue
-        file = run.stage("evaluate") / exhibit.file
-        try:
-            if file.suffix == ".txt":
-                text = file.read_text("utf-8", "replace")[:_LARGEST_TEXT]
-                shown.append(Shown(exhibit, passages=passages(text, public)))
-            else:
-                shown.append(Shown(exhibit, picture=picture(file)))
-        except OSError:
-            continue
-    return shown
+    return [
+        Shown(exhibit, show(run.stage("evaluate") / exhibit.file, exhibit.title, public))
+        for exhibit in (sheet.exhibits if sheet else [])
+        if not (public and exhibit.shows_training_items)
+    ]
 
 
 def _hero(exhibits: list[Shown], parts: list[PartView]) -> dict[str, Any] | None:
-    """What the page opens with: the unpicked samples, or the last preview where nothing was evaluated."""
+    """What the page opens with: the unpicked samples, or the last preview where nothing was evaluated. `name` is that of an exhibit that
+    need not stand below once more; a text must, for the head shows its beginning alone."""
     for shown in exhibits:
         if "sample" in shown.about.name and not shown.about.shows_training_items:
-            return {"picture": shown.picture, "passages": shown.passages, "caption": shown.about.caption or shown.about.title, "name": shown.about.name}  # fmt: skip
+            medium = by_suffix(Path(shown.about.file).suffix)
+            name = "" if medium and medium.textual else shown.about.name
+            return {"html": shown.html, "caption": shown.about.caption or shown.about.title, "name": name}
     for part in reversed(parts):
         if part.previews:
             last = part.previews[-1]
-            return {
-                "picture": last.picture,
-                "passages": last.passages,
-                "caption": f"Preview at step {last.step}",
-                "name": "",
-            }
+            return {"html": last.html, "caption": f"Preview at step {last.step}", "name": ""}
     return None
 
 

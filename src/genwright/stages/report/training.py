@@ -10,17 +10,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from markupsafe import Markup
+
+from genwright.media.base import show
 from genwright.pages import charts
 from genwright.pages.charts import Point, Series
-from genwright.pages.page import picture
 from genwright.run import Run, read_json_lines
 
 VALIDATION = "validation"
-PROMPT_END = ">>>"
-"""Stands between a prompt and what the model made of it in texts that tasks write for people."""
 _SCALARS_OFF = {"step", "seconds", "examples", "weight", "tokens", "time", "part", "epoch", "pass"}
 _CLOCKS = {"items_per_second"}
-_LARGEST_TEXT = 4000
 
 
 @dataclass
@@ -34,18 +33,9 @@ class Curve:
 
 
 @dataclass
-class Passage:
-    """A piece of generated text, and the prompt that it goes on from where there is one."""
-
-    prompt: str
-    text: str
-
-
-@dataclass
 class Preview:
     step: int | None
-    picture: dict[str, Any] | None = None
-    passages: list[Passage] | None = None
+    html: Markup
 
 
 @dataclass
@@ -59,18 +49,6 @@ class PartView:
     records: int = 0
     last_step: int = 0
     seconds: float | None = None
-
-
-def passages(text: str, public: bool = False) -> list[Passage]:
-    """The passages of a text exhibit; a public view has no prompts, and nothing of a passage without a mark."""
-    found = []
-    for part in re.split(r"\n+-{3,}\n+", text.strip("\n")):
-        prompt, mark, made = part.partition(PROMPT_END)
-        if mark:
-            found.append(Passage("" if public else prompt, made))
-        elif not public:
-            found.append(Passage("", part))
-    return found
 
 
 def read_training(run: Run, kept: Mapping[str, Any] | None = None, public: bool = False) -> list[PartView]:
@@ -96,21 +74,10 @@ def curves_by_key(records: list[dict[str, Any]]) -> dict[str, list[Point]]:
 
 
 def read_previews(folder: Path, public: bool = False) -> list[Preview]:
-    """The previews in the order of their steps. A file that can't be read is left out.
-
-    Text begins with a prompt from the data up to `PROMPT_END`, which a public view leaves out.
-    """
-    previews = []
-    for file in sorted(folder.glob("*"), key=lambda f: (_step(f.stem) or 0, f.name)):
-        try:
-            if file.suffix == ".txt":
-                text = file.read_text("utf-8", "replace")[:_LARGEST_TEXT]
-                previews.append(Preview(_step(file.stem), passages=passages(text, public)))
-            elif file.suffix in (".png", ".svg", ".jpg", ".webp"):
-                previews.append(Preview(_step(file.stem), picture=picture(file)))
-        except OSError:
-            continue
-    return previews
+    """The previews in the order of their steps, files that are still being written left out."""
+    found = [(_step(file.stem), file) for file in folder.glob("*") if not file.name.startswith(".")]
+    found.sort(key=lambda one: (one[0] or 0, one[1].name))
+    return [Preview(step, show(file, f"Preview at step {step}", public)) for step, file in found]
 
 
 def _part(folder: Path, best_step: int | None, public: bool) -> PartView:

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator
 
 from genwright.about import About, Survey, Verdict, on_scale
 from genwright.ledger import Drop
-from genwright.request import AT_FILE
+from genwright.request import AT_FILE, POSITIONAL
 from genwright.settings import Section
 from genwright.tasks.chat.formats import dialogues
 from genwright.tasks.text import options as text_options
@@ -124,7 +124,7 @@ class Message(Section):
 
 
 class Request(text_options.Request):
-    prompt: str = Field("", description="The message to answer.")
+    prompt: str = Field("", description="The message to answer.", json_schema_extra=POSITIONAL)
     system: str | None = Field(None, description="How the assistant is to behave, said before the conversation.")
     messages: str | list[Message] | None = Field(
         None,

@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import AliasChoices, Field, model_validator
 
 from genwright.about import About, Around, Survey, Verdict, on_scale
-from genwright.request import FILE_TOO, NAMED_BY_FILE, File
+from genwright.request import FILE_TOO, NAMED_BY_FILE, POSITIONAL, File
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
 
@@ -53,7 +53,11 @@ class Prepare(text_options.Prepare):
 
 
 class Request(text_options.Request):
-    prompt: str = Field("", description="Text to go on from; for a hole in a text, use --prefix and --suffix.")
+    prompt: str = Field(
+        "",
+        description="Text to go on from; for a hole in a text, use --prefix and --suffix.",
+        json_schema_extra=POSITIONAL,
+    )
     prefix: str | None = Field(None, description="What stands before the hole.", json_schema_extra=FILE_TOO)
     suffix: str | None = Field(None, description="What stands behind the hole.", json_schema_extra=FILE_TOO)
     path: str | None = Field(

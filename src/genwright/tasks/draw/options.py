@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, field_validator
 
 from genwright.about import About, Survey, Verdict
+from genwright.request import POSITIONAL
 from genwright.settings import Section
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
@@ -94,6 +95,6 @@ class Model(Section):
 
 
 class Request(Section):
-    prompt: str = Field("", description="What to draw, in words like those of the data.")
+    prompt: str = Field("", description="What to draw, in words like those of the data.", json_schema_extra=POSITIONAL)
     n: int = Field(1, ge=1, le=1024, description="How many pictures.")
     seed: int = Field(0, ge=0, description="Same seed, same pictures.")

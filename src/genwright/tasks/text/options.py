@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from genwright.request import AT_FILE
+from genwright.request import AT_FILE, POSITIONAL
 from genwright.settings import Section
 
 
@@ -31,7 +31,7 @@ class Model(Section):
 
 
 class Request(Section):
-    prompt: str = Field("", description="The text to go on from.")
+    prompt: str = Field("", description="The text to go on from.", json_schema_extra=POSITIONAL)
     n: int = Field(1, ge=1, le=1024, description="How many answers.")
     seed: int = Field(0, description="Same seed, same output.")
     stop: list[str] = Field([], description="End before this text; may be given more than once.")

@@ -1,0 +1,140 @@
+"""`genwright generate`: which word is the run, and where what is made goes."""
+
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+from genwright.api import Generator
+from genwright.cli import generate as command
+from genwright.cli.app import main
+from genwright.cli.deliver import STANDARD_OUTPUT, deliver
+from genwright.errors import RequestError
+from genwright.ledger import Item
+from genwright.media.base import Media
+from genwright.model import Model, ModelConfig
+from genwright.model_folder import build_parts, save
+from genwright.recipe import recipe_class
+from genwright.settings import Section
+from genwright.tasks.text.sizes import network_for
+from genwright.tasks.write.task import Write
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An untrained model that writes letters, in a folder as a run has it."""
+    schema = recipe_class("write", "transformer")
+    prepare = schema.model_fields["prepare"].annotation(tokenizer="characters")  # type: ignore[misc]
+    task = Write(prepare, schema.model_fields["model"].annotation(), "transformer")  # type: ignore[misc]
+    facts = task.fit([Item(id="0", source="t", path="t.txt", fields={"text": "the quick brown fox"})])
+    network = network_for(1, 32, 64, facts.size).model_dump()
+    config = ModelConfig(family="transformer", network=network, batch=1, title="random")
+    torch.manual_seed(0)
+    made = tmp_path_factory.mktemp("runs") / "letters"
+    save(Model(task, config, facts, build_parts(task, config, facts, CPU), CPU), made / "model")
+    return made
+
+
+@pytest.fixture(autouse=True)
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def generate(*arguments: str) -> int:
+    with pytest.raises(SystemExit) as stopped:
+        main(["generate", *arguments])
+    return stopped.value.code if isinstance(stopped.value.code, int) else 0
+
+
+def test_a_folder_for_what_is_made_is_not_the_run(folder: Path, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (here / "texts").mkdir()
+    for place in (["--out", "texts"], ["--out=texts"]):
+        assert generate(*place, str(folder), "the fox", "--max-tokens", "4") == 0
+        assert capsys.readouterr().out == "texts/the-fox-0000.txt\n"
+
+
+def test_a_folder_of_another_run_may_take_what_is_made(folder: Path, here: Path) -> None:
+    (here / "old").mkdir()
+    (here / "old" / "recipe.yaml").write_text("task: draw\n")
+    assert generate("--out", "old", str(folder), "fox", "--max-tokens", "4") == 0
+    assert (here / "old" / "fox-0000.txt").exists()
+
+
+def test_the_value_of_a_task_s_option_may_stand_before_the_run(folder: Path, here: Path) -> None:
+    (here / "4").mkdir()
+    assert generate("--max-tokens", "4", str(folder), "fox", "--out", "x.txt") == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["plain", "fox"], "plain: neither a run nor a model folder"),
+        (["nowhere", "fox"], "nowhere: neither a run nor a model folder"),
+        (["a fox", "begun"], "begun: this run has no model yet"),
+    ],
+)
+def test_what_is_no_run_is_named(here: Path, capsys: pytest.CaptureFixture[str], words: list[str], said: str) -> None:
+    (here / "plain").mkdir()
+    (here / "begun").mkdir()
+    (here / "begun" / "recipe.yaml").write_text("task: write\n")
+    assert generate(*words) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_text_goes_through_a_pipe_as_a_file_would_hold_it(folder: Path, here: Path) -> None:
+    done = [sys.executable, "-m", "genwright", "generate", str(folder), "-", "--max-tokens", "6", "--out"]
+    piped = subprocess.run([*done, "-"], input=b"the fox\n", capture_output=True, timeout=120)
+    assert generate(str(folder), "the fox", "--max-tokens", "6", "--out", "x.txt") == 0
+    assert piped.stdout == (here / "x.txt").read_bytes() and piped.stdout.startswith(b"the fox"), piped.stderr
+
+
+def test_a_picture_goes_to_standard_output_with_what_is_known_of_it(capfdbinary: pytest.CaptureFixture[bytes]) -> None:
+    picture = Image.new("RGB", (4, 4), "red")
+    deliver([Media("image", picture, metadata={"prompt": "süß", "seed": 3})], "süß", 1, STANDARD_OUTPUT, False)
+    written = Image.open(io.BytesIO(capfdbinary.readouterr().out))
+    assert written.getpixel((0, 0)) == (255, 0, 0)
+    assert written.text == {"prompt": "süß", "seed": "3"}  # type: ignore[attr-defined]
+
+
+def test_standard_output_takes_one_thing() -> None:
+    media = [Media("text", "a", 0), Media("text", "b", 1)]
+    for n, as_json in ((2, False), (1, True)):
+        with pytest.raises(RequestError, match="--out -: standard output takes one output"):
+            deliver(media, "", n, STANDARD_OUTPUT, as_json)
+
+
+def test_a_medium_that_nobody_registered_is_named() -> None:
+    with pytest.raises(RequestError, match="There is no medium 'imagery'; did you mean 'image'"):
+        deliver([Media("imagery", None)], "", 1, None, False)
+
+
+def test_a_schema_without_a_positional_field_takes_no_prompt(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Bare(Section):
+        n: int = 1
+
+    monkeypatch.setattr(command, "request_class", lambda task, family: Bare)
+    assert generate(str(folder), "a fox") == 2
+    assert (
+        capsys.readouterr().err
+        == f"genwright: {folder} takes no prompt; `genwright generate {folder} --help` lists what may be asked.\n"
+    )
+    monkeypatch.setattr("genwright.api.request_class", lambda task, family: Bare)
+    with pytest.raises(RequestError, match="`write` takes no prompt; there are n"):
+        Generator(folder, "cpu").generate("a fox")
+
+
+def test_python_and_the_command_line_make_the_same(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert generate(str(folder), "the fox", "--max-tokens", "6", "--seed", "3", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    made = "".join(media.data for media in Generator(folder, "cpu").generate("the fox", max_tokens=6, seed=3))
+    assert told == {"index": 0, "kind": "text", "prompt": "the fox", "text": made, "seed": 3}

@@ -49,7 +49,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
     trained = records["train"]
     data, sheet = read_data(run, public=True), _sheet(run)
     summary = trained.summary if trained else {}
-    is_text = len(model.parts) == 1 and "architectures" in model.family.foreign_config()
+    is_text = "architectures" in model.family.foreign_config()
     return {
         "header": _header(recipe, run.name, data, sheet, is_text),
         "name": run.name,

@@ -84,7 +84,7 @@ def _compare(trained: Model, loaded: Model, splits: Splits) -> None:
 def _compare_foreign(model: Model, folder: Path) -> list[str]:
     """Where another library can read the folder: the same logits, greedy text and tokens there. [] where none can, or it is not
     installed."""
-    if len(model.parts) > 1 or "architectures" not in model.family.foreign_config():
+    if "architectures" not in model.family.foreign_config():
         return []
     if find_spec("transformers") is None:
         say("export: not compared in transformers, which is not installed (pip install transformers).")

@@ -129,7 +129,7 @@ def model_of(task: str, config: DecoderConfig, facts: Any, family: Transformer, 
     schema = recipe_class(task, "transformer")
     sections: list[Any] = [schema.model_fields[name].annotation for name in ("prepare", "model")]
     made = TASKS[task].load()(*(section() for section in sections), "transformer")
-    chosen = ModelConfig(family="transformer", network=config.model_dump(), title="")
+    chosen = ModelConfig(family="transformer", network=config.model_dump(), batches={"model": 1}, title="")
     model = Model(made, chosen, facts, {"model": family}, torch.device("cpu"))
     save(model, folder)
     (folder / "README.md").write_text("---\nlicense: other\n---\n\n# model\n", encoding="utf-8")

@@ -70,7 +70,7 @@ def text_model(
     schema = recipe_class(task, "transformer")
     sections = [schema.model_fields[name].annotation() for name in ("prepare", "model")]  # type: ignore[misc]
     made = TASKS[task].load()(*sections, "transformer")
-    chosen = ModelConfig(family="transformer", network=config.model_dump(), title="2 layers")
+    chosen = ModelConfig(family="transformer", network=config.model_dump(), batches={"model": 1}, title="2 layers")
     return Model(made, chosen, facts, {"model": Transformer(decoder, facts.end_token)}, torch.device("cpu"))
 
 

@@ -44,7 +44,7 @@ def random_model(facts: Tokenizer) -> Model:
     schema = recipe_class("write", "transformer")
     task = Write(schema.model_fields["prepare"].annotation(), schema.model_fields["model"].annotation(), "transformer")
     network = network_for(1, 32, 256, facts.size)
-    config = ModelConfig(family="transformer", network=network.model_dump(), title="random")
+    config = ModelConfig(family="transformer", network=network.model_dump(), batches={"model": 1}, title="random")
     torch.manual_seed(0)
     return Model(task, config, facts, build_parts(task, config, facts, CPU), CPU)
 

@@ -8,7 +8,16 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from genwright.families.base import Between, Compiles, Discriminates, Foreign, Interpolates, Reconstructs, normal
+from genwright.families.base import (
+    Between,
+    Compiles,
+    Discriminates,
+    Foreign,
+    Interpolates,
+    Moment,
+    Reconstructs,
+    normal,
+)
 from genwright.families.gan.family import Gan
 from genwright.families.gan.options import Opening as GanOpening
 from genwright.families.gan.options import Settings as GanSettings
@@ -90,7 +99,7 @@ def sound() -> dict[str, Tensor]:
 def test_a_gan_takes_data_that_is_no_picture(objective: str) -> None:
     family = Gan(Shift(), Sum(), GanSettings.model_validate({"objective": objective, "augment": 1.0}))
     for phase in family.phases:
-        family.loss(phase.name, sound(), stream(1)).value.backward()
+        family.loss(phase.name, sound(), stream(1), Moment()).value.backward()
     assert all(p.grad is not None and bool(p.grad.isfinite()) for p in family.modules.parameters())
     session = family.open(2, GanOpening())
     one = {"tone": torch.tensor([0.1]), "level": torch.tensor([0.0])}
@@ -102,7 +111,7 @@ def test_a_gan_takes_data_that_is_no_picture(objective: str) -> None:
 
 def test_a_vae_takes_data_that_is_no_picture() -> None:
     family = Vae(Wide((6,)), Wide((4, 3)), Wide((6,)), VaeSettings())
-    loss = family.loss("model", sound(), stream(1))
+    loss = family.loss("model", sound(), stream(1), Moment())
     loss.value.backward()
     assert bool(loss.value.isfinite()) and family.reconstruct(*split(sound())).shape == (4, 2, 3)
 

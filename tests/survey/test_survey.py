@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import wave
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ from PIL import Image
 from genwright import recipe
 from genwright.about import About, Survey, Verdict
 from genwright.errors import RequestError
+from genwright.registry import MEDIA, Entry
 from genwright.survey.command import new, verdicts
 from genwright.survey.survey import look
-from helpers import ASSETS
+from helpers import ASSETS, TESTS
 from helpers.outside_task import outside_task
 
 
@@ -26,6 +29,15 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     place.mkdir()
     monkeypatch.chdir(place)
     return place
+
+
+@pytest.fixture
+def wav(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A medium from outside the package."""
+    monkeypatch.syspath_prepend(str(TESTS / "outside"))
+    MEDIA.register("wav", Entry("wav:WAV"))
+    yield "wav"
+    MEDIA.unregister("wav")
 
 
 def pictures(folder: Path, count: int, side: int = 8) -> Path:
@@ -123,8 +135,14 @@ def test_names_with_spaces_and_other_letters(tmp_path: Path, here: Path) -> None
     assert recipe.load(new(odd)).data.sources[0]["folder"] == str(odd)
 
 
-def test_the_task_asked_for() -> None:
-    assert [recipe.load(new(ASSETS, task)).task for task in ("write", "draw", None)] == ["write", "draw", "draw"]
+def test_the_task_asked_for(tmp_path: Path) -> None:
+    for name in ("text", "pictures"):
+        shutil.copytree(ASSETS / name, tmp_path / "both" / name)
+    assert [recipe.load(new(tmp_path / "both", task)).task for task in ("write", "draw", None)] == [
+        "write",
+        "draw",
+        "draw",
+    ]
     with pytest.raises(RequestError, match="nothing for `draw`"):
         new(ASSETS / "text", "draw")
     with pytest.raises(RequestError, match="did you mean 'draw'"):
@@ -188,13 +206,15 @@ def test_a_table_of_conversations_is_for_chat(tmp_path: Path, capsys: pytest.Cap
 
 
 def test_a_task_that_does_not_say_how_much_it_needs_is_only_taken_where_it_is_asked_for(
-    tmp_path: Path, here: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, here: Path, capsys: pytest.CaptureFixture[str], wav: str
 ) -> None:
     few = pictures(tmp_path / "few", 10)
     tune = tmp_path / "tunes"
     tune.mkdir()
-    (tune / "a.mid").write_bytes(b"MThd\0\0\0\6\0\0\0\1\0\x60MTrk\0\0\0\4\0\xff\x2f\0")
-    mend, hum = About(medium="image", families=("vae",)), About(medium="midi", families=("vae",))
+    with wave.open(str(tune / "a.wav"), "wb") as file:
+        file.setparams((1, 2, 8000, 800, "NONE", ""))
+        file.writeframes(bytes(1600))
+    mend, hum = About(medium="image", families=("vae",)), About(medium=wav, families=("vae",))
     with outside_task("amend", mend), outside_task("hum", hum):
         assert recipe.load(new(few)).task == "draw"  # it says itself that ten are too few
         assert "amend: 10 of its kind (image); how many it needs is not known here" in capsys.readouterr().out
@@ -202,7 +222,7 @@ def test_a_task_that_does_not_say_how_much_it_needs_is_only_taken_where_it_is_as
         with pytest.raises(RequestError, match="by --task and one of hum"):
             new(tune)
         assert recipe.load(new(tune, "hum")).task == "hum"
-        with pytest.raises(RequestError, match="nothing for `hum`, which works with midi"):
+        with pytest.raises(RequestError, match="nothing for `hum`, which works with wav"):
             new(few, "hum")
 
 

@@ -60,7 +60,7 @@ lengths = st.lists(st.integers(0, 60), min_size=1, max_size=25).filter(any)
 @settings(max_examples=200, deadline=None)
 def test_each_token_is_predicted_once_from_the_one_before_it(lengths, context, ends, training, seed):
     texts = Texts(lengths, ends)
-    packed = Packed(texts, context, END, seed, training)
+    packed = Packed(texts, context, END, seed, "model", training)
     found = predictions(packed.batch(0, packed.pass_examples))
     predicted = [target for _, _, target in found if target != END]
     wanted = [int(t) for d in texts.documents for t in d["tokens"] if t != END]
@@ -75,7 +75,7 @@ def test_each_token_is_predicted_once_from_the_one_before_it(lengths, context, e
 @settings(max_examples=100, deadline=None)
 def test_no_segment_holds_tokens_of_two_documents(lengths, context, ends):
     texts = Texts(lengths, ends)
-    packed = Packed(texts, context, END, 0, training=True)
+    packed = Packed(texts, context, END, 0, "model", training=True)
     owners: dict[int, set[int]] = {}
     for segment, read, target in predictions(packed.batch(0, packed.pass_examples)):
         for token in (read, target):
@@ -91,10 +91,10 @@ def test_rows_are_almost_full():
 
 
 def test_one_long_text_makes_plain_batches():
-    packed = Packed(Texts([5000]), 20, END, 0, training=True)
+    packed = Packed(Texts([5000]), 20, END, 0, "model", training=True)
     assert packed.batch(0, 3).keys() == {"tokens"}
     assert packed.pass_examples > 240
-    assert Packed(Texts([5000], weight=True), 20, END, 0, training=True).batch(0, 3).keys() == {
+    assert Packed(Texts([5000], weight=True), 20, END, 0, "model", training=True).batch(0, 3).keys() == {
         "tokens",
         "mask",
         "segments",
@@ -102,22 +102,22 @@ def test_one_long_text_makes_plain_batches():
 
 
 def test_weights_say_what_counts():
-    packed = Packed(Texts([7, 9, 30], weight=True), 12, END, 0, training=True)
+    packed = Packed(Texts([7, 9, 30], weight=True), 12, END, 0, "model", training=True)
     assert all(target % 2 == 1 for _, _, target in predictions(packed.batch(0, packed.pass_examples)))
 
 
 def test_batches_are_a_pure_function_of_the_position():
     texts = Texts([5, 80, 9, 13, 200, 7, 7])
-    one, other = (Packed(texts, 16, END, 1, training=True) for _ in range(2))
+    one, other = (Packed(texts, 16, END, 1, "model", training=True) for _ in range(2))
     whole = one.batch(0, 70)
     later = other.batch(40, 30)
     assert all(torch.equal(whole[name][40:], later[name]) for name in whole)
     assert torch.equal(other.batch(0, 7)["tokens"], whole["tokens"][:7])
-    assert not torch.equal(whole["tokens"], Packed(texts, 16, END, 2, training=True).batch(0, 70)["tokens"])
+    assert not torch.equal(whole["tokens"], Packed(texts, 16, END, 2, "model", training=True).batch(0, 70)["tokens"])
 
 
 def test_the_first_held_out_rows_come_from_all_of_the_text():
-    packed = Packed(Texts([1000], ends=False), 10, END, 0, training=False)
+    packed = Packed(Texts([1000], ends=False), 10, END, 0, "model", training=False)
     starts = packed.batch(0, 5)["tokens"][:, 0].sort().values
     assert ((starts[1:] - starts[:-1]) > 100).all() and starts[-1] > 600
 
@@ -127,7 +127,7 @@ def test_an_augmented_piece_may_grow_and_still_fits():
         assert len(example["tokens"]) <= 14
         return {"tokens": np.append([999, 998], example["tokens"])}
 
-    packed = Packed(Texts([40, 14, 3]), 16, END, 0, training=True, augment=marked, growth=2)
+    packed = Packed(Texts([40, 14, 3]), 16, END, 0, "model", training=True, augment=marked, growth=2)
     batch = packed.batch(0, packed.pass_examples)
     assert (batch["tokens"] == 999).sum() == (batch["tokens"] == 998).sum() >= 5
     assert {t for _, _, t in predictions(batch)} >= set(range(1, 40))
@@ -148,7 +148,7 @@ def test_a_packed_document_costs_what_it_costs_alone():
     )
     network = Decoder(config).eval()
     texts = Texts([5, 6, 7, 4])
-    batch = Packed(texts, 24, END, 0, training=False).batch(0, 1)
+    batch = Packed(texts, 24, END, 0, "model", training=False).batch(0, 1)
     with torch.inference_mode():
         logits = network(batch["tokens"][:, :-1], segment_BT=batch["segments"])
         nats = torch.nn.functional.cross_entropy(logits[0], batch["tokens"][0, 1:], reduction="none")
@@ -158,3 +158,18 @@ def test_a_packed_document_costs_what_it_costs_alone():
             row = torch.from_numpy(np.append([END], document["tokens"]))
             alone += float(torch.nn.functional.cross_entropy(network(row[None, :-1])[0], row[1:], reduction="sum"))
     assert packed == pytest.approx(alone, rel=1e-5)
+
+
+def test_plain_rows_stand_in_one_batch_with_others() -> None:
+    plain = Packed(Texts([5000]), 20, END, 0, "model", training=True)
+    other = Packed(Texts([7, 9, 30], weight=True), 20, END, 0, "model", training=True)
+    both = plain.stack(plain.examples(0, 2) + other.examples(0, 1))
+    assert both["tokens"].shape == (3, 21)
+    assert both["mask"][:2].eq(1).all() and torch.equal(both["mask"][2], other.batch(0, 1)["mask"][0])
+    assert both["segments"][:2].eq(0).all() and torch.equal(both["segments"][2], other.batch(0, 1)["segments"][0])
+
+
+def test_parts_of_one_model_see_their_data_in_orders_of_their_own() -> None:
+    texts = Texts([40] * 30)
+    one, other = (Packed(texts, 16, END, 1, part, training=True).batch(0, 30)["tokens"] for part in ("codec", "prior"))
+    assert not torch.equal(one, other)

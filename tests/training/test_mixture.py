@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -10,15 +12,21 @@ from genwright.training.mixture import Mixed, Mixture, fair_share, share_for
 
 
 class Numbers:
-    """Counts from `first` up; every other example has a mask."""
+    """Counts from `first` up; its rows may have a mask, which others leave out."""
 
     def __init__(self, first: int, count: int, mask: bool = False):
         self.first, self.pass_examples, self.mask = first, count, mask
 
     def batch(self, position: int, size: int) -> Batch:
-        numbers = self.first + torch.arange(position, position + size) % self.pass_examples
-        batch: Batch = {"tokens": numbers[:, None].repeat(1, 3)}
-        return batch | {"mask": torch.full((size, 2), 0.5)} if self.mask else batch
+        return self.stack(self.examples(position, size))
+
+    def examples(self, position: int, size: int) -> list[Any]:
+        return [(self.first + (position + i) % self.pass_examples, self.mask) for i in range(size)]
+
+    def stack(self, examples: list[Any]) -> Batch:
+        batch: Batch = {"tokens": torch.tensor([[number] * 3 for number, _ in examples])}
+        masks = torch.tensor([[0.5 if mask else 1.0] * 2 for _, mask in examples])
+        return batch | {"mask": masks} if any(mask for _, mask in examples) else batch
 
 
 def mixture(share: float, start: int = 100) -> Mixture:
@@ -55,26 +63,11 @@ def test_before_its_start_everything_is_old() -> None:
     assert drawn(mixed, [60], 30)[:70] == list(range(30, 90))
 
 
-def test_what_one_part_leaves_out_is_filled_in() -> None:
+def test_both_are_stacked_together() -> None:
+    """What is padded to the longest, or left out where it is the same everywhere, would not fit side by side."""
     batch = Mixed(Numbers(0, 1000), Numbers(5000, 10, mask=True), mixture(0.25)).batch(100, 8)
     assert batch["mask"].shape == (8, 2)
     assert batch["mask"][:, 0].tolist() == [1.0] * 6 + [0.5] * 2
-
-
-class Ragged(Numbers):
-    """Examples of different lengths, padded when they are stacked."""
-
-    def examples(self, position: int, size: int) -> list[int]:
-        return [self.first + (position + i) % self.pass_examples for i in range(size)]
-
-    def stack(self, examples: list[int]) -> Batch:
-        width = max(number % 7 for number in examples) + 1
-        return {"tokens": torch.tensor([[number] * width for number in examples])}
-
-
-def test_examples_that_are_padded_are_stacked_together() -> None:
-    mixed = Mixed(Ragged(0, 1000), Ragged(5000, 10), mixture(0.3))
-    assert drawn(mixed, [10] * 5, 100) == drawn(Mixed(Numbers(0, 1000), Numbers(5000, 10), mixture(0.3)), [10] * 5, 100)
 
 
 @pytest.mark.parametrize(("old", "new", "before", "to_draw"), [(900, 100, 5000, 5000), (990, 10, 3000, 9000)])

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import torch
@@ -25,8 +25,10 @@ from genwright.model import Facts, Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.registry import about
 from genwright.scores import Metric, Score, ScoreSheet
+from genwright.seeds import stream
 from genwright.settings import part_sections
 from genwright.shards import Example, ExampleStore
+from genwright.training.base import Batches, Stackable
 
 
 @dataclass(frozen=True)
@@ -56,21 +58,8 @@ def main_part(parts: Sequence[Part]) -> str:
     return next((part.name for part in parts if part.main), parts[-1].name)
 
 
-class Batches(Protocol):
-    """An endless stream of micro-batches that is a pure function of the position, so that resuming costs nothing.
-
-    `pass_examples` is how many examples one pass over the data has.
-    """
-
-    pass_examples: int
-
-    def batch(self, position: int, size: int) -> Batch:
-        """The `size` examples from `position` (examples drawn so far) on, as tensors on the CPU."""
-        ...
-
-
 class ShuffledBatches:
-    """Passes over a store, each in an order of its own drawn from (seed, pass), each example augmented by the task."""
+    """Passes over a store, each in an order of its own drawn from (seed, part, pass), each example augmented by the task."""
 
     def __init__(self, task: BaseTask, store: ExampleStore, seed: int, part: str, augment: bool = True):
         if len(store) == 0:
@@ -87,7 +76,7 @@ class ShuffledBatches:
         for slot in range(position, position + size):
             example = self.store[self._index(slot)]
             if self.augment:
-                example = self.task.augment(example, np.random.default_rng([self.seed, 7, slot]))
+                example = self.task.augment(example, stream(self.seed, self.part, "augment", slot))
             examples.append(example)
         return examples
 
@@ -97,7 +86,7 @@ class ShuffledBatches:
     def _index(self, slot: int) -> int:
         number, place = divmod(slot, self.pass_examples)
         if self._order is None or self._order[0] != number:
-            self._order = (number, np.random.default_rng([self.seed, 11, number]).permutation(self.pass_examples))
+            self._order = (number, stream(self.seed, self.part, "order", number).permutation(self.pass_examples))
         return int(self._order[1][place])
 
 
@@ -180,7 +169,7 @@ class BaseTask(ABC):
         """Turn an item into examples, or into a Drop with a reason of the closed list. Pure: any process may run it."""
 
     def augment(self, example: Example, rng: np.random.Generator) -> Example:
-        """A random variant of a training example; all randomness comes from `rng`, seeded by (seed, slot)."""
+        """A random variant of a training example; all randomness comes from `rng`, seeded by (seed, part, slot)."""
         return example
 
     def collate(self, examples: list[Example]) -> Batch:
@@ -189,7 +178,7 @@ class BaseTask(ABC):
 
     def batches(
         self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
-    ) -> Batches:
+    ) -> Stackable:
         """The stream a part learns from (`training`) or is validated on (no augmentation, every example once a pass)."""
         return ShuffledBatches(self, store, seed, part, augment=training)
 

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from genwright.families.base import Batch
+from genwright.seeds import stream
 from genwright.shards import Example
 
 _GOLDEN = (5**0.5 - 1) / 2
@@ -73,6 +74,7 @@ class Packed:
         context: int,
         end_token: int,
         seed: int,
+        part: str,
         training: bool,
         *,
         augment: Augment | None = None,
@@ -80,7 +82,8 @@ class Packed:
         led_in: bool = True,
     ):
         self.documents, self.context, self.end_token = documents, context, end_token
-        self.seed, self.training, self.augment, self.growth, self.led_in = seed, training, augment, growth, led_in
+        self.seed, self.part, self.training = seed, part, training
+        self.augment, self.growth, self.led_in = augment, growth, led_in
         self.plain = False
         self._lengths = np.asarray(documents.lengths("tokens"), dtype=np.int64)
         self._ends = np.asarray(documents.last("tokens")) == end_token
@@ -98,15 +101,26 @@ class Packed:
     def batch(self, position: int, size: int) -> Batch:
         """ "tokens" int64[B, T+1], and unless the rows are plain "mask" float32[B, T], the weight of each predicted token, and
         "segments" int32[B, T], the document within the row of each token that is read."""
-        tokens = np.full((size, self.context + 1), self.end_token, dtype=np.int64)
-        mask = np.zeros((size, self.context), dtype=np.float32)
-        segments = np.zeros((size, self.context), dtype=np.int32)
-        for row in range(size):
-            self._fill(position + row, tokens[row], mask[row], segments[row])
-        batch = {"tokens": torch.from_numpy(tokens)}
-        if not self.plain:
-            batch |= {"mask": torch.from_numpy(mask), "segments": torch.from_numpy(segments)}
-        return batch
+        return self.stack(self.examples(position, size))
+
+    def examples(self, position: int, size: int) -> list[Example]:
+        """Rows; plain ones have tokens alone."""
+        return [self._filled(slot) for slot in range(position, position + size)]
+
+    def stack(self, examples: list[Example]) -> Batch:
+        names = dict.fromkeys(name for example in examples for name in example)
+        rows = {name: [example.get(name, self._same_everywhere(name)) for example in examples] for name in names}
+        return {name: torch.from_numpy(np.stack(values)) for name, values in rows.items()}
+
+    def _same_everywhere(self, name: str) -> np.ndarray:
+        """What a plain row leaves out."""
+        return np.ones(self.context, np.float32) if name == "mask" else np.zeros(self.context, np.int32)
+
+    def _filled(self, slot: int) -> Example:
+        tokens = np.full(self.context + 1, self.end_token, dtype=np.int64)
+        mask, segments = np.zeros(self.context, np.float32), np.zeros(self.context, np.int32)
+        self._fill(slot, tokens, mask, segments)
+        return {"tokens": tokens} if self.plain else {"tokens": tokens, "mask": mask, "segments": segments}
 
     def _fill(self, slot: int, tokens: np.ndarray, mask: np.ndarray, segments: np.ndarray) -> None:
         place, number = 0, -1
@@ -133,7 +147,7 @@ class Packed:
             lead = int(example["tokens"][0])
             example = {name: values[1:] for name, values in example.items()}
         if self.augment is not None and self.training:
-            example = self.augment(example, np.random.default_rng([self.seed, 7, slot, number]))
+            example = self.augment(example, stream(self.seed, self.part, "augment", slot, number))
         return example, lead
 
     def _row(self, slot: int) -> list[Piece]:
@@ -147,7 +161,7 @@ class Packed:
 
     def _rows(self, number: int) -> list[list[Piece]]:
         """The rows of a pass, in the order in which it visits them."""
-        rng = np.random.default_rng([self.seed, 11, number])
+        rng = stream(self.seed, self.part, "order", number)
         room = self.context - (self.growth if self.augment is not None else 0)
         offset = int(rng.integers(room)) if self.training else 0
         pieces = cut(self._lengths, self._ends, room, offset)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +27,18 @@ class Batches(Protocol):
 
     def batch(self, position: int, size: int) -> Batch:
         """The `size` examples from `position` (examples drawn so far) on, as tensors on the CPU."""
+        ...
+
+
+class Stackable(Batches, Protocol):
+    """Batches whose examples may stand in one batch with others of their kind."""
+
+    def examples(self, position: int, size: int) -> list[Any]:
+        """What `batch` makes a batch of."""
+        ...
+
+    def stack(self, examples: list[Any]) -> Batch:
+        """A batch of some examples, whichever stream they come from."""
         ...
 
 
@@ -123,9 +133,3 @@ class Outcome(BaseModel):
 def even_steps(steps: int, times: int) -> frozenset[int]:
     """`times` step numbers at even intervals, the last one `steps`."""
     return frozenset(max(1, round(steps * index / times)) for index in range(1, times + 1))
-
-
-def derive_seed(*path: Any) -> int:
-    """A 63-bit seed that is a pure function of its arguments."""
-    digest = hashlib.blake2b(json.dumps(path).encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1

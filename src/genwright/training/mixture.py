@@ -7,17 +7,13 @@ a position is a function of the position alone, so a resumed training draws what
 
 from __future__ import annotations
 
-import torch
 from pydantic import BaseModel
 
 from genwright.families.base import Batch
-from genwright.training.base import Batches
+from genwright.training.base import Stackable
 
 _MOST = 0.5
 """New examples are at most this share of what is drawn, unless they are more than that of the data."""
-
-_LEFT_OUT = {"mask": 1, "segments": 0}
-"""Fields that a batch of text leaves out where they are the same everywhere, and their value there."""
 
 
 class Mixture(BaseModel):
@@ -66,7 +62,7 @@ def share_for(fair: float, drawn: int, to_draw: int) -> float:
 class Mixed:
     """`Batches` that take each example from the new or the old ones, spread evenly, as a `Mixture` says."""
 
-    def __init__(self, old: Batches, new: Batches, mixture: Mixture):
+    def __init__(self, old: Stackable, new: Stackable, mixture: Mixture):
         self.old, self.new, self.mixture = old, new, mixture
         self.pass_examples = old.pass_examples + new.pass_examples
 
@@ -74,34 +70,8 @@ class Mixed:
         """The old examples of the batch, then the new ones."""
         first, last = self._taken(position), self._taken(position + size)
         new = last - first
-        examples = [getattr(batches, "examples", None) for batches in (self.old, self.new)]
-        stack = getattr(self.old, "stack", None)
-        if stack is not None and examples[0] is not None and examples[1] is not None:
-            # Stacked together, because what is padded to the longest would not fit side by side.
-            return stack(examples[0](position - first, size - new) + examples[1](first, new))
-        parts = []
-        if size > new:
-            parts.append(self.old.batch(position - first, size - new))
-        if new:
-            parts.append(self.new.batch(first, new))
-        return parts[0] if len(parts) == 1 else _joined(parts)
+        return self.old.stack(self.old.examples(position - first, size - new) + self.new.examples(first, new))
 
     def _taken(self, position: int) -> int:
         """How many new examples stand before a position; the old ones go on where the training before had come to."""
         return int(max(position - self.mixture.start, 0) * self.mixture.share)
-
-
-def _joined(parts: list[Batch]) -> Batch:
-    names = dict.fromkeys(name for part in parts for name in part)
-    joined: Batch = {}
-    for name in names:
-        like = next(part[name] for part in parts if name in part)
-        values = []
-        for part in parts:
-            if name in part:
-                values.append(part[name])
-            else:
-                size = next(iter(part.values())).shape[0]
-                values.append(like.new_full((size, *like.shape[1:]), _LEFT_OUT[name]))
-        joined[name] = torch.cat(values)
-    return joined

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from genwright import seeds
 from genwright.errors import RequestError
 from genwright.families.base import Family
 from genwright.training import checkpoint, phases
@@ -67,6 +68,7 @@ def keep_best(trainer: Saved) -> None:
 def capture(trainer: Saved) -> dict[str, Any]:
     """All that the next step depends on, apart from the weights; `seconds` alone comes from a clock."""
     return {
+        "seed_rule": seeds.RULE,
         "step": trainer.step,
         "steps": trainer.settings.steps,
         "recipe": trainer.recipe_hash,
@@ -102,6 +104,12 @@ def resume(trainer: Saved) -> None:
 def restore(trainer: Saved, place: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
     if state["recipe"] != trainer.recipe_hash or state["frozen"] != trainer.frozen:
         raise RequestError(f"{place}: made with other settings or other frozen weights; run with --fresh.")
+    finished = state["step"] >= state["steps"] or state["stopped_early"]
+    if state.get("seed_rule", 1) != seeds.RULE and not finished:
+        raise RequestError(
+            f"{place}: begun by an older Genwright, which drew the order of the data by another rule; finish it with that version, or "
+            "begin again with --fresh."
+        )
     try:
         checkpoint.load_weights(trainer.networks, weights, without=trainer.still)
         for name, optimizer in trainer.optimizers.items():

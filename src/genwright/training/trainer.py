@@ -27,9 +27,10 @@ from genwright.console import Line, progress
 from genwright.errors import WorkError
 from genwright.families.base import Family, Moment, Phase
 from genwright.run import only_writer
+from genwright.seeds import derive_seed
 from genwright.training import checkpoint, compilation, frozen, phases, precision, saving
 from genwright.training.activations import checkpoint_activations
-from genwright.training.base import Batches, Listener, Outcome, Preview, Progress, Settings, Validate, derive_seed
+from genwright.training.base import Batches, Listener, Outcome, Preview, Progress, Settings, Validate
 from genwright.training.interrupts import Interrupts
 from genwright.training.journal import Journal, Window
 from genwright.training.optimizers import Ema, PhaseOptimizer, TensorState, Trained, swapped_in, trained_parameters

@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from genwright.families.base import Family, Moment
+from genwright.seeds import derive_seed
 from genwright.training import precision
-from genwright.training.base import Batches, Settings, derive_seed
+from genwright.training.base import Batches, Settings
 from genwright.training.stream import to_device
 
 

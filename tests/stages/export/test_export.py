@@ -201,7 +201,7 @@ class _Scored:
 
     task = SimpleNamespace(medium="image")
     family = object()
-    parts = {"model": family}
+    parts = ("model",)
 
 
 def test_the_card_tells_scores_licences_and_protocol(tmp_path: Path):

@@ -20,11 +20,12 @@ from genwright.model_folder import build_parts
 from genwright.recipe import EvaluateSettings, parse
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore, write_part
-from genwright.tasks.base import Batches, Splits
+from genwright.tasks.base import Splits
 from genwright.tasks.draw import scores as draw_scores
 from genwright.tasks.draw.metrics import headline
 from genwright.tasks.draw.task import Draw
 from genwright.tasks.image.facts import DrawFacts, caption_tokenizer
+from genwright.training.base import Batches
 from helpers import ASSETS
 
 PICTURES = ASSETS / "pictures"

@@ -23,11 +23,12 @@ from genwright.model_folder import build_parts, load, save
 from genwright.recipe import EvaluateSettings, recipe_class
 from genwright.registry import METRICS, Entry
 from genwright.request import request_class
+from genwright.seeds import request_stream
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.text import sizes as text_sizes
 from genwright.tasks.text.nats import document_nats
-from genwright.tasks.text.samples import prompts_and_continuations, request_rng
+from genwright.tasks.text.samples import prompts_and_continuations
 from genwright.tasks.text.task import item_text
 from genwright.tasks.write.task import Write, blocks
 from genwright.tokens.fit import vocabulary_for
@@ -222,7 +223,7 @@ def test_characters_of_several_tokens_arrive_whole(lab):
 
 
 def test_random_streams_differ_by_seed_and_by_output():
-    numbers = {float(torch.rand((), generator=request_rng(seed, index))) for seed in (-1, 0, 1) for index in (0, 1)}
+    numbers = {float(torch.rand((), generator=request_stream(seed, index))) for seed in (-1, 0, 1) for index in (0, 1)}
     assert len(numbers) == 6
 
 

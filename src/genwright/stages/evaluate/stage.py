@@ -23,8 +23,8 @@ from genwright.stages.evaluate.changes import keep_former_sheet, measure
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare.stage import load_splits
 from genwright.stages.train.stage import load_trained
-from genwright.tasks.base import BaseTask, Batches, TrainJudge
-from genwright.training.base import Settings
+from genwright.tasks.base import BaseTask, TrainJudge
+from genwright.training.base import Batches, Settings
 from genwright.training.trainer import Trainer
 
 JUDGE_BATCH = 32

@@ -18,13 +18,14 @@ from genwright.families.base import Family
 from genwright.model import Model, ModelConfig
 from genwright.recipe import Recipe
 from genwright.run import Run
+from genwright.seeds import derive_seed
 from genwright.shards import MANIFEST, Example, ExampleStore, Selection, write_part
 from genwright.stages.inputs import digest
 from genwright.stages.prepare.stage import load_facts, load_splits
 from genwright.stages.train import new_data
-from genwright.tasks.base import BaseTask, Batches, Part, Splits, main_part
+from genwright.tasks.base import BaseTask, Part, Splits, main_part
 from genwright.training import checkpoint, forecast
-from genwright.training.base import Preview, Settings, Validate, derive_seed
+from genwright.training.base import Batches, Preview, Settings, Stackable, Validate
 from genwright.training.mixture import Mixed, Mixture
 from genwright.training.validation import held_out_loss
 
@@ -245,7 +246,7 @@ class Job:
         model = Model(shop.task, self.config, shop.facts, parts, self.device, main=self.main)
         return shop.task.preview(model, Engine(), shop.splits, stem)
 
-    def batches(self, store: ExampleStore, training: bool) -> Batches:
+    def batches(self, store: ExampleStore, training: bool) -> Stackable:
         """The part's own stream of some of its examples."""
         shop = self.workshop
         return shop.task.batches(store, shop.facts, self.config, shop.seed, self.name, training=training)

@@ -12,9 +12,8 @@ from genwright.errors import RequestError
 from genwright.model import ModelConfig
 from genwright.recipe import TrainSettings
 from genwright.stages.train.jobs import Job, Workshop
-from genwright.tasks.base import Batches
 from genwright.training import forecast, precision
-from genwright.training.base import Settings
+from genwright.training.base import Batches, Settings
 from genwright.training.rehearsal import rehearse
 
 _VALUES_PER_PARAMETER = 3.0

@@ -24,7 +24,7 @@ from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks.base import Batches, Part, Splits, TrainJudge
+from genwright.tasks.base import Part, Splits, TrainJudge
 from genwright.tasks.chat import options as chat_options
 from genwright.tasks.chat import preference as chat_preference
 from genwright.tasks.chat.formats import Dialogue, Mapping, Message, dialogues, read_values
@@ -32,6 +32,7 @@ from genwright.tasks.chat.turns import fit, windows
 from genwright.tasks.text.task import TextTask, whole_text, window
 from genwright.tokens.chat_template import CHATML, START, STOP, ChatTemplate, RefusedError
 from genwright.tokens.tokenizer import Tokenizer
+from genwright.training.base import Stackable
 
 _BLOCKS = 100
 _LINES = (".jsonl", ".ndjson")
@@ -141,7 +142,7 @@ class Chat(TextTask):
 
     def batches(
         self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
-    ) -> Batches:
+    ) -> Stackable:
         if self.prepare.preference:
             return chat_preference.Pairs(self, store, seed, part, facts.end_token)
         return super().batches(store, facts, config, seed, part, training)

@@ -22,7 +22,7 @@ from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks.base import Batches, Splits, TrainJudge
+from genwright.tasks.base import Splits, TrainJudge
 from genwright.tasks.complete import options as complete_options
 from genwright.tasks.complete.fim import SPECIAL, can_fill, header, mark, with_holes
 from genwright.tasks.complete.imports import names_of
@@ -35,6 +35,7 @@ from genwright.tasks.packing import Packed
 from genwright.tasks.text.blocks import blocks
 from genwright.tasks.text.task import TextTask, item_text, whole_text
 from genwright.tokens.tokenizer import Tokenizer
+from genwright.training.base import Stackable
 
 
 class Complete(TextTask):
@@ -108,7 +109,7 @@ class Complete(TextTask):
 
     def batches(
         self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
-    ) -> Batches:
+    ) -> Stackable:
         """Rows of bundles; in training each piece of a file is given a hole at the recipe's rate, another each time it is read."""
         context = config.network["max_position_embeddings"]
 
@@ -116,7 +117,7 @@ class Complete(TextTask):
             return self.augment(example, rng, facts)
 
         documents, led_in = bundles_of(store, context, training, facts), not facts.begin_tokens
-        return Packed(documents, context, facts.end_token, seed, training, augment=augment, led_in=led_in)
+        return Packed(documents, context, facts.end_token, seed, part, training, augment=augment, led_in=led_in)
 
     def augment(self, example: Example, rng: np.random.Generator, facts: Tokenizer | None = None) -> Example:
         return example if facts is None else with_holes(example, facts, self.prepare, rng)

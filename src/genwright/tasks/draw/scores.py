@@ -26,6 +26,7 @@ from genwright.metrics.image import Estimate
 from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Row, Score, ScoreSheet
+from genwright.seeds import stream
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits, TrainJudge
 from genwright.tasks.draw.metrics import METRICS, headline, name_frechet
@@ -79,7 +80,7 @@ def score(
     features.weights_file()  # says what to install before minutes are spent on drawing
     names = held_out_splits(splits)
     given = gather(splits["train"], [splits[name] for name in names], settings)
-    rng, engine = np.random.default_rng([settings.seed, 31]), Engine()
+    rng, engine = stream(settings.seed, "scores", "samples"), Engine()
     drawn = _draw(model, engine, given.conditions, settings.seed, 0, "evaluate: draw samples")
     # The judge learns from other samples than those it is asked about.
     repeated = rng.integers(0, len(given.conditions), 2 * len(drawn))
@@ -137,7 +138,7 @@ def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: Eval
     """Divide the training pictures into reference and others by the evaluation's seed. Raises WorkError below four pictures."""
     if len(train) < 4:
         raise WorkError(f"Scoring needs at least four training pictures and the data has {len(train)}; add pictures.")
-    order = np.random.default_rng([settings.seed, 29]).permutation(len(train))[
+    order = stream(settings.seed, "scores", "reference").permutation(len(train))[
         : max(MOST_SEARCHED, 2 * settings.samples)
     ]
     reference_count = min(settings.samples, len(order) // 2)

@@ -17,6 +17,7 @@ from genwright.families.given import Given, rows
 from genwright.families.two_sample import TwoSample
 from genwright.metrics.image import Estimate, share
 from genwright.networks.judge import JudgeNetwork
+from genwright.seeds import derive_seed, stream
 from genwright.tasks.base import TrainJudge
 from genwright.tasks.image.pixels import Pictures, given_of, to_network
 
@@ -35,7 +36,7 @@ class RealAndGenerated:
     def batch(self, position: int, size: int) -> Batch:
         images, real = [], []
         for slot in range(position, position + size):
-            rng = np.random.default_rng([self.seed, 23, slot])
+            rng = stream(self.seed, "judge", "order", slot)
             side = self.sides[slot % 2]
             images.append(_disturb(side[rng.integers(len(side))], rng))
             real.append(float(slot % 2))
@@ -59,7 +60,7 @@ def fresh_judge(
 ) -> dict[str, Estimate]:
     """Train a two-sample discriminator on the first picture set of each pair; how often it is right on the second of each."""
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.manual_seed(derive_seed(seed, "judge", "weights"))
         judge = TwoSample(JudgeNetwork(real[0].shape[1]))
     judge.modules.to(device)
     train_judge(judge, RealAndGenerated(real[0], generated[0], seed), STEPS)

@@ -9,19 +9,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import torch
 from pydantic import BaseModel
 
 from genwright.engine.engine import Engine
 from genwright.families.base import Between, Session, State
 from genwright.model import Model
+from genwright.seeds import request_stream
 from genwright.tasks.image.pixels import Pictures, given_of, to_bytes
-
-
-def stream(seed: int, index: int) -> torch.Generator:
-    """The random stream of one picture; on the CPU, so that every device draws the same noise."""
-    (number,) = np.random.SeedSequence([seed, index]).generate_state(1, np.uint64)
-    return torch.Generator().manual_seed(int(number >> 1))
 
 
 def draw(
@@ -29,11 +23,11 @@ def draw(
 ) -> Iterator[Pictures]:
     """One picture for each condition (as `Example["condition"]` holds it), in order: uint8[H, W, 3].
 
-    Picture i is that of `stream(seed, first + i)`.
+    Picture i is that of `request_stream(seed, first + i)`.
     """
 
     def starter(condition: np.ndarray, index: int) -> Callable[[Session], State]:
-        return lambda session: session.start(given_of(condition), stream(seed, index), controls)
+        return lambda session: session.start(given_of(condition), request_stream(seed, index), controls)
 
     return _collected(model, engine, [starter(row, first + i) for i, row in enumerate(conditions)])
 
@@ -55,7 +49,9 @@ def interpolate(
 
     def starter(share: float) -> Callable[[Any], State]:
         given = given_of(start if share < 0.5 else stop)
-        return lambda session: session.start(given, Between(stream(seed, 0), stream(seed, 1), share), controls)
+        return lambda session: session.start(
+            given, Between(request_stream(seed, 0), request_stream(seed, 1), share), controls
+        )
 
     return np.stack(list(_collected(model, engine, [starter(share) for share in np.linspace(0, 1, steps).tolist()])))
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 from genwright.console import progress
 from genwright.engine.engine import Engine
 from genwright.model import Model
+from genwright.seeds import request_stream
 
 
 @dataclass
@@ -58,7 +58,7 @@ def continue_all(
     with progress("samples", len(prompts) * controls.max_tokens) as line:
         while True:
             while len(running) < session.capacity and (index := next(waiting, None)) is not None:
-                prompt, rng = prompts[index].tolist(), request_rng(seed, index)
+                prompt, rng = prompts[index].tolist(), request_stream(seed, index)
                 held = constraints[index] if constraints else None
                 running[index] = engine.submit(session, lambda s, p=prompt, r=rng, h=held: s.start(p, r, controls, h))
             if not running:
@@ -72,9 +72,3 @@ def continue_all(
                     outputs[index].append(token)
                     done += 1
             line.update(done)
-
-
-def request_rng(seed: int, index: int) -> torch.Generator:
-    """The random stream of one output: its own, whatever else is asked for at the same time."""
-    state = np.random.SeedSequence([seed % 2**63, index]).generate_state(1, np.uint64)[0]
-    return torch.Generator().manual_seed(int(state) >> 1)

@@ -24,17 +24,18 @@ from genwright.model import Model, ModelConfig
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.request import controls_of
 from genwright.scores import Metric, Score
+from genwright.seeds import request_stream
 from genwright.shards import ExampleStore
-from genwright.tasks.base import BaseTask, Batches, Part, Splits
+from genwright.tasks.base import BaseTask, Part, Splits
 from genwright.tasks.packing import Packed
 from genwright.tasks.text import from_weights as text_from
 from genwright.tasks.text import sizes as text_sizes
 from genwright.tasks.text.answers import stream_texts
 from genwright.tasks.text.guided import Constraint, constraint
 from genwright.tasks.text.held_out import BITS_PER_BYTE, held_out_bits
-from genwright.tasks.text.samples import request_rng
 from genwright.tokens.fit import fit_tokenizer
 from genwright.tokens.tokenizer import Tokenizer
+from genwright.training.base import Stackable
 
 
 class TextTask(BaseTask):
@@ -94,7 +95,7 @@ class TextTask(BaseTask):
 
     def batches(
         self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
-    ) -> Batches:
+    ) -> Stackable:
         context = config.network["max_position_embeddings"]
         changes = type(self).augment is not BaseTask.augment
         return Packed(
@@ -102,6 +103,7 @@ class TextTask(BaseTask):
             context,
             facts.end_token,
             seed,
+            part,
             training,
             augment=self.augment if changes else None,
             growth=self.growth,
@@ -159,7 +161,7 @@ class TextTask(BaseTask):
             model.facts,
             request.n,
             request.seed,
-            lambda session, index: session.start(prompt, request_rng(request.seed, index), controls, guide()),
+            lambda session, index: session.start(prompt, request_stream(request.seed, index), controls, guide()),
             request.stop,
         )
 

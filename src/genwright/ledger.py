@@ -91,6 +91,7 @@ class Item:
     status: str = "kept"
     reason: str | None = None
     detail: str = ""
+    """For people: why it was dropped; of what was kept, how it was read where that is to be known."""
     file: str | None = None
     """Where the bytes lie on this machine; None for a table row that is its own content."""
     start: int | None = None

@@ -22,7 +22,7 @@ from genwright.sources.tree import read_regular
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
 
-_VERSION = 1
+_VERSION = 2
 _AT_ONCE = 64
 
 
@@ -38,6 +38,7 @@ class Measured:
     height: int | None = None
     reason: str = ""
     detail: str = ""
+    """Why it can't be used; of what can be, how it was read where that is to be known."""
 
     @property
     def drop(self) -> Drop | None:
@@ -53,10 +54,11 @@ def measure(data: bytes, wanted: str) -> Measured:
     if medium != wanted:
         return Measured(sha256, size, medium)
     if medium == "text":
-        decoded = text.decode(data)
-        if isinstance(decoded, Drop):
-            return Measured(sha256, size, medium, reason=decoded.reason, detail=decoded.detail)
-        return Measured(sha256, size, medium, len(decoded), reason="" if decoded.strip() else "empty")
+        found = text.read(data)
+        if isinstance(found, Drop):
+            return Measured(sha256, size, medium, reason=found.reason, detail=found.detail)
+        reason = "" if found.text.strip() else "empty"
+        return Measured(sha256, size, medium, len(found.text), reason=reason, detail=found.remark)
     if medium == "image":
         found = image.probe(data)
         if isinstance(found, Drop):
@@ -140,6 +142,7 @@ class Reader:
             item.sha256, item.bytes = measured.sha256, measured.bytes
             item.medium = measured.medium or None
         item.characters, item.width, item.height = measured.characters, measured.width, measured.height
+        item.detail = item.detail or measured.detail
         drop = measured.drop or self._wrong_medium(item) or self._wrong_size(item)
         if drop is not None:
             item.drop(drop)

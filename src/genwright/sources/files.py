@@ -107,7 +107,7 @@ class FilesSource(Source):
             if entry.path in taken:
                 continue
             item = file_item(self.name, entry)
-            if item.kept and is_legal_text(entry.name):
+            if item.kept and is_legal_text(entry.name) and entry.path in self.notices:
                 item.drop(Drop("notice"))
             folder = posixpath.basename(posixpath.dirname(entry.path))
             if spec.labels == "folders" and folder:

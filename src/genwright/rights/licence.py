@@ -46,7 +46,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
 _PATTERNS = tuple((licence, re.compile(pattern, re.IGNORECASE)) for licence, pattern in _TEXTS)
 
 _LEGAL = re.compile(
-    r"^(third[-_. ]?party[-_. ])?(un)?(licen[cs]es?|copying|copyrights?|notices?)([-_.+][^ ]*| (agreement|notice|information|v?\d\S*))?$",
+    r"^(third[-_. ]?party[-_. ])?(un)?(licen[cs]es?|copying|copyrights?|notices?)([-_.+][^ ]*| (agreement|notice|information|v?\d\S*)(\.\w+)?)?$",
     re.IGNORECASE,
 )
 """Names that say nothing but that a licence stands there: LICENSE, COPYING.LESSER, License-MIT.txt; not "License to Kill.txt"."""
@@ -124,6 +124,8 @@ def read_notice(path: str, text: str) -> Notice | None:
     if _METADATA.match(name):
         licence = _of_metadata(name, text)
         return Notice(path, text, licence) if licence else None
+    if not _BESIDE.match(name):
+        return None
     speaks = [
         line for line in text.splitlines() if re.search(r"licen[cs]e|public domain|copyright", line, re.IGNORECASE)
     ]

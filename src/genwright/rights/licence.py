@@ -46,7 +46,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
 _PATTERNS = tuple((licence, re.compile(pattern, re.IGNORECASE)) for licence, pattern in _TEXTS)
 
 _LEGAL = re.compile(
-    r"^(third[-_. ]?party[-_. ])?(un)?(licen[cs]es?|copying|copyrights?|notices?)([-_.+][^ ]*| (agreement|notice|information|v?\d\S*)(\.\w+)?)?$",
+    r"^(third[-_. ]?party[-_. ]?)?(un)?(licen[cs]es?|copying|copyrights?|notices?)([-_.+][^ ]*| (agreement|notice|information|v?\d\S*)(\.\w+)?)?$",
     re.IGNORECASE,
 )
 """Names that say nothing but that a licence stands there: LICENSE, COPYING.LESSER, License-MIT.txt; not "License to Kill.txt"."""

@@ -202,3 +202,22 @@ def test_all_shapes_of_one_conversation_are_read_alike(said, name) -> None:
     assert dialogues({"messages": other}, CHITCHAT) == expected
     as_named = [{**plain[0], "role": name}, *plain[1:]]
     assert dialogues({"messages": as_named}) == expected
+
+
+def test_a_json_file_may_hold_lines_and_a_jsonl_file_one_list() -> None:
+    rows = [{"messages": HELLO}, {"messages": SYSTEM + HELLO}]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    assert read_values(lines, ".json") == rows
+    assert read_values(json.dumps(rows), ".jsonl") == rows
+    assert read_values(json.dumps(rows, indent=1), ".jsonl") == rows
+    assert read_values(json.dumps(HELLO), ".jsonl") == [HELLO]
+    assert read_values(json.dumps(HELLO, indent=1), ".json") == [HELLO]
+    with pytest.raises(ValueError, match="not JSON"):
+        read_values(json.dumps(rows)[:-5], ".json")
+
+
+def test_what_is_no_number_is_nothing() -> None:
+    (row,) = read_values('{"instruction": "Translate", "input": NaN, "output": "Mot"}', ".jsonl")
+    found = [Dialogue([{"role": "user", "content": "Translate"}, {"role": "assistant", "content": "Mot"}])]
+    assert dialogues(row) == found
+    assert dialogues({**row, "input": float("nan"), "history": float("nan")}) == found

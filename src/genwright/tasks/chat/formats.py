@@ -12,12 +12,13 @@ Other shapes are described by a `Mapping`. A conversation that can't be read bec
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from genwright.ledger import Drop
+from genwright.sources.json_values import Lines, loads, parse
 
 Message = dict[str, str]
 """{"role": ..., "content": ...}, as chat templates expect it."""
@@ -75,22 +76,13 @@ class Dialogue:
 def read_values(text: str, suffix: str = "") -> list[Any]:
     """The values in the text of a .json or .jsonl file; a line of JSON Lines that can't be read is left in as a Drop.
 
-    Raises ValueError when a .json file is not JSON.
+    Raises ValueError when it is neither.
     """
-    if suffix not in (".jsonl", ".ndjson"):
-        try:
-            return _values(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            if suffix == ".json" or "\n" not in text.strip():
-                raise ValueError(f"not JSON: {str(error)[:160]}") from error
-    values: list[Any] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                values.append(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                values.append(Drop("undecodable", f"line {number}: {str(error)[:160]}"))
-    return values
+    try:
+        content = parse(text, suffix)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {str(error)[:160]}") from error
+    return list(content) if isinstance(content, Lines) else _values(content)
 
 
 def _values(content: Any) -> list[Any]:
@@ -186,6 +178,8 @@ def _content(content: Any) -> str:
         if all(isinstance(text, str) for text in texts):
             return "".join(map(str, texts))
         raise MalformedError("a message with a part that is not text", "wrong_medium")
+    if isinstance(content, float) and not math.isfinite(content):
+        return ""
     if isinstance(content, int | float) and not isinstance(content, bool):
         return str(content)
     raise MalformedError(f"a message whose content is a {type(content).__name__}")
@@ -195,7 +189,8 @@ def _alpaca(value: dict[str, Any]) -> list[Message]:
     asked, more = _content(value["instruction"]), _content(value.get("input"))
     answer = value["output"] if "output" in value else value["response"]
     earlier: list[Message] = []
-    for pair in value.get("history") or []:
+    history = value.get("history")
+    for pair in history if isinstance(history, list) else []:
         if not isinstance(pair, list) or len(pair) != 2:
             raise MalformedError("a history that is not made of pairs")
         earlier += _side(pair[0], "user") + _side(pair[1], "assistant")
@@ -311,7 +306,7 @@ def _key(value: dict[str, Any], names: Sequence[str]) -> str | None:
 def _parsed(text: str) -> Any:
     """A table of text (csv) holds lists as JSON."""
     try:
-        return json.loads(text)
+        return loads(text)
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"a text that is no JSON: {text[:60]!r}") from error
 

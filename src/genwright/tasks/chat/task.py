@@ -24,6 +24,7 @@ from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
+from genwright.sources.json_values import are_lines, loads
 from genwright.tasks.base import Batches, Part, Splits, TrainJudge
 from genwright.tasks.chat import options as chat_options
 from genwright.tasks.chat import preference as chat_preference
@@ -34,7 +35,6 @@ from genwright.tokens.chat_template import CHATML, START, STOP, ChatTemplate, Re
 from genwright.tokens.tokenizer import Tokenizer
 
 _BLOCKS = 100
-_LINES = (".jsonl", ".ndjson")
 _PREVIEW_TOKENS = 80
 
 
@@ -75,10 +75,9 @@ class Chat(TextTask):
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         """A file of JSON Lines is cut between lines; any other one stays whole."""
-        if WHOLE_ROW in item.fields or _suffix(item) not in _LINES:
+        if WHOLE_ROW in item.fields or isinstance(text := whole_text(item), Drop):
             return []
-        text = whole_text(item)
-        return [] if isinstance(text, Drop) else _line_blocks(text)
+        return _line_blocks(text) if are_lines(text, _suffix(item)) else []
 
     def special_tokens(self) -> tuple[str, ...]:
         return (START, STOP)
@@ -211,7 +210,7 @@ class Chat(TextTask):
         """What an item holds: one conversation a table row, any number a file. A row that a split of characters cut stays whole,
         with its first part."""
         if WHOLE_ROW in item.fields or "text" in item.fields:
-            return [] if item.start else [json.loads(item.fields.get(WHOLE_ROW) or item.fields["text"])]
+            return [] if item.start else [loads(item.fields.get(WHOLE_ROW) or item.fields["text"])]
         text = whole_text(item)
         if isinstance(text, Drop):
             return [text]

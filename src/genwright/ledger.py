@@ -40,6 +40,8 @@ REASONS: dict[str, str] = {
     "too_small": "smaller than the task can learn from",
     "too_large": "larger than the limit of the recipe",
     "wrong_medium": "another kind of file than the task works with",
+    "unsupported": "says what the task can't learn from, such as a call of a tool or a turn that is not to be learnt",
+    "ignored": "named in a .gitignore, or other people's code; an `include` pattern that names the file takes it in",
     "unreferenced": "a file that no row of the joined table names",
     "missing_file": "a table row whose file is not there",
     "missing_text": "a row or picture without the text that the recipe asks for",

@@ -105,7 +105,9 @@ def test_licences_are_recognised(text: str, licence: str | None) -> None:
 
 
 PROSE = "The man looked up, and the rain went on along the river to the old mill. " * 20
-NOTICE = "Commons Foo\nCopyright 2001-2020 The Foundation\n\nThis product includes software developed at\nThe Foundation.\n"
+NOTICE = (
+    "Commons Foo\nCopyright 2001-2020 The Foundation\n\nThis product includes software developed at\nThe Foundation.\n"
+)
 
 
 @pytest.mark.parametrize(

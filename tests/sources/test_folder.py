@@ -171,13 +171,20 @@ def test_the_recipe_says_where_from(tmp_path: Path) -> None:
 
 def test_stories_named_like_notices_are_texts_of_no_licence(folder: Path) -> None:
     prose = "The man looked up, and the rain went on along the river to the old mill. " * 20
-    stories = {"License to Kill.txt": "", "Notice.txt": "", "Copying Beethoven.txt": "No MIT License in it. ", "poem.txt": ""}
+    stories = {
+        "License to Kill.txt": "",
+        "Notice.txt": "",
+        "Copying Beethoven.txt": "No MIT License in it. ",
+        "poem.txt": "",
+    }
     for name, start in stories.items():
         (folder / name).write_text(start + prose)
     items = offered(folder)
     assert reasons(items) == dict.fromkeys(stories)
     assert {item.licence for item in items.values()} == {None}
-    (folder / "LICENSE").write_text("MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy")
+    (folder / "LICENSE").write_text(
+        "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy"
+    )
     items = offered(folder)
     assert reasons(items) == dict.fromkeys(stories) | {"LICENSE": "notice"}
     assert {item.licence for item in items.values()} == {"MIT"}

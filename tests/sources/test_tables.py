@@ -260,7 +260,7 @@ def test_a_row_with_more_or_fewer_cells_than_the_header_is_refused_with_its_line
     [
         ("t.csv", "text;label\na, b; and c;x\n".replace("; and", " and")),
         ("t.csv", "sep=;\ntext;label\na, b and c;x\n"),
-        ("t.csv", " text , label \n\"a, b and c\",x\n"),
+        ("t.csv", ' text , label \n"a, b and c",x\n'),
         ("t.csv", "text|label|\na, b and c|x|\n"),
         ("t.tsv", "text\tlabel\na, b and c\tx\n"),
     ],
@@ -287,7 +287,9 @@ def test_a_column_name_twice_is_refused(tmp_path: Path) -> None:
 
 
 def test_what_is_no_number_is_nothing_and_nan_in_a_text_is_a_text(tmp_path: Path) -> None:
-    (tmp_path / "t.jsonl").write_text('{"text": "a", "author": NaN}\n{"text": Infinity}\n{"text": "nan", "author": "x"}\n')
+    (tmp_path / "t.jsonl").write_text(
+        '{"text": "a", "author": NaN}\n{"text": Infinity}\n{"text": "nan", "author": "x"}\n'
+    )
     items = rows_of(tmp_path / "t.jsonl", text="{text}", fields={"author": "{author}"})
     assert [(i.fields, i.reason) for i in items] == [
         ({"text": "a"}, "missing_text"),

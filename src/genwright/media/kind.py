@@ -23,7 +23,9 @@ _IMAGE = (
     b"\xff\x4f\xff\x51",
 )
 _AUDIO = (b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"#!AMR")
-_PACKED = re.compile(rb"BZh[1-9](1AY&SY|\x17rE8P\x90)|\x1f\x8b|\xfd7zXZ\x00|7z\xbc\xaf|Rar!\x1a\x07|\(\xb5/\xfd|PK\x03\x04|PK\x05\x06")
+_PACKED = re.compile(
+    rb"BZh[1-9](1AY&SY|\x17rE8P\x90)|\x1f\x8b|\xfd7zXZ\x00|7z\xbc\xaf|Rar!\x1a\x07|\(\xb5/\xfd|PK\x03\x04|PK\x05\x06"
+)
 _WRITTEN = re.compile(rb"%PDF-\d|%!PS-Adobe-\d|\{\\rtf\d")
 """Formats that are no text to learn from, though their own may be plain text."""
 _SIZE = rb"\s+(?:#[^\n]*\n\s*)*(\d+)\s+(\d+)\s"

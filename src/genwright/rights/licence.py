@@ -86,7 +86,9 @@ def may_be_notice(name: str, size: int | None) -> bool:
 def recognise(text: str) -> str | None:
     """The SPDX id of the licence that a text is, or names first; "public domain" where it says so. What it says "not" of is none."""
     head = text[:20_000]
-    hits = [(match.start(), order, licence) for order, (licence, p) in enumerate(_PATTERNS) if (match := _first(p, head))]
+    hits = [
+        (match.start(), order, licence) for order, (licence, p) in enumerate(_PATTERNS) if (match := _first(p, head))
+    ]
     if match := _first(_CC, head):
         hits.append((match.start(), -1, _creative_commons(match)))
     if not hits:
@@ -98,7 +100,9 @@ def recognise(text: str) -> str | None:
 
 def _first(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
     found = pattern.finditer(text)
-    return next((match for match in found if not _NEGATED.search(text, max(0, match.start() - 60), match.start())), None)
+    return next(
+        (match for match in found if not _NEGATED.search(text, max(0, match.start() - 60), match.start())), None
+    )
 
 
 def _reads_legal(text: str) -> bool:

@@ -45,7 +45,9 @@ def are_lines(text: str, suffix: str = "") -> bool:
 def _is_conversation(whole: list[Any]) -> bool:
     """Whether a list is one row, which is a conversation, rather than rows."""
     speakers = ("role", "from", "speaker", "sender")
-    return all(isinstance(part, str) or (isinstance(part, dict) and any(key in part for key in speakers)) for part in whole)
+    return all(
+        isinstance(part, str) or (isinstance(part, dict) and any(key in part for key in speakers)) for part in whole
+    )
 
 
 def _lines(text: str) -> Lines:

@@ -221,3 +221,77 @@ def test_what_is_no_number_is_nothing() -> None:
     found = [Dialogue([{"role": "user", "content": "Translate"}, {"role": "assistant", "content": "Mot"}])]
     assert dialogues(row) == found
     assert dialogues({**row, "input": float("nan"), "history": float("nan")}) == found
+
+
+CALL = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]
+
+
+def asked(**reply: object) -> dict[str, object]:
+    return {"messages": [HELLO[0], {**HELLO[1], **reply}]}
+
+
+@pytest.mark.parametrize(
+    "value, word",
+    [
+        (asked(content=None, tool_calls=CALL), "tool_calls"),
+        (asked(tool_calls=CALL), "tool_calls"),
+        (asked(function_call={"name": "weather", "arguments": "{}"}), "function_call"),
+        (asked(content=None, refusal="I can't."), "refusal"),
+        (asked(reasoning_content="The user greets."), "reasoning_content"),
+        (asked(weight=0), "`weight`: 0"),
+        (asked(weight=0.5), "`weight`: 0.5"),
+        (asked(train=False), "`train`: false"),
+        (asked(loss=False), "`loss`: false"),
+        (asked(mask=True), "`mask`: true"),
+        (asked(train_detail=[{"begin_offset": 0, "end_offset": 1, "train": False}]), "train_detail"),
+        ({"messages": [{**HELLO[0], "train": True}, HELLO[1]]}, "turn of the user"),
+        ({"messages": HELLO, "tools": CALL}, "tools"),
+        (
+            {
+                "conversations": [{"from": "human", "value": "<image> What?"}, {"from": "gpt", "value": "x"}],
+                "images": ["a"],
+            },
+            "images",
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "Go"}, {"from": "function_call", "value": "{}"}]},
+            "call of a tool",
+        ),
+        ({"prompt": "Hello", "completion": "Go away", "label": False}, "`label`"),
+    ],
+)
+def test_what_counts_otherwise_costs_the_row_and_says_why(value, word) -> None:
+    found = dialogues(value)
+    assert isinstance(found, Drop) and found.reason == "unsupported" and word in found.detail
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        asked(weight=1),
+        asked(train=True, tool_calls=None, function_call=None, refusal=None, name="Genie"),
+        asked(mask=False, tool_calls=[]),
+        {
+            "messages": [{**HELLO[0], "weight": 0, "name": "Ann"}, HELLO[1]],
+            "tools": [],
+            "images": [],
+            "weight": 70,
+            "loss": 0.3,
+        },
+        {"prompt": "Hello", "completion": "Hi", "label": True},
+    ],
+)
+def test_what_counts_as_usual_is_learned(value) -> None:
+    assert dialogues(value) == [Dialogue(HELLO)]
+
+
+def test_parts_that_are_no_text_and_several_people_of_one_role() -> None:
+    picture = {"type": "image", "text": "a cat"}
+    found = dialogues({"messages": [{"role": "user", "content": [picture]}, HELLO[1]]})
+    assert isinstance(found, Drop) and found.reason == "wrong_medium"
+    people = [{"role": "user", "name": name, "content": name} for name in ("Ann", "Bob")]
+    found = dialogues({"messages": [*people, HELLO[1]]})
+    assert isinstance(found, Drop) and "several people speak as user" in found.detail
+    weighted = {"turns": [{"who": "x", "said": "a"}, {"who": "y", "said": "b", "weight": 0}]}
+    found = dialogues(weighted, Mapping(turns="turns", role="who", text="said"))
+    assert isinstance(found, Drop) and found.reason == "unsupported"

@@ -19,6 +19,7 @@ from typing import Any
 
 from genwright.ledger import Drop
 from genwright.sources.json_values import Lines, loads, parse
+from genwright.tasks.chat.marks import CALLS, MalformedError, check_row, check_turn
 
 Message = dict[str, str]
 """{"role": ..., "content": ...}, as chat templates expect it."""
@@ -33,18 +34,11 @@ ROLES = {
 _LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "value")
 _ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 _TEXT_KEYS = ("content", "value", "text", "message", "utterance")
+_TEXT_PARTS = (None, "text", "input_text", "output_text")
 _PAIRS = (
     (("prompt", "question", "query", "user", "human"), ("response", "completion", "answer", "reply", "assistant")),
     (("input",), ("output",)),
 )
-
-
-class MalformedError(Exception):
-    """Why something is no conversation. `reason` is of the ledger's closed list."""
-
-    def __init__(self, detail: str, reason: str = "undecodable"):
-        super().__init__(detail)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -126,6 +120,7 @@ def _messages(value: Any) -> list[Message]:
         return _from_list(value)
     if not isinstance(value, dict):
         raise MalformedError(f"a {type(value).__name__} is no conversation")
+    check_row(value)
     system = _system(value)
     key = _key(value, _LISTS)
     if key is not None and (not isinstance(value[key], str) or value[key].lstrip().startswith("[")):
@@ -148,6 +143,7 @@ def _from_list(turns: Sequence[Any]) -> list[Message]:
     if turns and all(isinstance(turn, str) for turn in turns):
         return [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)]
     found = []
+    names: dict[str, str] = {}
     for turn in turns:
         if not isinstance(turn, dict):
             raise MalformedError(f"a turn that is a {type(turn).__name__}")
@@ -155,11 +151,23 @@ def _from_list(turns: Sequence[Any]) -> list[Message]:
         if role is None:
             raise MalformedError(f"a turn without a role: {', '.join(map(str, list(turn)[:8]))}")
         found.append({"role": _role(turn[role]), "content": _content(turn[text] if text else None)})
+        check_turn(turn, found[-1]["role"])
+        name = turn.get("name")
+        if (
+            found[-1]["role"] in ("user", "assistant")
+            and isinstance(name, str)
+            and names.setdefault(found[-1]["role"], name) != name
+        ):
+            raise MalformedError(
+                f"several people speak as {found[-1]['role']} (`name`); say in `prepare.conversation` who is who"
+            )
     return found
 
 
 def _role(name: Any) -> str:
     role = ROLES.get(str(name).strip().lower())
+    if role is None and str(name).lower() in CALLS:
+        raise MalformedError("a call of a tool, which can't be learned from", "unsupported")
     if role is None:
         raise MalformedError(f"the role {str(name)[:40]!r} is not known; say in `prepare.conversation` who is who")
     return role
@@ -173,7 +181,7 @@ def _content(content: Any) -> str:
         return content
     if isinstance(content, list):
         texts = [
-            part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in content
+            part if isinstance(part, str) else _text_of(part) if isinstance(part, dict) else None for part in content
         ]
         if all(isinstance(text, str) for text in texts):
             return "".join(map(str, texts))
@@ -185,12 +193,17 @@ def _content(content: Any) -> str:
     raise MalformedError(f"a message whose content is a {type(content).__name__}")
 
 
+def _text_of(part: dict[str, Any]) -> Any:
+    return part.get("text") if part.get("type") in _TEXT_PARTS else None
+
+
 def _alpaca(value: dict[str, Any]) -> list[Message]:
     asked, more = _content(value["instruction"]), _content(value.get("input"))
     answer = value["output"] if "output" in value else value["response"]
     earlier: list[Message] = []
-    history = value.get("history")
-    for pair in history if isinstance(history, list) else []:
+    history = value.get("history") or []
+    history = [] if isinstance(history, float) else _parsed(history) if isinstance(history, str) else history
+    for pair in history:
         if not isinstance(pair, list) or len(pair) != 2:
             raise MalformedError("a history that is not made of pairs")
         earlier += _side(pair[0], "user") + _side(pair[1], "assistant")
@@ -214,6 +227,11 @@ def _mapped(value: Any, mapping: Mapping) -> list[list[Message]]:
     flat = [part for turn in turns for part in (turn if isinstance(turn, list) else [turn])]
     spoken = [(str(_reach(turn, mapping.role)), _content(_reach(turn, mapping.text))) for turn in flat]
     roles = _who_is_who([speaker for speaker, _ in spoken], mapping)
+    for turn, (speaker, _) in zip(flat, spoken, strict=True):
+        if isinstance(turn, dict):
+            check_turn(
+                {key: said for key, said in turn.items() if key not in (mapping.role, mapping.text)}, roles[speaker]
+            )
     told = _content(_reach(value, mapping.system)) if mapping.system else ""
     system = [{"role": "system", "content": told}] if told.strip() else []
     sides = [system + [{"role": roles[speaker], "content": text} for speaker, text in spoken]]
@@ -255,6 +273,7 @@ def _preference(value: Any) -> Dialogue:
     """A prompt and two answers, the first one preferred (the shapes of TRL: texts, messages, or whole conversations)."""
     if not isinstance(value, dict) or "chosen" not in value or "rejected" not in value:
         raise MalformedError("no `chosen` and `rejected` in it")
+    check_row(value)
     asked = next((value[key] for key in ("messages", "prompt", "question", "instruction") if value.get(key)), None)
     prompt = [] if asked is None else _side(_parsed_list(asked), "user")
     chosen, rejected = (_side(_parsed_list(value[name]), "assistant") for name in ("chosen", "rejected"))

@@ -58,6 +58,10 @@ _LEGAL_WORDS = re.compile(
 )
 _WORDS_PER_LEGAL_WORD = 25
 """How many words come to one of those in a licence or notice, at most; it is 10 in MIT's and 14 in the GPL."""
+_FEW_WORDS = 60
+"""A text of fewer need only name a licence."""
+_BARE = re.compile(r"^(un)?licen[cs]e$|^copying$", re.IGNORECASE)
+"""What no text of anybody's is called."""
 _NEGATED = re.compile(r"\b(not|never|nor|isn't|aren't|wasn't|weren't)\b[^.,;:!?\n]{0,30}$", re.IGNORECASE)
 _BESIDE = re.compile(r"^(readme|authors?|credits|attribution)(\.(txt|md|rst))?$", re.IGNORECASE)
 _METADATA = re.compile(r"^(package\.json|PKG-INFO|METADATA)$")
@@ -108,6 +112,8 @@ def _first(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
 def _reads_legal(text: str) -> bool:
     """Whether a text speaks of rights all along, as a licence does and a story called "Notice" does not."""
     head = text[:20_000]
+    if len(head.split()) < _FEW_WORDS and recognise(head):
+        return True
     return len(head.split()) <= _WORDS_PER_LEGAL_WORD * len(_LEGAL_WORDS.findall(head))
 
 
@@ -124,7 +130,7 @@ def read_notice(path: str, text: str) -> Notice | None:
     """What a file says of rights, or None when it says nothing."""
     name = posixpath.basename(path)
     if is_legal_text(name):
-        return Notice(path, text, recognise(text)) if _reads_legal(text) else None
+        return Notice(path, text, recognise(text)) if _BARE.match(name) or _reads_legal(text) else None
     if _METADATA.match(name):
         licence = _of_metadata(name, text)
         return Notice(path, text, licence) if licence else None

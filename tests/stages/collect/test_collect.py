@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from genwright import ledger
 from genwright.errors import RequestError
@@ -75,7 +76,7 @@ def test_shares_and_groups(run: Run, tmp_path: Path) -> None:
 def test_pictures_of_one_thing_stay_together(run: Run) -> None:
     source = {
         "folder": str(ASSETS / "pictures"),
-        "join": {"table": "emoji.jsonl", "path": "{image}", "text": "{label}"},
+        "join": {"table": "emoji.jsonl", "path": "{image}", "text": "{label}", "fields": {"group": "{label}"}},
     }
     items = [item for item in collected(run, "draw", [source]) if item.kept]
     by_group: dict[str, set[str]] = {}
@@ -86,6 +87,89 @@ def test_pictures_of_one_thing_stay_together(run: Run) -> None:
     assert all(len(found) == 1 for found in by_group.values())
     assert {item.split for item in items} == {"train", "validation", "test"}
     assert all((item.width, item.height, item.licence) == (32, 32, "Apache-2.0") for item in items)
+
+
+def captioned(folder: Path, captions: dict[str, int], start: int = 0) -> list[dict[str, str]]:
+    """So many pictures of each caption, told apart by their pixels; the source that reads them."""
+    folder.mkdir(exist_ok=True)
+    for caption, count in captions.items():
+        for number in range(start, start + count):
+            colour = (sorted(captions).index(caption), number // 256, number % 256)
+            Image.new("RGB", (16, 16), colour).save(folder / f"{caption}-{number:03}.png")
+            (folder / f"{caption}-{number:03}.txt").write_text(caption)
+    return [{"folder": str(folder), "captions": "beside"}]
+
+
+def by_caption(items: list[Item]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for item in ledger.leaves(items):
+        found.setdefault(item.fields["text"], Counter())[item.split] += 1
+    return found
+
+
+@pytest.mark.parametrize(
+    "captions",
+    [
+        {"cat": 30, "dog": 30},
+        dict.fromkeys(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"), 20),
+        {"car": 60},
+    ],
+)
+def test_few_captions_are_learnt_from_and_held_out_each(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], captions: dict[str, int]
+) -> None:
+    found = by_caption(collected(run, "draw", captioned(tmp_path / "data", captions)))
+    assert {caption: counts.total() for caption, counts in found.items()} == captions
+    for counts in found.values():
+        assert counts["train"] >= 0.8 * counts.total()
+        assert counts["validation"] >= 1
+        assert counts["test"] >= 1
+    assert "stand on both sides of the split" in capsys.readouterr().err
+
+
+def test_a_large_group_among_many_is_dealt_out_and_the_others_stay_whole(run: Run, tmp_path: Path) -> None:
+    captions = {"car": 40, **{f"thing {n}": 3 for n in range(40)}}
+    items = collected(run, "draw", captioned(tmp_path / "data", captions))
+    found = by_caption(items)
+    assert set(found["car"]) == {"train", "validation", "test"}
+    assert all(len(counts) == 1 for caption, counts in found.items() if caption != "car")
+
+
+def test_what_was_dealt_out_stays_and_what_was_whole_stays_whole(run: Run, tmp_path: Path) -> None:
+    before = splits(collected(run, "draw", captioned(tmp_path / "data", {"cat": 30, "dog": 30})))
+    source = captioned(tmp_path / "data", {"cat": 200, "dog": 200}, start=30)
+    captioned(tmp_path / "data", {f"thing {n}": 2 for n in range(30)})
+    items = collected(run, "draw", source)
+    after = splits(items)
+    assert {path: after[path] for path in before} == before
+    assert set(by_caption(items)["cat"]) == {"train", "validation", "test"}
+    assert all(len(counts) == 1 for caption, counts in by_caption(items).items() if "thing" in caption)
+    # A run of a version that held whole groups out goes on so.
+    record = collect_split._Record.read(run.stage("collect") / "splits.parquet", "hash [('test', 0.1), ('train', 0.85), ('validation', 0.05)]")
+    assert record.splits
+    record.splits = {"cat": "train", "dog": "validation"}
+    record.write(run.stage("collect") / "splits.parquet")
+    old = by_caption(collected(run, "draw", source))
+    assert (set(old["cat"]), set(old["dog"])) == ({"train"}, {"validation"})
+
+
+def test_one_question_with_many_answers_is_learnt_from_and_held_out(run: Run, tmp_path: Path) -> None:
+    rows = ['{"prompt": "Tell me a joke", "response": "Joke %d"}' % n for n in range(60)]  # noqa: UP031
+    (tmp_path / "jokes.jsonl").write_text("\n".join(rows))
+    counts = Counter(item.split for item in collected(run, "chat", [{"table": str(tmp_path / "jokes.jsonl")}]))
+    assert counts == {"train": 54, "validation": 3, "test": 3}
+
+
+def test_the_only_group_of_all_is_learnt_from(run: Run, tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / "data" / f"{number}.png")
+    for name in ("car", "bus", "tram", "ship", "boat"):  # whatever split the hash of the only group says
+        rows = "".join(f'{{"image": "{number}.png", "group": "{name}"}}\n' for number in range(20))
+        (tmp_path / "data" / "all.jsonl").write_text(rows)
+        join = {"table": "all.jsonl", "path": "{image}", "fields": {"group": "{group}"}}
+        items = collected(Run(tmp_path / name), "draw", [{"folder": str(tmp_path / "data"), "join": join}])
+        assert {item.split for item in ledger.leaves(items)} == {"train"}
 
 
 def test_few_texts_are_divided_into_blocks(run: Run) -> None:

@@ -43,6 +43,7 @@ class Chat(TextTask):
     Request = chat_options.Request
 
     led_in: ClassVar[bool] = False
+    parts_groups: ClassVar[bool] = True
 
     prepare: chat_options.Prepare
 

@@ -51,6 +51,7 @@ class Draw(BaseTask):
     medium: ClassVar[Medium] = "image"
     Request: ClassVar[type[BaseModel]] = Request
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
+    parts_groups: ClassVar[bool] = True
 
     def check(self) -> None:
         features.weights_file()

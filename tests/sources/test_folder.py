@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +146,46 @@ def test_captions_beside_pictures(folder: Path) -> None:
     assert items["a.png"].fields == {"text": "a red heart"}
     assert reasons(items) == {"a.png": None, "b.jpg": "missing_text", "c.png": None, "lonely.txt": None}
     assert "a.txt" in offered(folder)
+
+
+def test_captions_whose_names_unicode_writes_otherwise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        (folder / unicodedata.normalize("NFD", f"Müller-{number}.png")).write_bytes(b"x")
+        (folder / unicodedata.normalize("NFC", f"Müller-{number}.txt")).write_text(f"caption {number}")
+    (folder / "plain.png").write_bytes(b"x")
+    items = offered(folder, captions="beside")
+    assert [item.fields.get("text") for item in items.values()] == ["caption 0", "caption 1", "caption 2", None]
+    assert "found one for 3 of 4 pictures" in capsys.readouterr().err
+
+
+def test_captions_and_labels_that_match_nothing_are_refused(folder: Path) -> None:
+    (folder / "a.png").write_bytes(b"x")
+    (folder / "b.txt").write_text("a caption of nothing")
+    with pytest.raises(RequestError, match="`captions: beside` finds no caption"):
+        offered(folder, captions="beside")
+    with pytest.raises(RequestError, match="`labels: folders` finds no label"):
+        offered(folder, labels="folders")
+
+
+def test_a_caption_with_a_bad_byte_keeps_its_letters(folder: Path) -> None:
+    (folder / "a.png").write_bytes(b"x")
+    (folder / "a.txt").write_bytes("“Übergröße” steht drüber, süß und schön".encode() + b" \xe9")
+    (folder / "b.png").write_bytes(b"x")
+    (folder / "b.txt").write_text("word " * 20_000)
+    items = offered(folder, captions="beside")
+    assert items["a.png"].fields["text"] == "“Übergröße” steht drüber, süß und schön \ufffd"
+    assert "not UTF-8" in items["a.png"].detail
+    assert items["b.png"].reason == "missing_text"
+
+
+def test_one_label_however_unicode_writes_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("NFC", "NFD"):
+        (folder / unicodedata.normalize(form, "Müller")).mkdir()
+        (folder / unicodedata.normalize(form, "Müller") / f"{form}.png").write_bytes(b"x")
+    (folder / "outside.png").write_bytes(b"x")
+    labels = {item.fields.get("label") for item in offered(folder, labels="folders").values()}
+    assert labels == {unicodedata.normalize("NFC", "Müller"), None}
+    assert "has a label for 2 of 3 files" in capsys.readouterr().err
 
 
 def test_folders_as_labels(folder: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -334,3 +335,21 @@ def test_a_table_with_a_bad_byte_keeps_its_letters_and_says_so(
     items = rows_of(tmp_path / "t.jsonl", text="{text}")
     assert [items[0].fields["text"], items[-1].fields["text"]] == ["“I don’t know,” said the keeper.", "caf\ufffd"]
     assert "t.jsonl: bytes that are not UTF-8 were replaced" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["img\\a.png", "IMG/A.PNG", ".\\img\\a.png", "img/Müller.png"])
+def test_paths_as_windows_and_macos_write_them(folder: Path, name: str) -> None:
+    (folder / "img" / unicodedata.normalize("NFD", "Müller.png")).write_bytes(b"x")
+    write_table(folder / "t.json", [{"image": name, "name": "x"}])
+    [item] = [item for item in joined(folder, table="t.json", path="{image}", text="{name}") if item.row is not None]
+    assert item.kept
+    assert item.path in ("img/a.png", unicodedata.normalize("NFD", "img/Müller.png"))
+    if name != "IMG/A.PNG":  # beside a table names are asked of the disk, as they stand
+        assert rows_of(folder / "t.json", path="{image}", text="{name}")[0].kept
+
+
+def test_a_name_that_fits_two_files_but_for_capitals_fits_none(folder: Path) -> None:
+    (folder / "img" / "A.png").write_bytes(b"x")
+    write_table(folder / "t.json", [{"image": "img/A.PNG"}, {"image": "C:\\img\\a.png"}, {"image": "..\\a.png"}])
+    items = [item for item in joined(folder, table="t.json", path="{image}") if item.row is not None]
+    assert [item.reason for item in items] == ["missing_file", "escapes", "escapes"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -11,8 +12,10 @@ from typing import Literal
 
 from pydantic import Field
 
-from genwright.ledger import Drop, Item, item_id
-from genwright.media.text import decode
+from genwright.console import say
+from genwright.errors import RequestError
+from genwright.ledger import Drop, Item, item_id, printable
+from genwright.media.text import decode, read
 from genwright.rights.licence import Rights, is_legal_text, may_be_notice, read_notice
 from genwright.sources.base import Join, Source, SourceSpec
 from genwright.sources.joined import Joiner, table_test
@@ -22,7 +25,7 @@ from genwright.sources.tree import Entry, read_regular
 _PICTURED = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 _SOUNDING = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mid", ".midi")
 _CAPTION = (".txt", ".caption")
-_LONGEST_CAPTION_BYTES = 65_536
+_LONGEST_CAPTION = 65_536
 
 
 class FilesSpec(SourceSpec):
@@ -101,8 +104,10 @@ class FilesSource(Source):
 
     def _files(self, entries: list[Entry]) -> Iterator[Item]:
         spec: FilesSpec = self.spec
-        captions = _captions(entries) if spec.captions == "beside" else {}
+        captions = self._captions(entries) if spec.captions == "beside" else {}
         taken = {entry.path for entry in captions.values()}
+        if spec.labels == "folders":
+            self._count_labels([entry for entry in entries if entry.drop is None and entry.path not in taken])
         for entry in entries:
             if entry.path in taken:
                 continue
@@ -111,21 +116,46 @@ class FilesSource(Source):
                 item.drop(Drop("notice"))
             folder = posixpath.basename(posixpath.dirname(entry.path))
             if spec.labels == "folders" and folder:
-                item.fields["label"] = folder
+                item.fields["label"] = printable(same(folder))
             if entry.path in captions and item.kept:
                 self._caption(item, captions[entry.path])
             yield item
 
+    def _captions(self, entries: list[Entry]) -> dict[str, Entry]:
+        """The caption file of each picture or sound that has one beside it. Raises RequestError where none has."""
+        found, described = _captions(entries)
+        if described:
+            say(f"{self.name}: `captions: beside` found one for {len(found):,} of {described:,} pictures.")
+        if described and not found:
+            raise RequestError(
+                f"{self.name}: `captions: beside` finds no caption; a.png needs a.txt or a.caption in its folder, or leave the key out."
+            )
+        return found
+
+    def _count_labels(self, entries: list[Entry]) -> None:
+        """Raises RequestError where no file lies in a folder that could be its label."""
+        inside = sum("/" in entry.path for entry in entries)
+        if inside < len(entries):
+            say(
+                f"{self.name}: `labels: folders` has a label for {inside:,} of {len(entries):,} files; the others lie in no folder."
+            )
+        if entries and not inside:
+            raise RequestError(
+                f"{self.name}: `labels: folders` finds no label, because no file lies in a folder; leave the key out."
+            )
+
     def _caption(self, item: Item, entry: Entry) -> None:
         try:
-            text = decode(read_regular(entry.file or "")[:_LONGEST_CAPTION_BYTES])
+            found = read(read_regular(entry.file or ""))
         except OSError as error:
             item.drop(Drop("missing_text", f"{entry.name}: {error.strerror}"))
             return
-        if isinstance(text, Drop) or not text.strip():
-            item.drop(Drop("missing_text", f"{entry.name}: {text.detail if isinstance(text, Drop) else 'empty'}"))
+        if isinstance(found, Drop) or not found.text.strip():
+            item.drop(Drop("missing_text", f"{entry.name}: {found.detail if isinstance(found, Drop) else 'empty'}"))
+        elif len(found.text) > _LONGEST_CAPTION:
+            item.drop(Drop("missing_text", f"{entry.name}: too long for a caption ({len(found.text):,} characters)"))
         else:
-            item.fields["text"] = text.strip()
+            item.fields["text"], item.detail = found.text.strip(), found.remark and f"caption {found.remark}"
 
 
 def file_item(source: str, entry: Entry, row: int | None = None) -> Item:
@@ -137,19 +167,29 @@ def file_item(source: str, entry: Entry, row: int | None = None) -> Item:
     return item
 
 
-def _captions(entries: list[Entry]) -> dict[str, Entry]:
-    """The caption file of each picture or sound that has one beside it."""
-    by_stem = {}
-    for entry in entries:
+def same(path: str) -> str:
+    """A path in the one of Unicode's two ways that most systems write; macOS and some programs write "ü" as "u" and its dots."""
+    return unicodedata.normalize("NFC", path)
+
+
+def _captions(entries: list[Entry]) -> tuple[dict[str, Entry], int]:
+    """The caption file of each picture or sound that has one beside it, and how many pictures and sounds there are."""
+    by_stem: dict[str, Entry] = {}
+    usable = [entry for entry in entries if entry.file is not None and entry.drop is None]
+    for entry in usable:
         stem, suffix = posixpath.splitext(entry.path)
-        if suffix.lower() in _CAPTION and entry.file is not None and entry.drop is None:
+        if suffix.lower() in _CAPTION:
             by_stem.setdefault(stem, entry)
-    return {
-        entry.path: by_stem[stem]
-        for entry in entries
-        for stem, suffix in [posixpath.splitext(entry.path)]
-        if suffix.lower() in (*_PICTURED, *_SOUNDING) and stem in by_stem
-    }
+    for stem, entry in list(by_stem.items()):
+        by_stem.setdefault(same(stem), entry)
+    found, described = {}, 0
+    for entry in usable:
+        stem, suffix = posixpath.splitext(entry.path)
+        if suffix.lower() in (*_PICTURED, *_SOUNDING):
+            described += 1
+            if caption := by_stem.get(stem) or by_stem.get(same(stem)):
+                found[entry.path] = caption
+    return found, described
 
 
 def cache_place(cache: Path, kind: str) -> Path:

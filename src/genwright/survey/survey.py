@@ -17,7 +17,7 @@ from genwright.errors import RequestError
 from genwright.ledger import Drop, Item, printable
 from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES, kind
 from genwright.sources.archive import ArchiveSource, is_archive_name
-from genwright.sources.files import FilesSource
+from genwright.sources.files import FilesSource, same
 from genwright.sources.folder import FolderSource
 from genwright.sources.tree import read_regular
 from genwright.stages.collect.read import Measured, measure
@@ -112,9 +112,9 @@ def _head(item: Item) -> Measured:
 
 def _captions(items: Sequence[Item]) -> set[str]:
     """Paths of the texts that are the caption of a picture beside them."""
-    stems = {posixpath.splitext(item.path)[0] for item in items if item.kept and item.medium == "image"}
+    stems = {same(posixpath.splitext(item.path)[0]) for item in items if item.kept and item.medium == "image"}
     texts = (item for item in items if item.kept and item.path.lower().endswith(_CAPTIONS))
-    return {item.path for item in texts if posixpath.splitext(item.path)[0] in stems}
+    return {item.path for item in texts if same(posixpath.splitext(item.path)[0]) in stems}
 
 
 def _without_duplicates(items: Sequence[Item]) -> list[Item]:

@@ -12,6 +12,7 @@ from typing import Any
 from genwright.about import Found
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item
+from genwright.sources.files import same
 from genwright.sources.rows import SUFFIXES, read_rows
 from genwright.tasks.chat.formats import dialogues
 
@@ -42,7 +43,7 @@ def find_table(items: Sequence[Item]) -> Found | None:
     by_name: dict[str, list[str]] = {}
     for item in files:
         for key in {posixpath.basename(item.path), posixpath.splitext(posixpath.basename(item.path))[0]}:
-            by_name.setdefault(key, []).append(item.path)
+            by_name.setdefault(same(key), []).append(item.path)
     best: Found | None = None
     for table in tables[:50]:
         rows = _rows(table)
@@ -93,8 +94,14 @@ def _path_template(
         shapes: Counter[str] = Counter()
         for row in sample:
             value = row.get(column)
-            if isinstance(value, str | int) and (name := str(value)) and not name.startswith("/"):
-                shapes.update({_shape(path, name, column) for path in by_name.get(posixpath.basename(name), [])} - {""})
+            if (
+                isinstance(value, str | int)
+                and (name := same(str(value).replace("\\", "/")))
+                and not name.startswith("/")
+            ):
+                shapes.update(
+                    {_shape(same(path), name, column) for path in by_name.get(posixpath.basename(name), [])} - {""}
+                )
         for shape, count in shapes.most_common(1):
             if count > best[0]:
                 best = (count, shape, column)

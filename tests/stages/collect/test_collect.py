@@ -145,7 +145,9 @@ def test_what_was_dealt_out_stays_and_what_was_whole_stays_whole(run: Run, tmp_p
     assert set(by_caption(items)["cat"]) == {"train", "validation", "test"}
     assert all(len(counts) == 1 for caption, counts in by_caption(items).items() if "thing" in caption)
     # A run of a version that held whole groups out goes on so.
-    record = collect_split._Record.read(run.stage("collect") / "splits.parquet", "hash [('test', 0.1), ('train', 0.85), ('validation', 0.05)]")
+    record = collect_split._Record.read(
+        run.stage("collect") / "splits.parquet", "hash [('test', 0.1), ('train', 0.85), ('validation', 0.05)]"
+    )
     assert record.splits
     record.splits = {"cat": "train", "dog": "validation"}
     record.write(run.stage("collect") / "splits.parquet")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,11 +44,12 @@ class DrawFacts:
 
     def label_id(self, label: str) -> int:
         """-1 for a label that the training pictures do not have."""
-        return self.labels.index(label) if label in self.labels else -1
+        wanted = unicodedata.normalize("NFC", label)
+        return next((i for i, name in enumerate(self.labels) if unicodedata.normalize("NFC", name) == wanted), -1)
 
     def prompt(self, prompt: str) -> np.ndarray:
         """A request's words as the networks are told them. Raises RequestError when the model can't take them."""
-        if self.condition == "label" and prompt not in self.labels:
+        if self.condition == "label" and self.label_id(prompt) < 0:
             shown = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
             raise RequestError(f"The prompt {prompt!r} is no label of this model; choose from {shown}.")
         if self.condition == "none" and prompt.strip():

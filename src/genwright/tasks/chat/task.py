@@ -231,7 +231,7 @@ class Chat(TextTask):
         if self.prepare.template is None:
             return None
         try:
-            return Path(self.prepare.template).read_text(encoding="utf-8")
+            return Path(self.prepare.template).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise RequestError(
                 f"{self.prepare.template}: the chat template can't be read ({error}); check `prepare.template` in the recipe."

@@ -225,6 +225,24 @@ def printable(path: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
 
 
+def told(rows: Iterable[Item]) -> list[str]:
+    """A line for each reason that rows were dropped for, with some of their paths, the most frequent first; then one for each thing
+    that is to be known of how kept ones were read."""
+    reasons: dict[str, list[str]] = {}
+    remarks: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason is not None:
+            reasons.setdefault(f"{row.reason}: {REASONS[row.reason]}", []).append(printable(row.path))
+        elif row.detail:
+            remarks.setdefault(f"kept, {row.detail.partition(' (')[0]}", []).append(printable(row.path))
+    lines = []
+    for found in (reasons, remarks):
+        for words, paths in sorted(found.items(), key=lambda pair: -len(pair[1])):
+            shown = ", ".join(paths if len(paths) <= 5 else [*paths[:3], "..."])
+            lines.append(f"  {len(paths):,} {words} ({shown})")
+    return lines
+
+
 @dataclass(frozen=True)
 class Account:
     """The sum that must come out: offered = kept + dropped."""

@@ -104,3 +104,11 @@ def test_what_is_read_in_another_encoding_says_so() -> None:
 def test_a_few_comments_in_much_code_are_read_in_their_own_encoding(comment: str, encoding: str) -> None:
     code = f"# {comment}\ndef value():\n    return 1\n" * 3 + "x = 1\n" * 2000
     assert decode(code.encode(encoding)) == code
+
+
+@pytest.mark.parametrize("mark", ["<|endoftext|>", "\n</s>"])
+def test_lines_that_end_a_text_elsewhere_are_told(mark: str) -> None:
+    found = read(f"Once upon a time.{mark}\nAnother day.{mark}\n".encode())
+    assert isinstance(found, Decoded)
+    assert f"lines end in {mark.strip()}" in found.remark
+    assert read(b"if text == '<|endoftext|>': <s>x</s>\n") == Decoded("if text == '<|endoftext|>': <s>x</s>\n")

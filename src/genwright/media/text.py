@@ -19,6 +19,8 @@ _BOMS = (
 
 _CONTROLS = frozenset(range(32)) - {9, 10, 11, 12, 13, 26, 27}
 _ASCII = bytes(range(128))
+_ENDS = ("<|endoftext|>", "<|end_of_text|>", "<|endofdoc|>", "<|eot_id|>", "<|im_end|>", "\n</s>", "\n<eos>", "\n[EOS]")
+"""What other programs put between texts of one file."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,11 @@ def read(data: bytes) -> Decoded | Drop:
 
 
 def _found(text: str, remark: str = "") -> Decoded:
-    return Decoded(_lines(text), remark)
+    text = _lines(text)
+    mark = next((mark for mark in _ENDS if f"{mark}\n" in text or text.endswith(mark)), None)
+    if mark is not None:
+        remark += f"{'; ' if remark else ''}lines end in {mark.strip()}, which is learnt as letters and ends no text: cut it into files or rows there"
+    return Decoded(text, remark)
 
 
 def _bad_bytes(data: bytes, error: UnicodeDecodeError) -> int:

@@ -85,6 +85,7 @@ def _told(survey: Survey, judged: Sequence[Verdict]) -> list[str]:
     for medium, count in survey.media.items():
         if medium not in ("text", "image"):
             lines.append(f"  {_count(count, 'file')} of another kind ({medium})")
+    lines += [f"  {count:,} of them: {remark}" for remark, count in survey.remarks.items()]
     for reason, count in survey.dropped.items():
         lines.append(f"  {count:,} left out, {reason}: {REASONS[reason]} ({survey.examples[reason]})")
     if survey.licences.get("unknown"):

@@ -59,6 +59,7 @@ def look(folder: Path) -> Survey:
         _median([i.height for i in pictures]),
     )
     survey.labels = _labels(pictures)
+    survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in kept if item.detail).most_common(5))
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
     survey.examples = {str(item.reason): printable(item.path) for item in reversed(dropped)}
@@ -93,6 +94,7 @@ def _measure(items: Sequence[Item], survey: Survey) -> None:
             survey.measured_whole += whole
             item.medium, item.sha256 = measured.medium, measured.sha256 or None
             item.characters, item.width, item.height = measured.characters, measured.width, measured.height
+            item.detail = measured.detail
             if measured.drop:
                 item.drop(measured.drop)
 

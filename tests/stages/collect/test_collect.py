@@ -300,6 +300,24 @@ def test_licences_are_kept_and_the_unknown_is_said(
     assert "folder:free:" not in said
 
 
+def test_how_texts_were_read_stands_in_the_ledger_and_is_said(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_texts(tmp_path / "data", 3)
+    (tmp_path / "data" / "old.txt").write_bytes(
+        ("Les élèves étaient à l’école, où ils mangeaient. " * 9).encode("cp1252")
+    )
+    (tmp_path / "data" / "torn.txt").write_bytes(("“Ja”, sagte die Müllerin. " * 30 + "Ü").encode()[:-1])
+    items = {item.path: item for item in collected(run, "write", [{"folder": str(tmp_path / "data")}])}
+    assert {path: item.detail for path, item in items.items() if item.detail} == {
+        "old.txt": "read as cp1252",
+        "torn.txt": "bytes that are not UTF-8 were replaced by \ufffd (1, the first at 930)",
+    }
+    said = capsys.readouterr().err
+    assert "1 kept, read as cp1252 (old.txt)" in said
+    assert "1 kept, bytes that are not UTF-8 were replaced by \ufffd (torn.txt)" in said
+
+
 def test_nothing_usable_names_the_folder_and_the_reason(run: Run, tmp_path: Path) -> None:
     (tmp_path / "data").mkdir()
     (tmp_path / "data" / "a.bin").write_bytes(bytes(100))

@@ -127,9 +127,8 @@ class Chat(TextTask):
                         yield example
             except RefusedError as error:
                 drops.append(Drop("undecodable", f"the chat template refuses it: {error}"))
-        if not found and drops:
-            yield drops[0]
-        elif not found and not item.start:
+        yield from drops
+        if not found and not drops and not item.start:
             yield Drop("too_large", f"no reply within the first {self.context:,} tokens; raise `model.context`")
 
     def _examples(self, dialogue: Dialogue, template: ChatTemplate, facts: Tokenizer) -> Iterator[Example]:

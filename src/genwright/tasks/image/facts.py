@@ -42,6 +42,10 @@ class DrawFacts:
             return np.array(ids + [PAD] * (MAX_TOKENS - len(ids)), np.int32)
         return np.array([self.label_id(label) if self.condition == "label" else 0], np.int32)
 
+    def is_cut(self, text: str) -> bool:
+        """Whether a caption has more tokens than are read."""
+        return len(self.captions.encode(text).ids) >= MAX_TOKENS
+
     def label_id(self, label: str) -> int:
         """-1 for a label that the training pictures do not have."""
         wanted = unicodedata.normalize("NFC", label)

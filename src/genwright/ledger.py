@@ -41,7 +41,7 @@ REASONS: dict[str, str] = {
     "too_large": "larger than the limit of the recipe",
     "wrong_medium": "another kind of file than the task works with",
     "unsupported": "says what the task can't learn from, such as a call of a tool or a turn that is not to be learnt",
-    "ignored": "named in a .gitignore, or other people's code; an `include` pattern that names the file takes it in",
+    "ignored": "named in a .gitignore, or other people's code; `include` takes a file in, a source of its own a folder",
     "unreferenced": "a file that no row of the joined table names",
     "missing_file": "a table row whose file is not there",
     "missing_text": "a row or picture without the text that the recipe asks for",

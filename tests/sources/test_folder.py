@@ -15,7 +15,8 @@ from genwright.errors import RequestError
 from genwright.ledger import Item
 from genwright.sources import tree
 from genwright.sources.folder import FolderSource
-from genwright.sources.tree import read_regular, walk
+from genwright.sources.regular import read_regular
+from genwright.sources.tree import walk
 
 
 def offered(folder: Path, **spec: Any) -> dict[str, Item]:
@@ -85,6 +86,57 @@ def test_hidden_files_are_left_out_unless_named(folder: Path) -> None:
     (folder / ".DS_Store").write_text("x")
     assert reasons(offered(folder)) == {".git/": "hidden", ".DS_Store": "hidden"}
     assert reasons(offered(folder, include=[".DS_Store"])) == {".DS_Store": None}
+
+
+def put(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def test_what_a_gitignore_names_is_left_out(folder: Path) -> None:
+    files = dict.fromkeys(
+        ("a.py", "keep.log", "b.log", "secrets/key.txt", "sub/c.py", "sub/c.tmp", "sub/deep/b.log"), "x"
+    )
+    put(folder, {**files, ".gitignore": "\ufeff*.log\n!keep.log\nsecrets/\n[\n", "sub/.gitignore": "*.tmp\n!b.log\n"})
+    items = offered(folder)
+    assert reasons(items) == {
+        ".gitignore": "hidden",
+        "a.py": None,
+        "b.log": "ignored",
+        "keep.log": None,
+        "secrets/": "ignored",
+        "sub/.gitignore": "hidden",
+        "sub/c.py": None,
+        "sub/c.tmp": "ignored",
+        "sub/deep/b.log": None,
+    }
+    assert items["sub/c.tmp"].detail == "named in sub/.gitignore"
+    assert reasons(offered(folder, include=["b.log"])) == {"b.log": None, "sub/deep/b.log": None}
+
+
+def test_other_peoples_code_is_left_out_where_there_is_a_program(folder: Path) -> None:
+    put(
+        folder,
+        {"app/package.json": "{}", "app/dist/a.js": "x", "app/node_modules/m/i.js": "x", "app/src/dist/a.js": "x"},
+    )
+    put(folder, {"poems/dist/a.txt": "x", "poems/build/b.txt": "x", "lib/site-packages/p.py": "x"})
+    assert reasons(offered(folder)) == {
+        "app/dist/": "ignored",
+        "app/node_modules/": "ignored",
+        "app/package.json": None,
+        "app/src/dist/a.js": None,
+        "lib/site-packages/": "ignored",
+        "poems/build/b.txt": None,
+        "poems/dist/a.txt": None,
+    }
+    assert set(offered(folder / "app" / "dist")) == {"a.js"}
+
+
+def test_a_gitignore_that_names_everything_is_not_followed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(folder, {".gitignore": "*\n!.gitignore\n", "a.txt": "a", "sub/b.txt": "b"})
+    assert reasons(offered(folder)) == {".gitignore": "hidden", "a.txt": None, "sub/b.txt": None}
+    assert "names everything in it" in capsys.readouterr().err
 
 
 def test_runs_are_no_data(folder: Path) -> None:

@@ -20,7 +20,8 @@ from genwright.rights.licence import Rights, is_legal_text, may_be_notice, read_
 from genwright.sources.base import Join, Source, SourceSpec
 from genwright.sources.joined import Joiner, table_test
 from genwright.sources.patterns import patterns
-from genwright.sources.tree import Entry, read_regular
+from genwright.sources.regular import read_regular
+from genwright.sources.tree import Entry
 
 _PICTURED = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif")
 _SOUNDING = (".wav", ".flac", ".ogg", ".mp3", ".m4a", ".mid", ".midi")
@@ -85,7 +86,7 @@ class FilesSource(Source):
                     self._for_notices.append(entry)
                 left_out += 1
                 continue
-            if named and entry.drop == Drop("hidden") and entry.file is not None:
+            if named and entry.drop and entry.drop.reason in ("hidden", "ignored") and entry.file is not None:
                 entry = Entry(entry.path, entry.file, entry.bytes)
             yield entry
         if left_out:

@@ -19,7 +19,7 @@ from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES, kind
 from genwright.sources.archive import ArchiveSource, is_archive_name
 from genwright.sources.files import FilesSource, same
 from genwright.sources.folder import FolderSource
-from genwright.sources.tree import read_regular
+from genwright.sources.regular import read_regular
 from genwright.stages.collect.read import Measured, measure
 from genwright.survey.tables import find_table
 

@@ -17,7 +17,7 @@ from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.media import image, text
 from genwright.media.kind import HEAD_BYTES, kind
 from genwright.run import write_atomic
-from genwright.sources.tree import read_regular
+from genwright.sources.regular import read_regular
 
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask

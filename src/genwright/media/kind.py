@@ -88,6 +88,7 @@ CODE_SUFFIXES = frozenset(
     [
         ".py",
         ".pyi",
+        ".ipynb",
         ".c",
         ".h",
         ".cc",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from genwright.ledger import Drop
 from genwright.media.encodings import detect
+from genwright.media.notebook import notebook
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -74,6 +75,8 @@ def read(data: bytes) -> Decoded | Drop:
 
 def _found(text: str, remark: str = "") -> Decoded:
     text = _lines(text)
+    if (cells := notebook(text)) is not None:
+        text, remark = cells, f"{remark}{'; ' if remark else ''}a notebook, read as its cells without what they put out"
     mark = next((mark for mark in _ENDS if f"{mark}\n" in text or text.endswith(mark)), None)
     if mark is not None:
         remark += f"{'; ' if remark else ''}lines end in {mark.strip()}, which is learnt as letters and ends no text: cut it into files or rows there"

@@ -12,6 +12,7 @@ from genwright.errors import RequestError
 from genwright.ledger import Drop
 from genwright.media.text import read
 from genwright.sources.csv_rows import read_csv
+from genwright.sources.exports import exported
 from genwright.sources.json_values import LINES, Lines, parse
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
@@ -22,7 +23,8 @@ Row = dict[str, Any]
 def read_rows(file: Path, name: str, rows: str | None = None, *, nested: bool = False) -> Iterator[Row | Drop]:
     """The rows of a table. A line that can't be read is a Drop in its place.
 
-    Lists inside a JSON list are rows too, one by one; with `nested` such a list is one row, {"value": [...]}.
+    Lists inside a JSON list are rows too, one by one; with `nested` such a list is one row, {"value": [...]}, and so is each
+    conversation of a messenger's export.
 
     `name` is the table's path as the user knows it; its end says which format it has. Raises RequestError when the table as a
     whole can't be read.
@@ -65,6 +67,9 @@ def _parquet(file: Path) -> Iterator[Row]:
 
 
 def _json(content: Any, rows: str | None, name: str, nested: bool) -> Iterator[Row | Drop]:
+    if nested and not rows and (found := exported(content)) is not None:
+        yield from (conversation.row for conversation in found)
+        return
     if not isinstance(content, Lines):
         yield from _json_rows(content, rows, name, nested)
         return

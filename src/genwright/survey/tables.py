@@ -59,9 +59,14 @@ def _worth(found: Found) -> tuple[bool, int]:
 
 def _rows(table: Item) -> list[dict[str, Any]]:
     try:
-        return [row for row in read_rows(Path(str(table.file)), table.path) if not isinstance(row, Drop)]
+        for nested in (True, False):
+            rows = read_rows(Path(str(table.file)), table.path, nested=nested)
+            found = [row for row in rows if not isinstance(row, Drop)]
+            if _are_conversations(found[:_LOOKED_AT]):
+                break
     except RequestError:
         return []
+    return found
 
 
 def _explain(table: Item, rows: list[dict[str, Any]], by_name: dict[str, list[str]]) -> Found | None:

@@ -19,12 +19,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from genwright import ledger
+from genwright import ledger, recipe
 from genwright.errors import RequestError
 from genwright.ledger import Item
+from genwright.model_folder import build_task
 from genwright.run import Run
 from genwright.stages.collect import read as collect_read
 from genwright.stages.collect import split as collect_split
+from genwright.stages.prepare import stage as prepare
 from genwright.tasks.write.task import item_text
 from helpers import ASSETS, TESTS
 from helpers.collect_task import by_path, collected, write_texts
@@ -160,6 +162,27 @@ def test_one_question_with_many_answers_is_learnt_from_and_held_out(run: Run, tm
     (tmp_path / "jokes.jsonl").write_text("\n".join(rows))
     counts = Counter(item.split for item in collected(run, "chat", [{"table": str(tmp_path / "jokes.jsonl")}]))
     assert counts == {"train": 54, "validation": 3, "test": 3}
+
+
+def test_a_messengers_export_is_divided_between_conversations(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = range(1, 29)
+    lines = (
+        f"{day:02}.02.24, 09:00 - {('Ann', 'Bob')[day % 2]}: Question {day}?\n{day:02}.02.24, 09:01 - {('Bob', 'Ann')[day % 2]}: Yes\n"
+        for day in days
+    )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "WhatsApp Chat with Ann.txt").write_text("".join(lines))
+    sources = [{"folder": str(tmp_path / "data")}]
+    items = collected(run, "chat", sources)
+    assert set(splits(items).values()) == {"train", "validation", "test"}
+    loaded = recipe.parse(f"task: chat\ndata: {{sources: {sources}}}")
+    task = build_task(loaded)
+    found = [m for item in ledger.leaves(items) for one in task._dialogues(item) for m in one.messages]  # type: ignore[attr-defined]
+    assert {m["content"][:3] for m in found if m["role"] == "assistant"} == {"Yes"}
+    prepare.run(loaded, run, task=task)
+    assert "is learned as the assistant" in capsys.readouterr().err
 
 
 def test_the_only_group_of_all_is_learnt_from(run: Run, tmp_path: Path) -> None:

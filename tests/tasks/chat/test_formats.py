@@ -295,3 +295,19 @@ def test_parts_that_are_no_text_and_several_people_of_one_role() -> None:
     weighted = {"turns": [{"who": "x", "said": "a"}, {"who": "y", "said": "b", "weight": 0}]}
     found = dialogues(weighted, Mapping(turns="turns", role="who", text="said"))
     assert isinstance(found, Drop) and found.reason == "unsupported"
+
+
+CHAT = "12/30/23, 9:15 PM - Ann: Hello\n12/30/23, 9:16 PM - Bob: Hi\n"
+
+
+def test_a_messengers_export_is_read_as_conversations() -> None:
+    (value,) = read_values(CHAT, ".txt")
+    assert dialogues(value) == [Dialogue(HELLO)]
+    (value,) = read_values(CHAT + "12/30/23, 9:17 PM - Ann: Bye\n", ".txt")
+    (other,) = dialogues(value, Mapping(turns="messages", role="name", text="content", assistant=("Ann",)))
+    assert [m["content"] for m in other.messages if m["role"] == "assistant"] == ["Hello", "Bye"]
+    group = read_values(CHAT + "12/30/23, 9:17 PM - Cy: Hi\n", ".txt")
+    found = dialogues(group[0])
+    assert isinstance(found, Drop) and "who is who" in found.detail
+    (told,) = dialogues(group[0], Mapping(turns="messages", role="name", text="content", assistant=("Cy",)))
+    assert [m["role"] for m in told.messages] == ["user", "assistant"]

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genwright.ledger import Drop
+from genwright.sources.exports import exported, whatsapp
 from genwright.sources.json_values import Lines, loads, parse
 from genwright.tasks.chat.marks import CALLS, MalformedError, check_row, check_turn
 
@@ -68,10 +69,13 @@ class Dialogue:
 
 
 def read_values(text: str, suffix: str = "") -> list[Any]:
-    """The values in the text of a .json or .jsonl file; a line of JSON Lines that can't be read is left in as a Drop.
+    """The values in the text of a .json or .jsonl file, or of a messenger's export; a line of JSON Lines that can't be read is left
+    in as a Drop.
 
-    Raises ValueError when it is neither.
+    Raises ValueError when it is none of them.
     """
+    if (chat := whatsapp(text)) is not None:
+        return [conversation.row for conversation in chat]
     try:
         content = parse(text, suffix)
     except (ValueError, RecursionError) as error:
@@ -81,6 +85,8 @@ def read_values(text: str, suffix: str = "") -> list[Any]:
 
 def _values(content: Any) -> list[Any]:
     """The conversations of a JSON file: the file as one, or as a list of them."""
+    if (found := exported(content)) is not None:
+        return [conversation.row for conversation in found]
     if not isinstance(content, list):
         return [content]
     return [content] if content and all(_is_message(part) or isinstance(part, str) for part in content) else content

@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+from genwright.console import say
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.families.transformer.family import Transformer
@@ -24,6 +25,7 @@ from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
+from genwright.sources.exports import assistant_of, whatsapp
 from genwright.sources.json_values import are_lines, loads
 from genwright.tasks.base import Batches, Part, Splits, TrainJudge
 from genwright.tasks.chat import options as chat_options
@@ -75,9 +77,12 @@ class Chat(TextTask):
         return hashlib.sha256("\0".join(asked).encode()).hexdigest() if asked else super().group_key(item)
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
-        """A file of JSON Lines is cut between lines; any other one stays whole."""
+        """A file of JSON Lines is cut between lines, an export of WhatsApp between conversations; any other one stays whole."""
         if WHOLE_ROW in item.fields or isinstance(text := whole_text(item), Drop):
             return []
+        if (chat := whatsapp(text)) is not None:
+            edges = sorted({0, len(text), *(one.start for one in chat[:: max(1, len(chat) // _BLOCKS)])})
+            return list(pairwise(edges)) if len(chat) > 2 else []
         return _line_blocks(text) if are_lines(text, _suffix(item)) else []
 
     def special_tokens(self) -> tuple[str, ...]:
@@ -98,7 +103,9 @@ class Chat(TextTask):
                 yield f"{message['role']}\n{message['content']}"
 
     def fit(self, sample: Iterable[Item]) -> Tokenizer:
-        facts = super().fit(sample)
+        items = list(sample)
+        self._tell_who(items)
+        facts = super().fit(items)
         template = self._own_template()
         if facts.foreign is None:
             facts.end_tokens = (facts.special[STOP], facts.end_token)
@@ -214,6 +221,9 @@ class Chat(TextTask):
         text = whole_text(item)
         if isinstance(text, Drop):
             return [text]
+        if item.start is not None and item.stop is not None and (chat := whatsapp(text)) is not None:
+            # Who is who is told by the whole chat.
+            return [one.row for one in chat if item.start <= one.start < item.stop]
         return read_values(text[item.start : item.stop], _suffix(item))
 
     def _dialogues(self, item: Item) -> Iterator[Dialogue]:
@@ -225,6 +235,21 @@ class Chat(TextTask):
             read = dialogues(value, _mapping(self.prepare.conversation), self.prepare.preference)
             if not isinstance(read, Drop):
                 yield from read
+
+    def _tell_who(self, items: Iterable[Item]) -> None:
+        """Who is learned as the assistant, where conversations between people with names were read."""
+        if self.prepare.conversation is not None:
+            return
+        people: set[str] = set()
+        for item in items:
+            try:
+                values = self._values(item)
+            except (ValueError, RecursionError):
+                continue
+            people |= {name for value in values if isinstance(value, dict) and (name := assistant_of(value))}
+        if people:
+            shown = ", ".join(sorted(people)[:5]) + (", ..." if len(people) > 5 else "")
+            say(f"prepare: {shown} is learned as the assistant; `prepare.conversation` can say otherwise.")
 
     def _own_template(self) -> str | None:
         if self.prepare.template is None:

@@ -9,7 +9,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-
 from helpers import ASSETS, ROOT
 
 RECIPE = f"""\
@@ -34,10 +33,7 @@ def test_a_wheel_installed_elsewhere_runs_a_recipe(tmp_path: Path) -> None:
     subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True)
     (tmp_path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(site)}
-    for arguments in (
-        ["run", "tiny.yaml", "--device", "cpu"],
-        ["generate", "runs/tiny", "To be", "--max-tokens", "20"],
-    ):
+    for arguments in (["run", "tiny.yaml", "--device", "cpu"], ["generate", "runs/tiny", "To be", "--max-tokens", "20"]):
         done = subprocess.run([sys.executable, "-m", "genwright", *arguments], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)  # fmt: skip
         assert done.stdout.strip()
     where = "import genwright; print(genwright.__file__)"

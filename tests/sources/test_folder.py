@@ -189,6 +189,14 @@ def test_patterns(folder: Path) -> None:
     assert set(offered(folder, exclude=["sub/**", "b.*"])) == {"a_gut.txt"}
 
 
+def test_a_pattern_that_matches_nothing_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(folder, {"a.txt": "a", "b.txt": "b", "sub/c.txt": "c"})
+    assert set(offered(folder, include=["*.txt", "*.md"], exclude=["sbu/**", "b.txt", "/sub/"])) == {"a.txt"}
+    assert "nothing in it matches `*.md`, `sbu/**` of `include`" in capsys.readouterr().err
+    offered(folder, exclude=["b.txt"])
+    assert capsys.readouterr().err == ""
+
+
 def test_captions_beside_pictures(folder: Path) -> None:
     for name in ("a.png", "b.jpg", "c.png", "lonely.txt"):
         (folder / name).write_bytes(b"x")

@@ -21,9 +21,7 @@ def print_summary(run: Run) -> None:
         if sheet.headline:
             console.print(sheet.headline)
     console.print(f"\nreport    {run.folder / 'report.html'}", highlight=False, soft_wrap=True)
-    console.print(
-        f"generate  genwright generate {run.folder} {_example(run)}", highlight=False, markup=False, soft_wrap=True
-    )
+    console.print(f"generate  genwright generate {run.folder} {_example(run)}", highlight=False, markup=False, soft_wrap=True)
 
 
 def score_table(sheet: ScoreSheet, title: str) -> Table:

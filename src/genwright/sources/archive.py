@@ -193,7 +193,7 @@ class _Unpacker:
         encoding = detect_names(names) if names else "utf-8"
         if encoding != "utf-8":
             self.names = encoding
-            self.members = [(os.fsencode(path).decode(encoding), *rest) for path, *rest in self.members]
+            self.members = [(os.fsencode(path).decode(encoding), a, b, c, d) for path, a, b, c, d in self.members]
 
     def _tar(self) -> None:
         with tarfile.open(fileobj=self.raw) as archive:

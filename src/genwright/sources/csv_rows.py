@@ -25,11 +25,11 @@ def read_csv(text: str, name: str) -> Iterator[Row | Drop]:
     """
     csv.field_size_limit(2**31 - 1)
     delimiter, text = _delimiter(text, name)
-    quoting = csv.QUOTE_MINIMAL
-    if delimiter == "\t" and '"' in text and _fits(text, csv.QUOTE_NONE) and not _fits(text, csv.QUOTE_MINIMAL):
+    quoted = True
+    if delimiter == "\t" and '"' in text and _fits(text, quoted=False) and not _fits(text, quoted=True):
         say(f"{name}: quotes in it are read as letters, because they enclose no cells.")
-        quoting = csv.QUOTE_NONE
-    lines = _cells(text, delimiter, quoting)
+        quoted = False
+    lines = _cells(text, delimiter, quoted)
     header = next(lines, (1, []))[1]
     if isinstance(header, Drop):
         raise RequestError(f"{name}: the header can't be read ({header.detail}).")
@@ -51,8 +51,9 @@ def _row(line: int, cells: list[str], columns: list[str]) -> Row | Drop:
     return dict(zip(columns, cells, strict=False))
 
 
-def _cells(text: str, delimiter: str, quoting: int) -> Iterator[tuple[int, list[str] | Drop]]:
+def _cells(text: str, delimiter: str, quoted: bool = True) -> Iterator[tuple[int, list[str] | Drop]]:
     """The cells of each row that has any, with the number of its first line."""
+    quoting = csv.QUOTE_MINIMAL if quoted else csv.QUOTE_NONE
     reader = csv.reader((line + "\n" for line in text.split("\n")), delimiter=delimiter, quoting=quoting, strict=True)
     while True:
         line = reader.line_num + 1
@@ -77,7 +78,7 @@ def _delimiter(text: str, name: str) -> tuple[str, str]:
         return "\t", text
 
     def worth(delimiter: str) -> tuple[int, int]:
-        rows = [cells for _, cells in islice(_cells(text[:_SAMPLE], delimiter, csv.QUOTE_MINIMAL), 20)]
+        rows = [cells for _, cells in islice(_cells(text[:_SAMPLE], delimiter), 20)]
         header = rows[0] if rows and isinstance(rows[0], list) else []
         alike = sum(isinstance(cells, list) and len(cells) == len(header) for cells in rows)
         return (alike, len(header)) if len(header) > 1 else (0, 0)
@@ -85,8 +86,8 @@ def _delimiter(text: str, name: str) -> tuple[str, str]:
     return max(_DELIMITERS, key=worth), text
 
 
-def _fits(text: str, quoting: int) -> bool:
+def _fits(text: str, quoted: bool) -> bool:
     """Whether every row of a table between tabs has as many cells as its header."""
-    sizes = (len(cells) if isinstance(cells, list) else -1 for _, cells in _cells(text, "\t", quoting))
+    sizes = (len(cells) if isinstance(cells, list) else -1 for _, cells in _cells(text, "\t", quoted))
     first = next(sizes, 0)
     return first > 0 and all(size == first for size in sizes)

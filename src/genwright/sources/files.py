@@ -76,7 +76,10 @@ class FilesSource(Source):
         is_table = table_test(join) if join else lambda path: False
         self._for_notices: list[Entry] = []
         left_out = 0
+        idle = {line: patterns([line.removeprefix("!")]) for line in (*self.spec.include, *self.spec.exclude)}
         for entry in entries:
+            for line in [line for line, one in idle.items() if one is not None and one.match_file(entry.path)]:
+                del idle[line]
             named = include is not None and include.match_file(entry.path)
             table = is_table(entry.path)
             if (include is not None and not named and not table) or (
@@ -89,6 +92,10 @@ class FilesSource(Source):
             if named and entry.drop and entry.drop.reason in ("hidden", "ignored") and entry.file is not None:
                 entry = Entry(entry.path, entry.file, entry.bytes)
             yield entry
+        if idle:
+            say(
+                f"{self.name}: nothing in it matches {', '.join(f'`{line}`' for line in idle)} of `include` and `exclude`."
+            )
         if left_out:
             self.about["left_out_by_patterns"] = left_out
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from genwright.console import say
 from genwright.errors import RequestError
 from genwright.networks.text_encoder import PAD, START
 
@@ -58,6 +59,8 @@ class DrawFacts:
             raise RequestError(f"The prompt {prompt!r} is no label of this model; choose from {shown}.")
         if self.condition == "none" and prompt.strip():
             raise RequestError("This model draws without words; leave the prompt out.")
+        if self.condition == "text" and self.is_cut(prompt):
+            say(f"The prompt is longer than the {MAX_TOKENS - 1} tokens that the model reads, so its end is left out.")
         return self.encode(prompt, prompt)
 
     def words(self, condition: np.ndarray) -> str:

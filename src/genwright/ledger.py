@@ -226,20 +226,22 @@ def printable(path: str) -> str:
 
 
 def told(rows: Iterable[Item]) -> list[str]:
-    """A line for each reason that rows were dropped for, with some of their paths, the most frequent first; then one for each thing
-    that is to be known of how kept ones were read."""
-    reasons: dict[str, list[str]] = {}
-    remarks: dict[str, list[str]] = {}
+    """A line for each reason that rows were dropped for, with some of them and what is said of the first, the most frequent reason
+    first; then one for each thing that is to be known of how kept ones were read."""
+    found: dict[tuple[bool, str], list[Item]] = {}
     for row in rows:
-        if row.reason is not None:
-            reasons.setdefault(f"{row.reason}: {REASONS[row.reason]}", []).append(printable(row.path))
-        elif row.detail:
-            remarks.setdefault(f"kept, {row.detail.partition(' (')[0]}", []).append(printable(row.path))
+        if row.reason is not None or row.detail:
+            words = (
+                f"kept, {row.detail.partition(' (')[0]}"
+                if row.reason is None
+                else f"{row.reason}: {REASONS[row.reason]}"
+            )
+            found.setdefault((row.reason is None, words), []).append(row)
     lines = []
-    for found in (reasons, remarks):
-        for words, paths in sorted(found.items(), key=lambda pair: -len(pair[1])):
-            shown = ", ".join(paths if len(paths) <= 5 else [*paths[:3], "..."])
-            lines.append(f"  {len(paths):,} {words} ({shown})")
+    for (kept, words), some in sorted(found.items(), key=lambda pair: (pair[0][0], -len(pair[1]))):
+        shown = [printable(row.path) + (f" row {row.row}" if row.row is not None else "") for row in some]
+        detail = f"; {some[0].detail}" if some[0].detail and not kept else ""
+        lines.append(f"  {len(some):,} {words} ({', '.join(shown if len(some) <= 5 else [*shown[:3], '...'])}{detail})")
     return lines
 
 

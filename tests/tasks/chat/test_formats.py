@@ -311,3 +311,11 @@ def test_a_messengers_export_is_read_as_conversations() -> None:
     assert isinstance(found, Drop) and "who is who" in found.detail
     (told,) = dialogues(group[0], Mapping(turns="messages", role="name", text="content", assistant=("Cy",)))
     assert [m["role"] for m in told.messages] == ["user", "assistant"]
+
+
+def test_a_table_of_text_among_files_is_rows() -> None:
+    good, bad = read_values('question,answer\nHello,Hi\n"Hello, you",Hi,there\n', ".csv")
+    assert dialogues(good) == [Dialogue(HELLO)]
+    assert isinstance(bad, Drop) and "line 3: 3 cells" in bad.detail
+    with pytest.raises(ValueError, match="stands twice"):
+        read_values("a,a\n1,2\n", ".csv")

@@ -142,7 +142,7 @@ def _parted(items: Sequence[Item], shares: Mapping[str, float], before: _Record)
             if not was:
                 dealt[key] = by_share((rank + share_of(group)) / len(own), shares)
     if parted:
-        why = f"there are only {len(groups):,} kinds" if few else f"each has more than {LARGE_GROUP:.0%} of them"
+        why = f"there are fewer than {FEW_GROUPS}" if few else f"each has more than {LARGE_GROUP:.0%} of them"
         say(
             f"split: items that ask for the same (a caption, a question) stand on both sides of the split for {parted:,} of "
             f"{len(groups):,} kinds, because {why}; so scores are about things that the model has seen others of."

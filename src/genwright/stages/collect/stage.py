@@ -163,10 +163,11 @@ def _nothing(rows: Sequence[Item], sources: Sequence[Source], task: BaseTask) ->
     where = ", ".join(str(getattr(source.spec, source.name.partition(":")[0], source.name)) for source in sources)
     dropped = Counter(item.reason for item in rows if item.parent is None)
     left_out = sum(source.about.get("left_out_by_patterns", 0) for source in sources)
-    if left_out:
-        dropped["left out by `include` and `exclude`"] = left_out
-    main = "; ".join(
-        f"{count:,} {reason}" + (f" ({ledger.REASONS[reason]})" if reason in ledger.REASONS else "")
+    said = {item.reason: item.detail for item in reversed(rows) if item.parent is None and item.detail}
+    main = [
+        f"{count:,} {reason}: {said.get(reason) or ledger.REASONS[str(reason)]}"
         for reason, count in dropped.most_common(3)
-    )
-    return f"{where}: nothing usable for `{task.name}`, which works with {task.medium} ({main or 'it is empty'}); add such files or check the recipe's sources."
+    ]
+    if left_out:
+        main.append(f"{left_out:,} left out by `include` and `exclude`")
+    return f"{where}: nothing usable for `{task.name}`, which works with {task.medium} ({'; '.join(main) or 'it is empty'}); add such files or check the recipe's sources."

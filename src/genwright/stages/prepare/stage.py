@@ -201,5 +201,5 @@ def _sweep(folder: Path, keep: set[str]) -> None:
 
 
 def _nothing_left(run: Run, dropped: Sequence[Item]) -> str:
-    why = f" ({dropped[0].path}: {ledger.REASONS[str(dropped[0].reason)]})" if dropped else ""
+    why = f" ({dropped[0].path}: {dropped[0].detail or ledger.REASONS[str(dropped[0].reason)]})" if dropped else ""
     return f"{run.folder}: no item could be turned into a training example{why}; see `genwright ledger {run.folder} --dropped`."

@@ -17,7 +17,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genwright.errors import RequestError
 from genwright.ledger import Drop
+from genwright.sources.csv_rows import read_csv
 from genwright.sources.exports import exported, whatsapp
 from genwright.sources.json_values import Lines, loads, parse
 from genwright.tasks.chat.marks import CALLS, MalformedError, check_row, check_turn
@@ -69,11 +71,16 @@ class Dialogue:
 
 
 def read_values(text: str, suffix: str = "") -> list[Any]:
-    """The values in the text of a .json or .jsonl file, or of a messenger's export; a line of JSON Lines that can't be read is left
-    in as a Drop.
+    """The values in the text of a .json, .jsonl, .csv or .tsv file, or of a messenger's export; a line or row that can't be read is
+    left in as a Drop.
 
     Raises ValueError when it is none of them.
     """
+    if suffix in (".csv", ".tsv"):
+        try:
+            return list(read_csv(text, f"the table{suffix}"))
+        except RequestError as error:
+            raise ValueError(str(error)) from error
     if (chat := whatsapp(text)) is not None:
         return [conversation.row for conversation in chat]
     try:

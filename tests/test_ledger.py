@@ -47,6 +47,8 @@ REASONS = {
     "too_small",
     "too_large",
     "wrong_medium",
+    "unsupported",
+    "ignored",
     "unreferenced",
     "missing_file",
     "missing_text",

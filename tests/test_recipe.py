@@ -151,6 +151,47 @@ def test_any_yaml_is_a_recipe_or_a_clear_error(content: object) -> None:
         recipe.parse(yaml.safe_dump({"task": "draw", "data": content, "train": content}))
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "task: write\ntrain: {budget: 20 steps}\ndata: {sources: [{folder: x}]}\ntrain:\n  seed: 3\n",
+            ["line 4", "`train`", "line 2"],
+        ),
+        ("task: write\ntask: chat\n", ["line 2", "`task`"]),
+        (
+            "task: write\ndata:\n  sources:\n  - folder: x\n    include: [a]\n    include: [b]\n",
+            ["line 6", "`include`", "line 5"],
+        ),
+        ("{task: write, task: chat}", ["line 1", "`task`"]),
+        ("task: write\nmodel: {width: 64, layers: 2, 'width': 96}\n", ["line 2", "`width`"]),
+    ],
+)
+def test_a_key_twice_is_refused_however_deep(text: str, words: list[str]) -> None:
+    with pytest.raises(RequestError) as refused:
+        recipe.parse(text)
+    assert all(word in str(refused.value) for word in words)
+    with pytest.raises(RequestError, match="`seed` stands on line 1"):
+        recipe.parse("task: write\ndata: {sources: [{folder: x}]}", overrides=["train={seed: 1, seed: 2}"])
+
+
+def test_the_same_key_in_two_places_is_no_mistake() -> None:
+    text = "task: write\ndata: {sources: [&a {folder: x}, *a, {folder: y}]}\ntrain: {seed: 1}\nevaluate: {seed: 1}\n"
+    assert len(recipe.parse(text).data.sources) == 3
+
+
+@pytest.mark.parametrize("key", ["train.seed", "evaluate.seed"])
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_that_no_generator_takes(key: str, seed: int) -> None:
+    with pytest.raises(RequestError, match=rf"`{key}`"):
+        recipe.parse("task: write\ndata: {sources: [{folder: x}]}", overrides=[f"{key}={seed}"])
+
+
+def test_a_recipe_with_a_byte_order_mark(tmp_path: Path) -> None:
+    (tmp_path / "r.yaml").write_text("task: write\ndata: {sources: [{folder: x}]}\n", encoding="utf-8-sig")
+    assert recipe.load(tmp_path / "r.yaml").task == "write"
+
+
 def test_the_package_runs_recipes_whatever_was_imported_before() -> None:
     import genwright
     from genwright.run import Run

@@ -56,6 +56,8 @@ class Survey:
     labels: dict[str, int] = field(default_factory=dict)
     """The same by the name of their folder, where those look like classes."""
     table: Found | None = None
+    remarks: dict[str, int] = field(default_factory=dict)
+    """How files were read, where that is to be known, and how many."""
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     licences: dict[str, int] = field(default_factory=dict)

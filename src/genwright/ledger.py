@@ -40,6 +40,8 @@ REASONS: dict[str, str] = {
     "too_small": "smaller than the task can learn from",
     "too_large": "larger than the limit of the recipe",
     "wrong_medium": "another kind of file than the task works with",
+    "unsupported": "says what the task can't learn from, such as a call of a tool or a turn that is not to be learnt",
+    "ignored": "named in a .gitignore, or other people's code; `include` takes a file in, a source of its own a folder",
     "unreferenced": "a file that no row of the joined table names",
     "missing_file": "a table row whose file is not there",
     "missing_text": "a row or picture without the text that the recipe asks for",
@@ -91,6 +93,7 @@ class Item:
     status: str = "kept"
     reason: str | None = None
     detail: str = ""
+    """For people: why it was dropped; of what was kept, how it was read where that is to be known."""
     file: str | None = None
     """Where the bytes lie on this machine; None for a table row that is its own content."""
     start: int | None = None
@@ -220,6 +223,26 @@ def printable(path: str) -> str:
     """A path as a terminal may be shown it: control characters and what is not UTF-8 are escaped."""
     safe = str(_storable(path))
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
+
+
+def told(rows: Iterable[Item]) -> list[str]:
+    """A line for each reason that rows were dropped for, with some of them and what is said of the first, the most frequent reason
+    first; then one for each thing that is to be known of how kept ones were read."""
+    found: dict[tuple[bool, str], list[Item]] = {}
+    for row in rows:
+        if row.reason is not None or row.detail:
+            words = (
+                f"kept, {row.detail.partition(' (')[0]}"
+                if row.reason is None
+                else f"{row.reason}: {REASONS[row.reason]}"
+            )
+            found.setdefault((row.reason is None, words), []).append(row)
+    lines = []
+    for (kept, words), some in sorted(found.items(), key=lambda pair: (pair[0][0], -len(pair[1]))):
+        shown = [printable(row.path) + (f" row {row.row}" if row.row is not None else "") for row in some]
+        detail = f"; {some[0].detail}" if some[0].detail and not kept else ""
+        lines.append(f"  {len(some):,} {words} ({', '.join(shown if len(some) <= 5 else [*shown[:3], '...'])}{detail})")
+    return lines
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ class TrainSettings(Section):
     budget: BudgetText = Field(
         Budget.parse("10m"), description="How long to train: 90s, 2m, 1h30m, 2000 steps, 5M tokens, 200k images."
     )
-    seed: int = Field(0, description="Fixes initial weights, data order and noise.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Fixes initial weights, data order and noise.")
     batch: int | None = Field(
         None, gt=0, description="Examples of one optimizer step; default: chosen with the model's size."
     )
@@ -169,7 +169,7 @@ class TrainSettings(Section):
 
 class EvaluateSettings(Section):
     samples: int = Field(500, gt=1, description="How many samples are generated and compared.")
-    seed: int = Field(0, description="Fixes what is generated for the scores.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Fixes what is generated for the scores.")
 
 
 class Recipe(Section):
@@ -221,7 +221,7 @@ def recipe_class(task: str, family: str) -> type[Recipe]:
 def load(file: Path, overrides: list[str] | None = None, kept: Mapping[str, str] | None = None) -> Recipe:
     """Read and check a recipe; `kept` as in `parse`. Raises RequestError naming the file, the line and the nearest valid key."""
     try:
-        text = file.read_text(encoding="utf-8")
+        text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{file}: the recipe can't be read ({_why(error)}); name a YAML file.") from error
     return parse(text, str(file), overrides, file.parent, kept)
@@ -240,6 +240,7 @@ def parse(
     """
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
+        _refuse_twice(name, node)
         content = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
@@ -321,8 +322,9 @@ def _set(content: dict[str, Any], override: str) -> None:
         if not isinstance(place, dict | list):
             raise RequestError(f"--set {override}: `{key}` is no section of the recipe.")
     try:
+        _refuse_twice(f"--set {override}", yaml.compose(value, Loader=yaml.SafeLoader))
         parsed = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise RequestError(f"--set {override}: the value is not valid YAML.") from error
     if isinstance(place, list):
         if not keys[-1].isdigit() or int(keys[-1]) >= len(place):
@@ -330,6 +332,28 @@ def _set(content: dict[str, Any], override: str) -> None:
         place[int(keys[-1])] = parsed
     else:
         place[keys[-1]] = parsed
+
+
+def _refuse_twice(name: str, node: Any) -> None:
+    """Raises RequestError where a mapping, however deep, has a key twice: YAML's readers keep the last one and say nothing."""
+    waiting, seen = [node], set()
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+            continue
+        lines: dict[Any, int] = {}
+        for key, value in node.value:
+            line, known = key.start_mark.line + 1, (key.tag, str(key.value))
+            if known in lines:
+                raise RequestError(
+                    f"{name} line {line}: the key `{key.value}` stands on line {lines[known]} already; put both into one."
+                )
+            lines[known] = line
+            waiting += [key, value]
 
 
 def _line(node: Any, path: tuple[Any, ...]) -> str:

@@ -8,7 +8,7 @@ import random
 import pytest
 
 from genwright.ledger import Drop
-from genwright.media.text import decode
+from genwright.media.text import Decoded, decode, read
 
 FRENCH = "Les élèves étaient à l’école — où ils mangeaient des gâteaux très sucrés. "
 GERMAN = "Die Bäume stehen völlig grün über den Häusern, süß und schön. "
@@ -67,3 +67,48 @@ def test_what_is_no_text_is_dropped(data: bytes) -> None:
 
 def test_nothing_is_a_text_of_no_length() -> None:
     assert decode(b"") == ""
+
+
+QUOTED = "\u201cI don\u2019t know,\u201d said the keeper, and the dog went on along the river to the old mill.\n"
+
+
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (QUOTED.encode() * 20 + b"caf\xe9\n", QUOTED * 20 + "caf\ufffd\n"),
+        (QUOTED.encode() + (b"The road went on past the mill. " * 40) + b"caf\xe9 na\xefve\n", None),
+        ((GERMAN * 20 + "Ü").encode()[:-1], GERMAN * 20 + "\ufffd"),
+        ((CHINESE * 3).encode()[:-1], CHINESE * 3),
+        (codecs.BOM_UTF8 + FRENCH.encode() * 20 + b"\xe9", FRENCH * 20 + "\ufffd"),
+        (b"The road went on past the mill, over the hill to the town. " * 20 + "…".encode()[:2], None),
+    ],
+)
+def test_a_few_bad_bytes_never_change_the_other_letters(data: bytes, text: str | None) -> None:
+    found = read(data)
+    assert isinstance(found, Decoded)
+    assert "not UTF-8" in found.remark
+    if text is not None:
+        assert found.text.rstrip("\ufffd") == text.rstrip("\ufffd。")
+    assert found.text.replace("\ufffd", "") == data.removeprefix(codecs.BOM_UTF8).decode("utf-8", "ignore")
+
+
+def test_what_is_read_in_another_encoding_says_so() -> None:
+    assert read((RUSSIAN * 4).encode("koi8-r")) == Decoded(RUSSIAN * 4, "read as koi8_r")
+    assert read(QUOTED.encode()) == Decoded(QUOTED)
+
+
+@pytest.mark.parametrize(
+    ("comment", "encoding"),
+    [("コメント: 値を返す", "shift_jis"), ("комментарий к строке", "cp1251"), ("中文注释，返回值", "gbk")],
+)
+def test_a_few_comments_in_much_code_are_read_in_their_own_encoding(comment: str, encoding: str) -> None:
+    code = f"# {comment}\ndef value():\n    return 1\n" * 3 + "x = 1\n" * 2000
+    assert decode(code.encode(encoding)) == code
+
+
+@pytest.mark.parametrize("mark", ["<|endoftext|>", "\n</s>"])
+def test_lines_that_end_a_text_elsewhere_are_told(mark: str) -> None:
+    found = read(f"Once upon a time.{mark}\nAnother day.{mark}\n".encode())
+    assert isinstance(found, Decoded)
+    assert f"lines end in {mark.strip()}" in found.remark
+    assert read(b"if text == '<|endoftext|>': <s>x</s>\n") == Decoded("if text == '<|endoftext|>': <s>x</s>\n")

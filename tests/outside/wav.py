@@ -14,7 +14,7 @@ from typing import Any
 from markupsafe import Markup
 
 from genwright.ledger import Drop
-from genwright.media.base import Measures
+from genwright.media.base import Measures, Probed
 
 
 @dataclass
@@ -48,11 +48,11 @@ class Wav:
     def is_kind(self, head: bytes) -> bool:
         return head[:4] == b"RIFF" and head[8:12] == b"WAVE"
 
-    def probe(self, data: bytes) -> Measures | Drop:
+    def probe(self, data: bytes) -> Probed | Drop:
         found = decode(data)
         if isinstance(found, Drop):
             return found
-        return {"seconds": len(found.samples) / 2 / found.rate, "rate": found.rate}
+        return Probed({"seconds": len(found.samples) / 2 / found.rate, "rate": found.rate})
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         seconds, least = measures["seconds"], settings["min_seconds"]

@@ -102,3 +102,49 @@ def test_package_metadata() -> None:
 )
 def test_licences_are_recognised(text: str, licence: str | None) -> None:
     assert recognise(text) == licence
+
+
+PROSE = "The man looked up, and the rain went on along the river to the old mill. " * 20
+NOTICE = (
+    "Commons Foo\nCopyright 2001-2020 The Foundation\n\nThis product includes software developed at\nThe Foundation.\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("License to Kill.txt", PROSE),
+        ("License to Kill.txt", MIT),
+        ("Notice of eviction.txt", PROSE),
+        ("Copying Beethoven.txt", f"A film review. The MIT License was not in it. {PROSE}"),
+        ("Notice.txt", PROSE),
+        ("copyright.txt", f"He had no copyright. {PROSE}"),
+        ("License_to_Kill.md", PROSE),
+    ],
+)
+def test_a_story_that_is_named_like_a_notice_is_none(name: str, text: str) -> None:
+    assert read_notice(name, text) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "licence"),
+    [
+        ("LICENSE", MIT, "MIT"),
+        ("LICENSE-MIT", MIT, "MIT"),
+        ("License.Apache-2.0.txt", APACHE, "Apache-2.0"),
+        ("COPYING.LESSER", "GNU LESSER GENERAL PUBLIC LICENSE\nVersion 3, 29 June 2007", "LGPL-3.0-only"),
+        ("NOTICE", NOTICE, None),
+        ("ThirdPartyNotices.txt", MIT, "MIT"),
+        ("License agreement.txt", "You may look, but not touch.", None),
+    ],
+)
+def test_a_notice_is_known_by_its_name_and_its_words(name: str, text: str, licence: str | None) -> None:
+    notice = read_notice(name, text)
+    assert notice is not None
+    assert notice.licence == licence
+
+
+@pytest.mark.parametrize("text", ["These poems are not in the public domain.", "It is not under the MIT License."])
+def test_what_a_text_denies_is_no_licence(text: str) -> None:
+    assert recognise(text) is None
+    assert rights(README_md=f"# Poems\n\n{text}\n").of("a.txt") == (None, None)

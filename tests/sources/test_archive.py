@@ -159,6 +159,62 @@ def test_a_truncated_archive_gives_what_was_whole(tmp_path: Path) -> None:
     assert "undecodable" in found.values()
 
 
+def dos_zip(file: Path, names: list[str], encoding: str) -> Path:
+    """A zip as programs make it that do not mark their names: each in the table of its country's Windows."""
+    info = {}
+    for number, name in enumerate(names):
+        raw = name.encode(encoding)
+        info[f"{number}".rjust(len(raw), "x")] = raw
+    zipped(file, *((name, str(number).encode()) for number, name in enumerate(info)))
+    data = file.read_bytes()
+    for placeholder, raw in info.items():
+        data = data.replace(placeholder.encode(), raw)
+    file.write_bytes(data)
+    return file
+
+
+@pytest.mark.parametrize(
+    ("names", "encoding"),
+    [
+        (["猫/0.png", "狗/0.png"], "gbk"),
+        (["照片/小猫.png", "照片/IMG小狗2.png", "说明.txt"], "gbk"),
+        (["ネコ/0.png", "写真/東京タワー.png"], "cp932"),
+        (["кошки/0.png", "Мои документы/Отчёт.txt"], "cp866"),
+        (["貓/0.png", "狗/1.png"], "big5"),
+        (["고양이/0.png", "강아지/1.png", "나무와 꽃.png"], "cp949"),
+        (["größe.txt", "café/a.png"], "cp437"),
+        (["größe.txt", "猫/a.png"], "utf-8"),
+    ],
+)
+def test_names_that_are_not_marked_as_utf8(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str], encoding: str
+) -> None:
+    archive = dos_zip(tmp_path / "a.zip", names, encoding)
+    for _ in range(2):  # unpacked, and from the cache
+        items = offered(archive, tmp_path / "cache")
+        assert {path: item.read_bytes() for path, item in items.items()} == {
+            name: str(number).encode() for number, name in enumerate(names)
+        }
+        assert ("were read as" in capsys.readouterr().err) == (encoding != "utf-8")
+    with zipfile.ZipFile(tmp_path / "marked.zip", "w") as out:
+        for name in names:
+            out.writestr(name, name)
+    assert set(offered(tmp_path / "marked.zip", tmp_path / "cache")) == set(names)
+
+
+def test_names_of_a_tar_that_are_not_utf8(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    names = [os.fsdecode(name.encode("gbk")) for name in ("猫/0.png", "小狗.png")]
+    archive = tar(tmp_path / "a.tar", *((name, b"x") for name in names), mode="w:")
+    assert set(offered(archive, tmp_path / "cache")) == {"猫/0.png", "小狗.png"}
+    assert "read as gb18030" in capsys.readouterr().err
+
+
+def test_a_zip_from_windows_with_its_own_separators(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", ("img\\a.png", b"x"))
+    source = ArchiveSource(ArchiveSource.Spec(archive=str(archive), labels="folders"), tmp_path / "cache")
+    assert [(item.path, item.fields) for item in source.offer()] == [("img/a.png", {"label": "img"})]
+
+
 def test_a_member_with_a_wrong_checksum(tmp_path: Path) -> None:
     archive = tmp_path / "a.zip"
     with zipfile.ZipFile(archive, "w") as out:

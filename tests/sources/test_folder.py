@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import stat
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from genwright.errors import RequestError
 from genwright.ledger import Item
 from genwright.sources import tree
 from genwright.sources.folder import FolderSource
-from genwright.sources.tree import read_regular, walk
+from genwright.sources.regular import read_regular
+from genwright.sources.tree import walk
 
 
 def offered(folder: Path, **spec: Any) -> dict[str, Item]:
@@ -86,6 +88,57 @@ def test_hidden_files_are_left_out_unless_named(folder: Path) -> None:
     assert reasons(offered(folder, include=[".DS_Store"])) == {".DS_Store": None}
 
 
+def put(folder: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+
+
+def test_what_a_gitignore_names_is_left_out(folder: Path) -> None:
+    files = dict.fromkeys(
+        ("a.py", "keep.log", "b.log", "secrets/key.txt", "sub/c.py", "sub/c.tmp", "sub/deep/b.log"), "x"
+    )
+    put(folder, {**files, ".gitignore": "\ufeff*.log\n!keep.log\nsecrets/\n[\n", "sub/.gitignore": "*.tmp\n!b.log\n"})
+    items = offered(folder)
+    assert reasons(items) == {
+        ".gitignore": "hidden",
+        "a.py": None,
+        "b.log": "ignored",
+        "keep.log": None,
+        "secrets/": "ignored",
+        "sub/.gitignore": "hidden",
+        "sub/c.py": None,
+        "sub/c.tmp": "ignored",
+        "sub/deep/b.log": None,
+    }
+    assert items["sub/c.tmp"].detail == "named in sub/.gitignore"
+    assert reasons(offered(folder, include=["b.log"])) == {"b.log": None, "sub/deep/b.log": None}
+
+
+def test_other_peoples_code_is_left_out_where_there_is_a_program(folder: Path) -> None:
+    put(
+        folder,
+        {"app/package.json": "{}", "app/dist/a.js": "x", "app/node_modules/m/i.js": "x", "app/src/dist/a.js": "x"},
+    )
+    put(folder, {"poems/dist/a.txt": "x", "poems/build/b.txt": "x", "lib/site-packages/p.py": "x"})
+    assert reasons(offered(folder)) == {
+        "app/dist/": "ignored",
+        "app/node_modules/": "ignored",
+        "app/package.json": None,
+        "app/src/dist/a.js": None,
+        "lib/site-packages/": "ignored",
+        "poems/build/b.txt": None,
+        "poems/dist/a.txt": None,
+    }
+    assert set(offered(folder / "app" / "dist")) == {"a.js"}
+
+
+def test_a_gitignore_that_names_everything_is_not_followed(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(folder, {".gitignore": "*\n!.gitignore\n", "a.txt": "a", "sub/b.txt": "b"})
+    assert reasons(offered(folder)) == {".gitignore": "hidden", "a.txt": None, "sub/b.txt": None}
+    assert "names everything in it" in capsys.readouterr().err
+
+
 def test_runs_are_no_data(folder: Path) -> None:
     (folder / "runs" / "poems").mkdir(parents=True)
     for name in ("recipe.yaml", "lock"):
@@ -136,6 +189,14 @@ def test_patterns(folder: Path) -> None:
     assert set(offered(folder, exclude=["sub/**", "b.*"])) == {"a_gut.txt"}
 
 
+def test_a_pattern_that_matches_nothing_is_said(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    put(folder, {"a.txt": "a", "b.txt": "b", "sub/c.txt": "c"})
+    assert set(offered(folder, include=["*.txt", "*.md"], exclude=["sbu/**", "b.txt", "/sub/"])) == {"a.txt"}
+    assert "nothing in it matches `*.md`, `sbu/**` of `include`" in capsys.readouterr().err
+    offered(folder, exclude=["b.txt"])
+    assert capsys.readouterr().err == ""
+
+
 def test_captions_beside_pictures(folder: Path) -> None:
     for name in ("a.png", "b.jpg", "c.png", "lonely.txt"):
         (folder / name).write_bytes(b"x")
@@ -145,6 +206,46 @@ def test_captions_beside_pictures(folder: Path) -> None:
     assert items["a.png"].fields == {"text": "a red heart"}
     assert reasons(items) == {"a.png": None, "b.jpg": "missing_text", "c.png": None, "lonely.txt": None}
     assert "a.txt" in offered(folder)
+
+
+def test_captions_whose_names_unicode_writes_otherwise(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(3):
+        (folder / unicodedata.normalize("NFD", f"Müller-{number}.png")).write_bytes(b"x")
+        (folder / unicodedata.normalize("NFC", f"Müller-{number}.txt")).write_text(f"caption {number}")
+    (folder / "plain.png").write_bytes(b"x")
+    items = offered(folder, captions="beside")
+    assert [item.fields.get("text") for item in items.values()] == ["caption 0", "caption 1", "caption 2", None]
+    assert "found one for 3 of 4 pictures" in capsys.readouterr().err
+
+
+def test_captions_and_labels_that_match_nothing_are_refused(folder: Path) -> None:
+    (folder / "a.png").write_bytes(b"x")
+    (folder / "b.txt").write_text("a caption of nothing")
+    with pytest.raises(RequestError, match="`captions: beside` finds no caption"):
+        offered(folder, captions="beside")
+    with pytest.raises(RequestError, match="`labels: folders` finds no label"):
+        offered(folder, labels="folders")
+
+
+def test_a_caption_with_a_bad_byte_keeps_its_letters(folder: Path) -> None:
+    (folder / "a.png").write_bytes(b"x")
+    (folder / "a.txt").write_bytes("“Übergröße” steht drüber, süß und schön".encode() + b" \xe9")
+    (folder / "b.png").write_bytes(b"x")
+    (folder / "b.txt").write_text("word " * 20_000)
+    items = offered(folder, captions="beside")
+    assert items["a.png"].fields["text"] == "“Übergröße” steht drüber, süß und schön \ufffd"
+    assert "not UTF-8" in items["a.png"].detail
+    assert items["b.png"].reason == "missing_text"
+
+
+def test_one_label_however_unicode_writes_it(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for form in ("NFC", "NFD"):
+        (folder / unicodedata.normalize(form, "Müller")).mkdir()
+        (folder / unicodedata.normalize(form, "Müller") / f"{form}.png").write_bytes(b"x")
+    (folder / "outside.png").write_bytes(b"x")
+    labels = {item.fields.get("label") for item in offered(folder, labels="folders").values()}
+    assert labels == {unicodedata.normalize("NFC", "Müller"), None}
+    assert "has a label for 2 of 3 files" in capsys.readouterr().err
 
 
 def test_folders_as_labels(folder: Path) -> None:
@@ -167,3 +268,24 @@ def test_the_recipe_says_where_from(tmp_path: Path) -> None:
     assert spec.relative_to(tmp_path).folder == str(tmp_path / "poems")
     assert spec.relative_to(tmp_path).title() == "folder:poems"
     assert stat.S_ISDIR(tmp_path.stat().st_mode)
+
+
+def test_stories_named_like_notices_are_texts_of_no_licence(folder: Path) -> None:
+    prose = "The man looked up, and the rain went on along the river to the old mill. " * 20
+    stories = {
+        "License to Kill.txt": "",
+        "Notice.txt": "",
+        "Copying Beethoven.txt": "No MIT License in it. ",
+        "poem.txt": "",
+    }
+    for name, start in stories.items():
+        (folder / name).write_text(start + prose)
+    items = offered(folder)
+    assert reasons(items) == dict.fromkeys(stories)
+    assert {item.licence for item in items.values()} == {None}
+    (folder / "LICENSE").write_text(
+        "MIT License\n\nPermission is hereby granted, free of charge, to any person obtaining a copy"
+    )
+    items = offered(folder)
+    assert reasons(items) == dict.fromkeys(stories) | {"LICENSE": "notice"}
+    assert {item.licence for item in items.values()} == {"MIT"}

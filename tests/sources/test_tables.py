@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -230,3 +231,125 @@ def test_a_second_table_that_shares_no_column(folder: Path) -> None:
         joined(folder, table="poems.json", text="{name}", lookup=lookup)
     with pytest.raises(RequestError, match=r"`join.lookup.table` names tone.json.*did you mean `tones.json`"):
         joined(folder, table="poems.json", text="{name}", lookup={**lookup, "table": "tone.json"})
+
+
+def test_a_row_with_more_or_fewer_cells_than_the_header_is_refused_with_its_line(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text(
+        "text,label\n"
+        "The cat bought bread, milk and cheese,food\n"
+        '"The dog bought bread, milk and cheese",food\n'
+        "A text of two\nlines,food\n"
+        "empty cells behind,food,,\n"
+        '"never closed,food\nmore,food\n'
+    )
+    items = rows_of(tmp_path / "t.csv", text="{text}", label="{label}")
+    assert [(i.fields.get("text"), i.reason) for i in items] == [
+        (None, "undecodable"),
+        ("The dog bought bread, milk and cheese", None),
+        (None, "undecodable"),
+        ("lines", None),
+        ("empty cells behind", None),
+        (None, "undecodable"),
+    ]
+    assert items[0].detail.startswith("line 2: 3 cells, and the header has 2")
+    assert items[2].detail.startswith("line 4: 1 cells")
+    assert items[5].detail == "line 7: a quote that is never closed"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", "text;label\na, b; and c;x\n".replace("; and", " and")),
+        ("t.csv", "sep=;\ntext;label\na, b and c;x\n"),
+        ("t.csv", ' text , label \n"a, b and c",x\n'),
+        ("t.csv", "text|label|\na, b and c|x|\n"),
+        ("t.tsv", "text\tlabel\na, b and c\tx\n"),
+    ],
+)
+def test_the_delimiter_is_what_splits_rows_like_the_header(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content)
+    [item] = rows_of(tmp_path / name, text="{text}", label="{label}")
+    assert item.fields == {"text": "a, b and c", "label": "x"}
+
+
+def test_quotes_between_tabs_may_be_letters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "t.tsv").write_text('text\tlabel\n"Hello" she said\tx\n"Bye\ty\n')
+    items = rows_of(tmp_path / "t.tsv", text="{text}", label="{label}")
+    assert [item.fields["text"] for item in items] == ['"Hello" she said', '"Bye']
+    assert "quotes in it are read as letters" in capsys.readouterr().err
+    (tmp_path / "t.tsv").write_text('text\tlabel\n"a\tb"\tx\n')
+    assert [item.fields["text"] for item in rows_of(tmp_path / "t.tsv", text="{text}")] == ["a\tb"]
+
+
+def test_a_column_name_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("text,label,text\na,b,c\n")
+    with pytest.raises(RequestError, match=r"t\.csv: the column `text` stands twice"):
+        rows_of(tmp_path / "t.csv", text="{text}")
+
+
+def test_what_is_no_number_is_nothing_and_nan_in_a_text_is_a_text(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text(
+        '{"text": "a", "author": NaN}\n{"text": Infinity}\n{"text": "nan", "author": "x"}\n'
+    )
+    items = rows_of(tmp_path / "t.jsonl", text="{text}", fields={"author": "{author}"})
+    assert [(i.fields, i.reason) for i in items] == [
+        ({"text": "a"}, "missing_text"),
+        ({}, "missing_text"),
+        ({"text": "nan", "author": "x"}, None),
+    ]
+    (tmp_path / "t.csv").write_text("text,author\nnan,None\n")
+    assert [i.fields for i in rows_of(tmp_path / "t.csv", text="{text}", fields={"author": "{author}"})] == [
+        {"text": "nan", "author": "None"}
+    ]
+    with pytest.raises(MissingError):
+        fill("{score}", {"score": float("nan")})
+
+
+def test_a_key_twice_in_a_row_costs_the_row(tmp_path: Path) -> None:
+    (tmp_path / "t.jsonl").write_text('{"text": "a"}\n{"text": "b", "text": "c"}\n')
+    assert [(i.reason, i.detail) for i in rows_of(tmp_path / "t.jsonl", text="{text}")] == [
+        (None, ""),
+        ("undecodable", "line 2: the key 'text' stands twice in one object"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.json", '{"text": "a"}\n{"text": "b"}\n'),
+        ("t.jsonl", '[{"text": "a"}, {"text": "b"}]'),
+        ("t.jsonl", '[\n  {"text": "a"},\n  {"text": "b"}\n]\n'),
+        ("t.jsonl", '\ufeff{"text": "a"}\n\ufeff{"text": "b"}\n'),
+    ],
+)
+def test_lines_and_lists_are_told_by_what_is_in_them(tmp_path: Path, name: str, content: str) -> None:
+    (tmp_path / name).write_text(content, encoding="utf-8")
+    assert [i.fields for i in rows_of(tmp_path / name, text="{text}")] == [{"text": "a"}, {"text": "b"}]
+
+
+def test_a_table_with_a_bad_byte_keeps_its_letters_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    line = '{"text": "“I don’t know,” said the keeper."}\n'
+    (tmp_path / "t.jsonl").write_bytes(line.encode() * 30 + b'{"text": "caf\xe9"}\n')
+    items = rows_of(tmp_path / "t.jsonl", text="{text}")
+    assert [items[0].fields["text"], items[-1].fields["text"]] == ["“I don’t know,” said the keeper.", "caf\ufffd"]
+    assert "t.jsonl: bytes that are not UTF-8 were replaced" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["img\\a.png", "IMG/A.PNG", ".\\img\\a.png", "img/Müller.png"])
+def test_paths_as_windows_and_macos_write_them(folder: Path, name: str) -> None:
+    (folder / "img" / unicodedata.normalize("NFD", "Müller.png")).write_bytes(b"x")
+    write_table(folder / "t.json", [{"image": name, "name": "x"}])
+    [item] = [item for item in joined(folder, table="t.json", path="{image}", text="{name}") if item.row is not None]
+    assert item.kept
+    assert item.path in ("img/a.png", unicodedata.normalize("NFD", "img/Müller.png"))
+    if name != "IMG/A.PNG":  # beside a table names are asked of the disk, as they stand
+        assert rows_of(folder / "t.json", path="{image}", text="{name}")[0].kept
+
+
+def test_a_name_that_fits_two_files_but_for_capitals_fits_none(folder: Path) -> None:
+    (folder / "img" / "A.png").write_bytes(b"x")
+    write_table(folder / "t.json", [{"image": "img/A.PNG"}, {"image": "C:\\img\\a.png"}, {"image": "..\\a.png"}])
+    items = [item for item in joined(folder, table="t.json", path="{image}") if item.row is not None]
+    assert [item.reason for item in items] == ["missing_file", "escapes", "escapes"]

@@ -247,3 +247,32 @@ def test_rows_that_a_task_takes_as_they_stand(tmp_path: Path) -> None:
         assert source["join"]["table"] == "all.jsonl" and "text" not in source["join"]
     with pytest.raises(RequestError, match=r"say what a row of all\.jsonl is"):
         recipe.parse("task: draw\ndata: {sources: [{folder: x, join: {table: all.jsonl}}]}")
+
+
+def test_ends_of_texts_that_would_be_learnt_as_letters_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "stories").mkdir()
+    story = "Once there was a river who lived in a stone. It was very happy.\n<|endoftext|>\n"
+    (tmp_path / "stories" / "all.txt").write_text(story * 300)
+    new(tmp_path / "stories")
+    assert "1 of them: lines end in <|endoftext|>" in capsys.readouterr().out
+
+
+def test_tables_as_windows_writes_them_are_seen(tmp_path: Path) -> None:
+    pictures(tmp_path / "data" / "img", 60)
+    rows = "".join(f"img\\{n:04}.png,picture {n}\n" for n in range(60))
+    (tmp_path / "data" / "metadata.csv").write_text(f"file_name,text\n{rows}")
+    table = look(tmp_path / "data").table
+    assert table is not None
+    assert (table.path, table.text, table.rows) == ("{file_name}", "{text}", 60)
+
+
+def test_lines_called_json_are_conversations(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    rows = (
+        json.dumps({"messages": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "x"}]})
+        for n in range(30)
+    )
+    (tmp_path / "data" / "train.json").write_text("\n".join(rows))
+    assert recipe.load(new(tmp_path / "data", "chat")).data.sources[0]["join"]["table"] == "train.json"

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from markupsafe import Markup
 
@@ -19,6 +19,14 @@ from genwright.registry import MEDIA
 
 Measures = dict[str, float]
 """What was measured of an item, by name. `characters`, `width` and `height` have columns in the ledger; others go to `Item.fields`."""
+
+
+class Probed(NamedTuple):
+    """What a file was found to hold."""
+
+    measures: Measures
+    remark: str = ""
+    """What is to be known of how it was read; "" where there is nothing to say."""
 
 
 class Medium(Protocol):
@@ -40,7 +48,7 @@ class Medium(Protocol):
         """Whether a file that starts with `head` (`HEAD_BYTES` of it) is of this medium. `media/kind.py` is asked too: either will do."""
         ...
 
-    def probe(self, data: bytes) -> Measures | Drop:
+    def probe(self, data: bytes) -> Probed | Drop:
         """What a whole file measures, or why it can't be used. Never raises because of what is in the file."""
         ...
 

@@ -21,7 +21,7 @@ from markupsafe import Markup
 from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 from genwright.ledger import Drop
-from genwright.media.base import Measures, Medium, write_whole
+from genwright.media.base import Measures, Medium, Probed, write_whole
 from genwright.media.kind import kind
 from genwright.pages import page
 
@@ -223,9 +223,9 @@ class Picture:
     def is_kind(self, head: bytes) -> bool:
         return kind(head) == self.name
 
-    def probe(self, data: bytes) -> Measures | Drop:
+    def probe(self, data: bytes) -> Probed | Drop:
         found = probe(data)
-        return found if isinstance(found, Drop) else {"width": found[0], "height": found[1]}
+        return found if isinstance(found, Drop) else Probed({"width": found[0], "height": found[1]})
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         least, most = settings.get("min_pixels", 1), settings.get("max_pixels", BOMB_PIXELS)

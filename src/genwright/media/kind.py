@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 HEAD_BYTES = 4096
 """How much of a file `kind` wants to see."""
 
@@ -21,36 +23,33 @@ _IMAGE = (
     b"\xff\x4f\xff\x51",
 )
 _AUDIO = (b"fLaC", b"OggS", b"ID3", b"FORM", b".snd", b"#!AMR")
-_OTHER = (
-    b"PK\x03\x04",
-    b"PK\x05\x06",
-    b"\x1f\x8b",
-    b"BZh",
-    b"\xfd7zXZ\x00",
-    b"7z\xbc\xaf\x27\x1c",
-    b"Rar!\x1a\x07",
-    b"(\xb5/\xfd",
-    b"%PDF",
-    b"%!PS",
-    b"\x7fELF",
-    b"MZ\x90",
-    b"SQLite format 3",
-    b"PAR1",
-    b"\xd0\xcf\x11\xe0",
-    b"\xca\xfe\xba\xbe",
-    b"{\\rtf",
-    b"GGUF",
-    b"\x1aE\xdf\xa3",
+_PACKED = re.compile(
+    rb"BZh[1-9](1AY&SY|\x17rE8P\x90)|\x1f\x8b|\xfd7zXZ\x00|7z\xbc\xaf|Rar!\x1a\x07|\(\xb5/\xfd|PK\x03\x04|PK\x05\x06"
 )
+_WRITTEN = re.compile(rb"%PDF-\d|%!PS-Adobe-\d|\{\\rtf\d")
+"""Formats that are no text to learn from, though their own may be plain text."""
+_SIZE = rb"\s+(?:#[^\n]*\n\s*)*(\d+)\s+(\d+)\s"
+_PIXMAPS = (re.compile(b"P4" + _SIZE), re.compile(b"P[56]" + _SIZE + rb"\s*\d+\s"))
+"""Headers of portable pixmaps, with width and height; those of more than two colours name the largest value too."""
 
 
 def kind(head: bytes) -> str:
     """The medium of a file that starts with `head`: text, image, audio, midi or other.
 
-    "text" says that nothing speaks against text; whether it can be decoded, `media.text.decode` finds out.
+    A signature of plain letters is believed where the rest is no text, since notes may begin with any word. "text" says that
+    nothing speaks against text; whether it can be decoded, `media.text.decode` finds out.
     """
     if head.startswith(_BOMS):
         return "text"
+    if _PACKED.match(head) or _WRITTEN.match(head):
+        return "other"
+    binary = _binary(head)
+    if _is_pixmap(head, binary) or (head.startswith(_IMAGE) and (binary or head[0] > 127)):
+        return "image"
+    return _of_binary(head) if binary else "text"
+
+
+def _of_binary(head: bytes) -> str:
     if head.startswith(b"RIFF"):
         return {b"WEBP": "image", b"WAVE": "audio", b"RMID": "midi"}.get(head[8:12], "other")
     if head[4:8] == b"ftyp":
@@ -60,16 +59,13 @@ def kind(head: bytes) -> str:
         return "audio" if brand in (b"M4A ", b"M4B ") else "other"
     if head.startswith(b"MThd"):
         return "midi"
-    if head.startswith(_OTHER):
-        return "other"
-    binary = _binary(head)
-    if head[:2] in (b"P4", b"P5", b"P6") and head[2:3].isspace() and (binary or head[3:4].isdigit()):
-        return "image"
-    if head.startswith(_IMAGE) and (binary or not head.startswith((b"BM", b"qoif", b"8BPS"))):
-        return "image"
-    if (head.startswith(_AUDIO) or _mpeg_audio(head)) and binary:
-        return "audio"
-    return "other" if binary else "text"
+    return "audio" if head.startswith(_AUDIO) or _mpeg_audio(head) else "other"
+
+
+def _is_pixmap(head: bytes, binary: bool) -> bool:
+    """Whether a portable pixmap stands there; where the head could be text, no more of it than the picture has bytes."""
+    found = next(filter(None, (header.match(head) for header in _PIXMAPS)), None)
+    return found is not None and (binary or len(head) - found.end() <= 3 * int(found[1]) * int(found[2]))
 
 
 # Control characters that no text has; the form feed, the escape of terminals and the old DOS end of file do occur.
@@ -92,6 +88,7 @@ CODE_SUFFIXES = frozenset(
     [
         ".py",
         ".pyi",
+        ".ipynb",
         ".c",
         ".h",
         ".cc",

@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from markupsafe import Markup
 
 from genwright.ledger import Drop
-from genwright.media.base import Measures, Medium
+from genwright.media.base import Measures, Medium, Probed
+from genwright.media.encodings import detect
 from genwright.media.kind import CODE_SUFFIXES, kind
-
-if TYPE_CHECKING:
-    from charset_normalizer import CharsetMatch
+from genwright.media.notebook import notebook
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -29,15 +28,18 @@ _BOMS = (
 """Longest first where one is the start of another."""
 
 _CONTROLS = frozenset(range(32)) - {9, 10, 11, 12, 13, 26, 27}
-_CHAOS_LIMIT = 0.15
-"""The detector's share of characters that look like a mess; above it a guess is not believed."""
+_ASCII = bytes(range(128))
+_ENDS = ("<|endoftext|>", "<|end_of_text|>", "<|endofdoc|>", "<|eot_id|>", "<|im_end|>", "\n</s>", "\n<eos>", "\n[EOS]")
+"""What other programs put between texts of one file."""
 
-_WESTERN_SHARE = 0.05
-"""Up to this share of bytes above 127 a text that makes sense in Windows-1252 is taken as such: ASCII with a few accents, for
-which a dozen tables would do."""
 
-_TYPOGRAPHY = frozenset("‘’“”‚„«»‹›–—…•°§£€©®™½¼¾·¿¡\u00a0\u00ad†‡²³¹×´")
-_SAMPLE_BYTES = 1 << 20
+@dataclass(frozen=True)
+class Decoded:
+    """A text, and what is to be known of how it was read: "" where it was plain UTF-8."""
+
+    text: str
+    remark: str = ""
+
 
 PROMPT_END = ">>>"
 """Stands between a prompt and what the model made of it in texts that tasks write for people."""
@@ -46,17 +48,24 @@ _LARGEST_SHOWN = 6000
 
 
 def decode(data: bytes) -> str | Drop:
-    """The text behind some bytes, with `\\n` line ends and without a byte order mark, or why it can't be had.
+    """The text behind some bytes, with `\\n` line ends and without a byte order mark, or why it can't be had."""
+    found = read(data)
+    return found if isinstance(found, Drop) else found.text
 
-    In this order: a byte order mark decides; NUL bytes and control characters are no text; UTF-8; else the detector of
-    charset-normalizer, whose guess must be plausible.
+
+def read(data: bytes) -> Decoded | Drop:
+    """As `decode`, with what there is to say of it.
+
+    In this order: a byte order mark decides; NUL bytes and control characters are no text; UTF-8, a few bad bytes replaced; else
+    the detector of charset-normalizer, whose guess must be plausible.
     """
     for mark, encoding in _BOMS:
-        if data.startswith(mark):
+        if data.startswith(mark) and encoding != "utf-8":
             try:
-                return _lines(data[len(mark) :].decode(encoding))
+                return _found(data[len(mark) :].decode(encoding), f"read as {encoding}")
             except UnicodeDecodeError as error:
                 return Drop("undecodable", f"starts as {encoding}, but byte {error.start} does not go on so")
+    data = data.removeprefix(codecs.BOM_UTF8)
     present = set(data)
     if 0 in present:
         return Drop("undecodable", "has NUL bytes: not text")
@@ -65,51 +74,45 @@ def decode(data: bytes) -> str | Drop:
         if count > len(data) // 1000:
             return Drop("undecodable", "has control characters: not text")
     try:
-        return _lines(data.decode("utf-8"))
-    except UnicodeDecodeError:
-        pass
-    encoding = _detect(data)
+        return _found(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        if bad := _bad_bytes(data, error):
+            remark = f"bytes that are not UTF-8 were replaced by \ufffd ({bad:,}, the first at {error.start:,})"
+            return _found(data.decode("utf-8", "replace"), remark)
+    encoding = detect(data)
     if encoding is None:
         return Drop("undecodable", "neither UTF-8 nor any other encoding that fits")
     try:
-        return _lines(data.decode(encoding))
+        return _found(data.decode(encoding), f"read as {encoding}")
     except UnicodeDecodeError as error:
         return Drop("undecodable", f"seems to be {encoding}, but byte {error.start} does not fit")
 
 
+def _found(text: str, remark: str = "") -> Decoded:
+    text = _lines(text)
+    if (cells := notebook(text)) is not None:
+        text, remark = cells, f"{remark}{'; ' if remark else ''}a notebook, read as its cells without what they put out"
+    mark = next((mark for mark in _ENDS if f"{mark}\n" in text or text.endswith(mark)), None)
+    if mark is not None:
+        remark += f"{'; ' if remark else ''}lines end in {mark.strip()}, which is learnt as letters and ends no text: cut it into files or rows there"
+    return Decoded(text, remark)
+
+
+def _bad_bytes(data: bytes, error: UnicodeDecodeError) -> int:
+    """How many bytes of a text in UTF-8 are not; 0 where it is not UTF-8 at all.
+
+    Hardly any byte may be bad, and letters of several bytes must speak for UTF-8, because English with a few accents in Latin-1 is
+    nearly all UTF-8 too. A letter that is cut off by the end of the file speaks for it as well.
+    """
+    whole = data.decode("utf-8", "ignore").encode()
+    bad = len(data) - len(whole)
+    good = len(whole.translate(None, _ASCII))
+    few, cut = 100 * bad < len(data), error.reason == "unexpected end of data"
+    return bad if good >= 10 * bad or (few and (cut or good >= bad)) else 0
+
+
 def _lines(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
-
-
-def _detect(data: bytes) -> str | None:
-    if sum(map(data.count, range(128, 256))) <= _WESTERN_SHARE * len(data) and _fits(data, "cp1252"):
-        return "cp1252"
-    from charset_normalizer import from_bytes
-
-    guesses = from_bytes(data[:_SAMPLE_BYTES], threshold=_CHAOS_LIMIT, enable_fallback=False)
-    best = min(guesses, key=_rank, default=None)
-    if best is None:
-        return None
-    return "cp1252" if _may_be_western(best) else best.encoding
-
-
-def _rank(guess: CharsetMatch) -> tuple[float, float, int, bool]:
-    """Less mess, then a likelier language; of equals the one with fewer capitals (KOI8-R read as Windows-1251 is all capitals)."""
-    return guess.chaos, -guess.coherence, sum(map(str.isupper, str(guess)[:10_000])), not _may_be_western(guess)
-
-
-def _may_be_western(guess: CharsetMatch) -> bool:
-    return "cp1252" in (guess.encoding, *guess.could_be_from_charset)
-
-
-def _fits(data: bytes, encoding: str) -> bool:
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError:
-        return False
-    # Letters and the marks of good typography, as against the mathematics and boxes that another table's letters turn into.
-    strange = sum(not (c.isalpha() or c in _TYPOGRAPHY) for c in text if c > "\x7f")
-    return strange <= 0.1 * sum(c > "\x7f" for c in text)
 
 
 @dataclass
@@ -147,11 +150,11 @@ class Text:
     def is_kind(self, head: bytes) -> bool:
         return kind(head) == self.name
 
-    def probe(self, data: bytes) -> Measures | Drop:
-        text = decode(data)
-        if isinstance(text, Drop):
-            return text
-        return {"characters": len(text)} if text.strip() else Drop("empty")
+    def probe(self, data: bytes) -> Probed | Drop:
+        found = read(data)
+        if isinstance(found, Drop):
+            return found
+        return Probed({"characters": len(found.text)}, found.remark) if found.text.strip() else Drop("empty")
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         characters, least = measures["characters"], settings.get("min_characters", 1)

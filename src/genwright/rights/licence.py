@@ -46,8 +46,23 @@ _TEXTS: tuple[tuple[str, str], ...] = (
 _PATTERNS = tuple((licence, re.compile(pattern, re.IGNORECASE)) for licence, pattern in _TEXTS)
 
 _LEGAL = re.compile(
-    r"^(licen[cs]es?|copying|unlicen[cs]e|copyright|notice)\b(?!.*\.(py|js|c|h|png|jpe?g)$)", re.IGNORECASE
+    r"^(third[-_. ]?party[-_. ]?)?(un)?(licen[cs]es?|copying|copyrights?|notices?)([-_.+][^ ]*| (agreement|notice|information|v?\d\S*)(\.\w+)?)?$",
+    re.IGNORECASE,
 )
+"""Names that say nothing but that a licence stands there: LICENSE, COPYING.LESSER, License-MIT.txt; not "License to Kill.txt"."""
+_NO_LEGAL = re.compile(r"\.(py|js|c|h|png|jpe?g)$", re.IGNORECASE)
+_LEGAL_WORDS = re.compile(
+    r"licen[cs]|copyright|©|permi(t|ssion)|rights?\b|warrant|distribut|copy|copies|modif|terms|condition|liab|public domain|you may|"
+    r"grant|attribution|software",
+    re.IGNORECASE,
+)
+_WORDS_PER_LEGAL_WORD = 25
+"""How many words come to one of those in a licence or notice, at most; it is 10 in MIT's and 14 in the GPL."""
+_FEW_WORDS = 60
+"""A text of fewer need only name a licence."""
+_BARE = re.compile(r"^(un)?licen[cs]e$|^copying$", re.IGNORECASE)
+"""What no text of anybody's is called."""
+_NEGATED = re.compile(r"\b(not|never|nor|isn't|aren't|wasn't|weren't)\b[^.,;:!?\n]{0,30}$", re.IGNORECASE)
 _BESIDE = re.compile(r"^(readme|authors?|credits|attribution)(\.(txt|md|rst))?$", re.IGNORECASE)
 _METADATA = re.compile(r"^(package\.json|PKG-INFO|METADATA)$")
 _PICTURES = re.compile(
@@ -58,33 +73,48 @@ _TEXT_WORDS = re.compile(
 )
 _TEXT_SUFFIX = re.compile(r"\.(txt|md|rst|html?|xml|json|jsonl|csv|tsv|parquet|tex)$", re.IGNORECASE)
 _PICTURE_SUFFIX = re.compile(r"\.(png|jpe?g|gif|webp|bmp|tiff?|avif|svg)$", re.IGNORECASE)
-_LARGEST_NOTICE_BYTES = 1 << 20
+_LARGEST_NOTICE_BYTES = 8 << 20
 
 
 def is_legal_text(name: str) -> bool:
-    """Whether a file of this name is a licence or notice, which is no data whatever the task."""
-    return bool(_LEGAL.match(name))
+    """Whether a file of this name may be a licence or notice, which is no data whatever the task; `read_notice` looks into it."""
+    return bool(_LEGAL.match(name)) and not _NO_LEGAL.search(name)
 
 
 def may_be_notice(name: str, size: int | None) -> bool:
     """Whether a file is worth looking into for what it says of rights."""
     small = size is not None and 0 < size <= _LARGEST_NOTICE_BYTES
-    return small and bool(_LEGAL.match(name) or _BESIDE.match(name) or _METADATA.match(name))
+    return small and bool(is_legal_text(name) or _BESIDE.match(name) or _METADATA.match(name))
 
 
 def recognise(text: str) -> str | None:
-    """The SPDX id of the licence that a text is, or names first; "public domain" where it says so."""
+    """The SPDX id of the licence that a text is, or names first; "public domain" where it says so. What it says "not" of is none."""
     head = text[:20_000]
     hits = [
-        (match.start(), order, licence) for order, (licence, p) in enumerate(_PATTERNS) if (match := p.search(head))
+        (match.start(), order, licence) for order, (licence, p) in enumerate(_PATTERNS) if (match := _first(p, head))
     ]
-    if match := _CC.search(head):
+    if match := _first(_CC, head):
         hits.append((match.start(), -1, _creative_commons(match)))
     if not hits:
         return None
     # Longer names hold shorter ones, so of hits close together the first in the list counts.
     first = min(start for start, _, _ in hits)
     return min((order, licence) for start, order, licence in hits if start <= first + 200)[1]
+
+
+def _first(pattern: re.Pattern[str], text: str) -> re.Match[str] | None:
+    found = pattern.finditer(text)
+    return next(
+        (match for match in found if not _NEGATED.search(text, max(0, match.start() - 60), match.start())), None
+    )
+
+
+def _reads_legal(text: str) -> bool:
+    """Whether a text speaks of rights all along, as a licence does and a story called "Notice" does not."""
+    head = text[:20_000]
+    if len(head.split()) < _FEW_WORDS and recognise(head):
+        return True
+    return len(head.split()) <= _WORDS_PER_LEGAL_WORD * len(_LEGAL_WORDS.findall(head))
 
 
 def _creative_commons(match: re.Match[str]) -> str:
@@ -99,11 +129,13 @@ def _creative_commons(match: re.Match[str]) -> str:
 def read_notice(path: str, text: str) -> Notice | None:
     """What a file says of rights, or None when it says nothing."""
     name = posixpath.basename(path)
-    if _LEGAL.match(name):
-        return Notice(path, text, recognise(text))
+    if is_legal_text(name):
+        return Notice(path, text, recognise(text)) if _BARE.match(name) or _reads_legal(text) else None
     if _METADATA.match(name):
         licence = _of_metadata(name, text)
         return Notice(path, text, licence) if licence else None
+    if not _BESIDE.match(name):
+        return None
     speaks = [
         line for line in text.splitlines() if re.search(r"licen[cs]e|public domain|copyright", line, re.IGNORECASE)
     ]
@@ -173,7 +205,7 @@ def _content(path: str) -> str:
 
 def _rank(path: str) -> int:
     name = posixpath.basename(path)
-    return 0 if _LEGAL.match(name) else 1 if _BESIDE.match(name) else 2
+    return 0 if is_legal_text(name) else 1 if _BESIDE.match(name) else 2
 
 
 def _said_of(content: str, notices: Iterable[Notice], folder: str) -> tuple[str, str] | None:

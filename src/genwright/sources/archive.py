@@ -19,14 +19,15 @@ import zipfile
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from filelock import FileLock
 from pydantic import Field
 
-from genwright.console import progress
+from genwright.console import progress, say
 from genwright.errors import RequestError, WorkError
 from genwright.ledger import Drop
+from genwright.media.encodings import detect_names
 from genwright.run import write_atomic
 from genwright.sources.base import absolute
 from genwright.sources.files import FilesSource, FilesSpec, cache_place
@@ -39,7 +40,7 @@ BOMB_RATIO = 200
 MOST_MEMBERS = 2_000_000
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_FORMAT = 1
+_FORMAT = 2
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, LookupError, NotImplementedError, RuntimeError, OverflowError, MemoryError),
@@ -87,12 +88,13 @@ def unpack(archive: Path, shown: str, cache: Path) -> list[Entry] | Drop:
     with FileLock(place.with_suffix(".lock")):
         record = place / "members.json"
         if record.exists():
-            return _entries(place, json.loads(record.read_text(encoding="utf-8")))
+            return _entries(place, json.loads(record.read_text(encoding="utf-8")), shown)
         shutil.rmtree(place, ignore_errors=True)
         files = place / "files"
         files.mkdir(parents=True)
+        unpacker = _Unpacker(archive, shown, files)
         try:
-            members = _Unpacker(archive, shown, files).run()
+            members = unpacker.run()
         except OSError as error:
             shutil.rmtree(place, ignore_errors=True)
             raise WorkError(
@@ -101,18 +103,24 @@ def unpack(archive: Path, shown: str, cache: Path) -> list[Entry] | Drop:
         if isinstance(members, Drop):
             shutil.rmtree(place, ignore_errors=True)
             return members
-        write_atomic(record, json.dumps(members))
-    return _entries(place, members)
+        content = {"names": unpacker.names, "members": members}
+        write_atomic(record, json.dumps(content))
+    return _entries(place, content, shown)
 
 
 Member = tuple[str, str | None, int | None, str | None, str]
 """Path, name of the unpacked file, size, reason of dropping, detail."""
 
 
-def _entries(place: Path, members: list[Member]) -> list[Entry]:
+def _entries(place: Path, content: dict[str, Any], shown: str) -> list[Entry]:
+    if content["names"]:
+        say(
+            f"{shown}: its names are not marked as UTF-8 and were read as {content['names']}; "
+            "where that is wrong, pack the files again with a program that writes UTF-8."
+        )
     entries = [
         Entry(path, str(place / "files" / file) if file else None, size, Drop(reason, detail) if reason else None)
-        for path, file, size, reason, detail in members
+        for path, file, size, reason, detail in content["members"]
     ]
     return sorted(entries, key=lambda entry: entry.path.encode("utf-8", "surrogateescape"))
 
@@ -125,6 +133,8 @@ class _Unpacker:
         self.written = 0
         self.members: list[Member] = []
         self.paths: dict[str, int] = {}
+        self.names = ""
+        """The encoding of the members' names, where the archive does not say and it is not UTF-8."""
 
     def run(self) -> list[Member] | Drop:
         with progress(f"unpack {self.shown}", self.size) as self.line, self.archive.open("rb") as self.raw:
@@ -134,6 +144,7 @@ class _Unpacker:
                 else:
                     self.raw.seek(0)
                     self._tar()
+                    self._rename()
             except _NoRoomError as error:
                 raise OSError(error.errno, error.strerror) from error
             except _BROKEN as error:
@@ -147,6 +158,7 @@ class _Unpacker:
 
     def _zip(self) -> None:
         with zipfile.ZipFile(self.raw) as archive:
+            self._decode_names(archive.infolist())
             for info in archive.infolist():
                 if info.is_dir():
                     continue
@@ -164,7 +176,24 @@ class _Unpacker:
                         info.filename, Drop("bomb", f"{info.compress_size:,} bytes would unpack to {info.file_size:,}")
                     )
                 else:
-                    self._member(info.filename, info.file_size, lambda info=info: archive.open(info))
+                    self._member(info.filename.replace("\\", "/"), info.file_size, lambda info=info: archive.open(info))
+
+    def _decode_names(self, infos: list[zipfile.ZipInfo]) -> None:
+        """Names without the mark of UTF-8, which the library takes for those of DOS, as what they are."""
+        unmarked = [info for info in infos if not info.flag_bits & 0x800 and not info.filename.isascii()]
+        names = [info.filename.encode("cp437") for info in unmarked]
+        encoding = detect_names(names) if names else "utf-8"
+        self.names = encoding if encoding != "utf-8" else ""
+        for info, name in zip(unmarked, names, strict=True):
+            info.filename = name.decode(encoding)
+
+    def _rename(self) -> None:
+        """Names of a tar file that are not UTF-8."""
+        names = [os.fsencode(path) for path, *_ in self.members if not path.isascii()]
+        encoding = detect_names(names) if names else "utf-8"
+        if encoding != "utf-8":
+            self.names = encoding
+            self.members = [(os.fsencode(path).decode(encoding), a, b, c, d) for path, a, b, c, d in self.members]
 
     def _tar(self) -> None:
         with tarfile.open(fileobj=self.raw) as archive:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import unicodedata
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -11,18 +12,21 @@ from typing import Literal
 
 from pydantic import Field
 
-from genwright.ledger import Drop, Item, item_id
+from genwright.console import say
+from genwright.errors import RequestError
+from genwright.ledger import Drop, Item, item_id, printable
 from genwright.media.base import medium
-from genwright.media.text import decode
+from genwright.media.text import decode, read
 from genwright.registry import MEDIA
 from genwright.rights.licence import Rights, is_legal_text, may_be_notice, read_notice
 from genwright.sources.base import Join, Source, SourceSpec
 from genwright.sources.joined import Joiner, table_test
 from genwright.sources.patterns import patterns
-from genwright.sources.tree import Entry, read_regular
+from genwright.sources.regular import read_regular
+from genwright.sources.tree import Entry
 
 _CAPTION = (".txt", ".caption")
-_LONGEST_CAPTION_BYTES = 65_536
+_LONGEST_CAPTION = 65_536
 
 
 class FilesSpec(SourceSpec):
@@ -72,7 +76,10 @@ class FilesSource(Source):
         is_table = table_test(join) if join else lambda path: False
         self._for_notices: list[Entry] = []
         left_out = 0
+        idle = {line: patterns([line.removeprefix("!")]) for line in (*self.spec.include, *self.spec.exclude)}
         for entry in entries:
+            for line in [line for line, one in idle.items() if one is not None and one.match_file(entry.path)]:
+                del idle[line]
             named = include is not None and include.match_file(entry.path)
             table = is_table(entry.path)
             if (include is not None and not named and not table) or (
@@ -82,9 +89,13 @@ class FilesSource(Source):
                     self._for_notices.append(entry)
                 left_out += 1
                 continue
-            if named and entry.drop == Drop("hidden") and entry.file is not None:
+            if named and entry.drop and entry.drop.reason in ("hidden", "ignored") and entry.file is not None:
                 entry = Entry(entry.path, entry.file, entry.bytes)
             yield entry
+        if idle:
+            say(
+                f"{self.name}: nothing in it matches {', '.join(f'`{line}`' for line in idle)} of `include` and `exclude`."
+            )
         if left_out:
             self.about["left_out_by_patterns"] = left_out
 
@@ -101,31 +112,58 @@ class FilesSource(Source):
 
     def _files(self, entries: list[Entry]) -> Iterator[Item]:
         spec: FilesSpec = self.spec
-        captions = _captions(entries) if spec.captions == "beside" else {}
+        captions = self._captions(entries) if spec.captions == "beside" else {}
         taken = {entry.path for entry in captions.values()}
+        if spec.labels == "folders":
+            self._count_labels([entry for entry in entries if entry.drop is None and entry.path not in taken])
         for entry in entries:
             if entry.path in taken:
                 continue
             item = file_item(self.name, entry)
-            if item.kept and is_legal_text(entry.name):
+            if item.kept and is_legal_text(entry.name) and entry.path in self.notices:
                 item.drop(Drop("notice"))
             folder = posixpath.basename(posixpath.dirname(entry.path))
             if spec.labels == "folders" and folder:
-                item.fields["label"] = folder
+                item.fields["label"] = printable(same(folder))
             if entry.path in captions and item.kept:
                 self._caption(item, captions[entry.path])
             yield item
 
+    def _captions(self, entries: list[Entry]) -> dict[str, Entry]:
+        """The caption file of each picture or sound that has one beside it. Raises RequestError where none has."""
+        found, described = _captions(entries)
+        if described:
+            say(f"{self.name}: `captions: beside` found one for {len(found):,} of {described:,} pictures.")
+        if described and not found:
+            raise RequestError(
+                f"{self.name}: `captions: beside` finds no caption; a.png needs a.txt or a.caption in its folder, or leave the key out."
+            )
+        return found
+
+    def _count_labels(self, entries: list[Entry]) -> None:
+        """Raises RequestError where no file lies in a folder that could be its label."""
+        inside = sum("/" in entry.path for entry in entries)
+        if inside < len(entries):
+            say(
+                f"{self.name}: `labels: folders` has a label for {inside:,} of {len(entries):,} files; the others lie in no folder."
+            )
+        if entries and not inside:
+            raise RequestError(
+                f"{self.name}: `labels: folders` finds no label, because no file lies in a folder; leave the key out."
+            )
+
     def _caption(self, item: Item, entry: Entry) -> None:
         try:
-            text = decode(read_regular(entry.file or "")[:_LONGEST_CAPTION_BYTES])
+            found = read(read_regular(entry.file or ""))
         except OSError as error:
             item.drop(Drop("missing_text", f"{entry.name}: {error.strerror}"))
             return
-        if isinstance(text, Drop) or not text.strip():
-            item.drop(Drop("missing_text", f"{entry.name}: {text.detail if isinstance(text, Drop) else 'empty'}"))
+        if isinstance(found, Drop) or not found.text.strip():
+            item.drop(Drop("missing_text", f"{entry.name}: {found.detail if isinstance(found, Drop) else 'empty'}"))
+        elif len(found.text) > _LONGEST_CAPTION:
+            item.drop(Drop("missing_text", f"{entry.name}: too long for a caption ({len(found.text):,} characters)"))
         else:
-            item.fields["text"] = text.strip()
+            item.fields["text"], item.detail = found.text.strip(), found.remark and f"caption {found.remark}"
 
 
 def file_item(source: str, entry: Entry, row: int | None = None) -> Item:
@@ -137,20 +175,31 @@ def file_item(source: str, entry: Entry, row: int | None = None) -> Item:
     return item
 
 
-def _captions(entries: list[Entry]) -> dict[str, Entry]:
-    """The caption file of each picture, or file of another medium that is no text, that has one beside it."""
-    described = {suffix for one in map(medium, MEDIA) if not one.textual for suffix in one.suffixes}
-    by_stem = {}
-    for entry in entries:
+def same(path: str) -> str:
+    """A path in the one of Unicode's two ways that most systems write; macOS and some programs write "ü" as "u" and its dots."""
+    return unicodedata.normalize("NFC", path)
+
+
+def _captions(entries: list[Entry]) -> tuple[dict[str, Entry], int]:
+    """The caption file of each picture, or file of another medium that is no text, that has one beside it, and how many such files
+    there are."""
+    suffixes = {suffix for one in map(medium, MEDIA) if not one.textual for suffix in one.suffixes}
+    by_stem: dict[str, Entry] = {}
+    usable = [entry for entry in entries if entry.file is not None and entry.drop is None]
+    for entry in usable:
         stem, suffix = posixpath.splitext(entry.path)
-        if suffix.lower() in _CAPTION and entry.file is not None and entry.drop is None:
+        if suffix.lower() in _CAPTION:
             by_stem.setdefault(stem, entry)
-    return {
-        entry.path: by_stem[stem]
-        for entry in entries
-        for stem, suffix in [posixpath.splitext(entry.path)]
-        if suffix.lower() in described and stem in by_stem
-    }
+    for stem, entry in list(by_stem.items()):
+        by_stem.setdefault(same(stem), entry)
+    found, described = {}, 0
+    for entry in usable:
+        stem, suffix = posixpath.splitext(entry.path)
+        if suffix.lower() in suffixes:
+            described += 1
+            if caption := by_stem.get(stem) or by_stem.get(same(stem)):
+                found[entry.path] = caption
+    return found, described
 
 
 def cache_place(cache: Path, kind: str) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from genwright.console import say
 from genwright.ledger import Drop
 from genwright.sources.archive import is_archive_name, unpack
 from genwright.sources.base import absolute
@@ -28,7 +29,7 @@ class FolderSource(FilesSource):
     Spec = FolderSpec
 
     def entries(self) -> Iterator[Entry]:
-        for entry in walk(Path(self.spec.folder)):
+        for entry in self._walked():
             if entry.file is None or entry.drop is not None or not is_archive_name(entry.name):
                 yield entry
                 continue
@@ -38,3 +39,13 @@ class FolderSource(FilesSource):
                 continue
             for member in members:
                 yield Entry(f"{entry.path}/{member.path}", member.file, member.bytes, member.drop)
+
+    def _walked(self) -> list[Entry]:
+        """Without what the folder's .gitignore files name, unless they name everything: then the user, who named the folder, wants it."""
+        root = Path(self.spec.folder)
+        found = list(walk(root, ignoring=True))
+        ignored = sum(entry.drop is not None and entry.drop.reason == "ignored" for entry in found)
+        if ignored and not any(entry.drop is None for entry in found):
+            say(f"{self.name}: its .gitignore names everything in it, so it is not followed.")
+            return list(walk(root))
+        return found

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import posixpath
+import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from difflib import get_close_matches
@@ -34,6 +35,10 @@ def _path_test(table: str) -> Callable[[str], bool]:
     return lambda path: not path.endswith("/") and (path == table or wanted.match_file(path))
 
 
+def _fold(path: str) -> str:
+    return unicodedata.normalize("NFC", path).casefold()
+
+
 class Joiner:
     """Turns a source's entries and a join into items. Files are found among the entries alone, so no row leads outside."""
 
@@ -48,6 +53,7 @@ class Joiner:
         """Columns that some row had something in."""
         self._seen: dict[str, None] = {}
         """Columns of the first rows."""
+        self._folded: dict[str, list[Entry]] | None = None
 
     def offer(self) -> Iterator[Item]:
         named: set[str] = set()
@@ -130,13 +136,23 @@ class Joiner:
             path = self._fill(self.join.path or "", row)
         except MissingError as missing:
             return None, None, Drop("missing_file", f"nothing in `{missing}`")
-        normal = posixpath.normpath(path) if path else ""
-        if path.startswith("/") or normal.split("/")[0] == "..":
+        # A table that was written on Windows has its paths that way.
+        normal = posixpath.normpath(path.replace("\\", "/")) if path else ""
+        if normal.startswith("/") or normal.split("/")[0] == ".." or normal[1:3] == ":/":
             return path, None, Drop("escapes", "the row points outside the source")
-        entry = self.entries.get(path) or self.entries.get(normal)
+        entry = self.entries.get(path) or self.entries.get(normal) or self._alike(normal)
         if entry is None:
             return normal, None, Drop("missing_file")
         return entry.path, entry, None
+
+    def _alike(self, path: str) -> Entry | None:
+        """The file whose name is the same but for capitals and the way that Unicode writes it, where there is one such file."""
+        if self._folded is None:
+            self._folded = {}
+            for entry in self.entries.values():
+                self._folded.setdefault(_fold(entry.path), []).append(entry)
+        found = self._folded.get(_fold(path), [])
+        return found[0] if len(found) == 1 else None
 
     def _fill(self, template: str, row: dict[str, Any]) -> str:
         try:

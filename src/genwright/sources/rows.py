@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import csv
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from genwright.console import say
 from genwright.errors import RequestError
 from genwright.ledger import Drop
-from genwright.media.text import decode
+from genwright.media.text import read
+from genwright.sources.csv_rows import read_csv
+from genwright.sources.exports import exported
+from genwright.sources.json_values import LINES, Lines, parse
 
 SUFFIXES = (".json", ".jsonl", ".ndjson", ".csv", ".tsv", ".parquet")
 
@@ -21,7 +23,8 @@ Row = dict[str, Any]
 def read_rows(file: Path, name: str, rows: str | None = None, *, nested: bool = False) -> Iterator[Row | Drop]:
     """The rows of a table. A line that can't be read is a Drop in its place.
 
-    Lists inside a JSON list are rows too, one by one; with `nested` such a list is one row, {"value": [...]}.
+    Lists inside a JSON list are rows too, one by one; with `nested` such a list is one row, {"value": [...]}, and so is each
+    conversation of a messenger's export.
 
     `name` is the table's path as the user knows it; its end says which format it has. Raises RequestError when the table as a
     whole can't be read.
@@ -30,25 +33,25 @@ def read_rows(file: Path, name: str, rows: str | None = None, *, nested: bool = 
     try:
         if suffix == ".parquet":
             yield from _parquet(file)
-        elif suffix in (".jsonl", ".ndjson"):
-            yield from _json_lines(_text(file, name))
-        elif suffix == ".json":
-            yield from _json_rows(json.loads(_text(file, name)), rows, name, nested)
+        elif suffix in (".json", *LINES):
+            yield from _json(parse(_text(file, name), suffix), rows, name, nested)
         elif suffix in (".csv", ".tsv"):
-            yield from _csv(_text(file, name), "\t" if suffix == ".tsv" else None)
+            yield from read_csv(_text(file, name), name)
         else:
             raise RequestError(f"{name}: not a table that can be read; use {', '.join(SUFFIXES)}.")
     except OSError as error:
         raise RequestError(f"{name}: the table can't be read ({error.strerror or error}).") from error
-    except (ValueError, RecursionError, csv.Error) as error:
+    except (ValueError, RecursionError) as error:
         raise RequestError(f"{name}: not a valid {suffix[1:]} table ({_short(error)}).") from error
 
 
 def _text(file: Path, name: str) -> str:
-    text = decode(file.read_bytes())
-    if isinstance(text, Drop):
-        raise RequestError(f"{name}: the table is not text ({text.detail}).")
-    return text
+    found = read(file.read_bytes())
+    if isinstance(found, Drop):
+        raise RequestError(f"{name}: the table is not text ({found.detail}).")
+    if found.remark:
+        say(f"{name}: {found.remark}.")
+    return found.text
 
 
 def _parquet(file: Path) -> Iterator[Row]:
@@ -63,16 +66,15 @@ def _parquet(file: Path) -> Iterator[Row]:
         raise ValueError(error) from error
 
 
-def _json_lines(text: str) -> Iterator[Row | Drop]:
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            yield Drop("undecodable", f"line {number}: {_short(error)}")
-            continue
-        yield row if isinstance(row, dict) else {"value": row}
+def _json(content: Any, rows: str | None, name: str, nested: bool) -> Iterator[Row | Drop]:
+    if nested and not rows and (found := exported(content)) is not None:
+        yield from (conversation.row for conversation in found)
+        return
+    if not isinstance(content, Lines):
+        yield from _json_rows(content, rows, name, nested)
+        return
+    for value in content:
+        yield value if isinstance(value, dict | Drop) else {"value": value}
 
 
 def _json_rows(content: Any, rows: str | None, name: str, nested: bool) -> Iterator[Row]:
@@ -99,20 +101,6 @@ def _json_rows(content: Any, rows: str | None, name: str, nested: bool) -> Itera
             stack.append(iter(value))
         else:
             yield value if isinstance(value, dict) else {"value": value}
-
-
-def _csv(text: str, delimiter: str | None) -> Iterator[Row | Drop]:
-    csv.field_size_limit(2**31 - 1)
-    if delimiter is None:
-        try:
-            delimiter = csv.Sniffer().sniff(text[:65_536].partition("\n")[0], ",;\t|").delimiter
-        except csv.Error:
-            delimiter = ","
-    lines = text.split("\n")
-    reader = csv.DictReader((line + "\n" for line in lines), delimiter=delimiter)
-    for row in reader:
-        row.pop(None, None)  # type: ignore[call-overload]
-        yield row
 
 
 def _short(error: Exception) -> str:

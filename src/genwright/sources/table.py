@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import stat
+import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -76,7 +77,9 @@ class _Beside(dict[str, Entry]):
 
     def get(self, path: str, default: Entry | None = None) -> Entry | None:  # type: ignore[override]
         if path not in self:
-            entry = self._look(path)
+            # A name on the disk may be written in either of Unicode's two ways.
+            ways = dict.fromkeys((path, *(unicodedata.normalize(form, path) for form in ("NFC", "NFD"))))
+            entry = next(filter(None, map(self._look, ways)), None)
             if entry is None:
                 return default
             self[path] = entry

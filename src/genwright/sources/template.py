@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -50,7 +51,7 @@ def _look_up(name: str, row: Mapping[str, Any]) -> Any:
 
 
 def _shown(value: Any, name: str) -> str:
-    if value is None or value == "" or value == []:
+    if value is None or value == "" or value == [] or (isinstance(value, float) and not math.isfinite(value)):
         raise MissingError(name)
     if isinstance(value, list):
         return "\n".join(_shown(part, name) for part in value if part is not None)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from genwright.errors import RequestError
 from genwright.ledger import Drop
+from genwright.sources.ignored import Ignoring
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,10 @@ class Entry:
         return self.path.rstrip("/").rpartition("/")[2]
 
 
-def walk(root: Path) -> Iterator[Entry]:
+def walk(root: Path, *, ignoring: bool = False) -> Iterator[Entry]:
     """Every path below a folder, in the order of their bytes. A folder that can't be read, or isn't, is one entry.
 
-    Raises RequestError when `root` itself is no folder that can be read.
+    `ignoring` leaves out, as entries of their own, what a .gitignore names and folders of other people's code. Raises RequestError when `root` itself is no folder that can be read.
     """
     try:
         top = os.scandir(root)
@@ -42,14 +43,14 @@ def walk(root: Path) -> Iterator[Entry]:
     except OSError as error:
         raise RequestError(f"{root}: the folder can't be read ({error.strerror}).") from error
     status = root.stat()
-    yield from _level(top, "", {(status.st_dev, status.st_ino)})
+    yield from _level(_sorted(top), {(status.st_dev, status.st_ino)}, ignoring)
 
 
-def _level(scan: Iterator[os.DirEntry[str]], prefix: str, above: set[tuple[int, int]]) -> Iterator[Entry]:
+def _level(top: list[os.DirEntry[str]], above: set[tuple[int, int]], ignoring: bool) -> Iterator[Entry]:
     # An explicit stack: a folder may be deeper than Python's own.
-    stack = [(iter(_sorted(scan)), prefix)]
+    stack = [(iter(top), "", Ignoring().inside("", top) if ignoring else None)]
     while stack:
-        entries, prefix = stack[-1]
+        entries, prefix, rules = stack[-1]
         found = next(entries, None)
         if found is None:
             stack.pop()
@@ -63,8 +64,8 @@ def _level(scan: Iterator[os.DirEntry[str]], prefix: str, above: set[tuple[int, 
         if stat.S_ISLNK(status.st_mode):
             yield Entry(path, drop=Drop("link", _target(found.path)))
         elif stat.S_ISREG(status.st_mode):
-            hidden = Drop("hidden") if found.name.startswith(".") else None
-            yield Entry(path, found.path, status.st_size, hidden)
+            drop = Drop("hidden") if found.name.startswith(".") else rules.drop(path) if rules else None
+            yield Entry(path, found.path, status.st_size, drop)
         elif not stat.S_ISDIR(status.st_mode):
             yield Entry(path, drop=Drop("special_file", _special(status.st_mode)))
         elif found.name.startswith("."):
@@ -73,9 +74,12 @@ def _level(scan: Iterator[os.DirEntry[str]], prefix: str, above: set[tuple[int, 
             yield Entry(path + "/", drop=Drop("link", "the folder itself again"))
         elif _is_run(found.path):
             yield Entry(path + "/", drop=Drop("output"))
+        elif rules and (drop := rules.drop(path + "/")):
+            yield Entry(path + "/", drop=drop)
         else:
             try:
-                stack.append((iter(_sorted(os.scandir(found.path))), path + "/"))
+                below = _sorted(os.scandir(found.path))
+                stack.append((iter(below), path + "/", rules.inside(path + "/", below) if rules else None))
             except OSError as error:
                 yield Entry(path + "/", drop=Drop("unreadable", error.strerror or ""))
                 continue
@@ -100,12 +104,3 @@ def _special(mode: int) -> str:
 
 def _is_run(folder: str) -> bool:
     return all(os.path.isfile(os.path.join(folder, name)) for name in ("recipe.yaml", "lock"))  # noqa: PTH113, PTH118
-
-
-def read_regular(file: str | Path, most: int = -1) -> bytes:
-    """The (first) bytes of a file, if it is one still: a link or a pipe put in its place is refused, not followed. Raises OSError."""
-    handle = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | getattr(os, "O_CLOEXEC", 0))
-    with os.fdopen(handle, "rb") as stream:
-        if not stat.S_ISREG(os.fstat(stream.fileno()).st_mode):
-            raise OSError(0, "not a regular file any more")
-        return stream.read(most)

@@ -101,6 +101,7 @@ def _told(survey: Survey, judged: Mapping[str, Verdict]) -> list[str]:
     for name, count in survey.media.items():
         if name not in MEDIA:
             lines.append(f"  {_count(count, 'file')} of another kind ({name})")
+    lines += [f"  {count:,} of them: {remark}" for remark, count in survey.remarks.items()]
     for reason, count in survey.dropped.items():
         lines.append(f"  {count:,} left out, {reason}: {REASONS[reason]} ({survey.examples[reason]})")
     if survey.licences.get("unknown"):

@@ -19,9 +19,9 @@ from genwright.media.base import Measures, is_textual, medium_of
 from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES
 from genwright.registry import MEDIA
 from genwright.sources.archive import ArchiveSource, is_archive_name
-from genwright.sources.files import FilesSource
+from genwright.sources.files import FilesSource, same
 from genwright.sources.folder import FolderSource
-from genwright.sources.tree import read_regular
+from genwright.sources.regular import read_regular
 from genwright.stages.collect.read import Measured, measure
 from genwright.survey.tables import find_table
 
@@ -55,6 +55,7 @@ def look(folder: Path) -> Survey:
     code = [item for item in texts if posixpath.splitext(item.path)[1].lower() in CODE_SUFFIXES]
     survey.code, survey.code_characters = len(code), sum(item.characters or 0 for item in code)
     survey.labels = _labels([item for item in kept if _is_described(item)])
+    survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in kept if item.detail).most_common(5))
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
     survey.examples = {str(item.reason): printable(item.path) for item in reversed(dropped)}
@@ -88,6 +89,7 @@ def _measure(items: Sequence[Item], survey: Survey) -> dict[str, Measures]:
                 continue
             survey.measured_whole += whole
             measured.note(item)
+            item.detail = measured.detail
             measures[item.id] = measured.measures
             if measured.drop:
                 item.drop(measured.drop)
@@ -134,7 +136,7 @@ def _captions(items: Sequence[Item]) -> set[str]:
     """Paths of the texts that are the caption of a picture, or what else is no text, beside them."""
     stems = {posixpath.splitext(item.path)[0] for item in items if item.kept and _is_described(item)}
     texts = (item for item in items if item.kept and item.path.lower().endswith(_CAPTIONS))
-    return {item.path for item in texts if posixpath.splitext(item.path)[0] in stems}
+    return {item.path for item in texts if same(posixpath.splitext(item.path)[0]) in stems}
 
 
 def _without_duplicates(items: Sequence[Item]) -> list[Item]:

@@ -14,6 +14,7 @@ from genwright.errors import RequestError
 from genwright.ledger import Drop, Item
 from genwright.media.base import is_textual
 from genwright.registry import TASKS, about
+from genwright.sources.files import same
 from genwright.sources.rows import SUFFIXES, read_rows
 
 _LARGEST_BYTES = 300_000_000
@@ -43,7 +44,7 @@ def find_table(items: Sequence[Item]) -> Found | None:
     by_name: dict[str, list[str]] = {}
     for item in files:
         for key in {posixpath.basename(item.path), posixpath.splitext(posixpath.basename(item.path))[0]}:
-            by_name.setdefault(key, []).append(item.path)
+            by_name.setdefault(same(key), []).append(item.path)
     best: Found | None = None
     for table in tables[:50]:
         rows = _rows(table)
@@ -59,9 +60,14 @@ def _worth(found: Found) -> tuple[bool, int]:
 
 def _rows(table: Item) -> list[dict[str, Any]]:
     try:
-        return [row for row in read_rows(Path(str(table.file)), table.path) if not isinstance(row, Drop)]
+        for nested in (True, False):
+            rows = read_rows(Path(str(table.file)), table.path, nested=nested)
+            found = [row for row in rows if not isinstance(row, Drop)]
+            if _takers(found[:_LOOKED_AT]):  # what such a task takes is nested
+                break
     except RequestError:
         return []
+    return found
 
 
 def _explain(table: Item, rows: list[dict[str, Any]], by_name: dict[str, list[str]]) -> Found | None:
@@ -95,8 +101,14 @@ def _path_template(
         shapes: Counter[str] = Counter()
         for row in sample:
             value = row.get(column)
-            if isinstance(value, str | int) and (name := str(value)) and not name.startswith("/"):
-                shapes.update({_shape(path, name, column) for path in by_name.get(posixpath.basename(name), [])} - {""})
+            if (
+                isinstance(value, str | int)
+                and (name := same(str(value).replace("\\", "/")))
+                and not name.startswith("/")
+            ):
+                shapes.update(
+                    {_shape(same(path), name, column) for path in by_name.get(posixpath.basename(name), [])} - {""}
+                )
         for shape, count in shapes.most_common(1):
             if count > best[0]:
                 best = (count, shape, column)

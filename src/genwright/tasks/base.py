@@ -118,6 +118,8 @@ class BaseTask(ABC):
     name: ClassVar[str]
     Request: ClassVar[type[BaseModel]]
     split_shares: ClassVar[dict[str, float]] = {"train": 0.9, "validation": 0.05, "test": 0.05}
+    parts_groups: ClassVar[bool] = False
+    """Whether a group only asks for the same thing, so that its members may stand on both sides of the split where need be."""
 
     def __init__(self, prepare: BaseModel, model: BaseModel, family: str):
         self.prepare = prepare

@@ -17,13 +17,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
-from genwright import ledger
+from genwright import ledger, recipe
 from genwright.errors import RequestError
 from genwright.ledger import Item
+from genwright.model_folder import build_task
 from genwright.run import Run
 from genwright.stages.collect import read as collect_read
 from genwright.stages.collect import split as collect_split
+from genwright.stages.prepare import stage as prepare
 from genwright.tasks.write.task import item_text
 from helpers import ASSETS, TESTS
 from helpers.collect_task import by_path, collected, write_texts
@@ -75,7 +78,7 @@ def test_shares_and_groups(run: Run, tmp_path: Path) -> None:
 def test_pictures_of_one_thing_stay_together(run: Run) -> None:
     source = {
         "folder": str(ASSETS / "pictures"),
-        "join": {"table": "emoji.jsonl", "path": "{image}", "text": "{label}"},
+        "join": {"table": "emoji.jsonl", "path": "{image}", "text": "{label}", "fields": {"group": "{label}"}},
     }
     items = [item for item in collected(run, "draw", [source]) if item.kept]
     by_group: dict[str, set[str]] = {}
@@ -86,6 +89,112 @@ def test_pictures_of_one_thing_stay_together(run: Run) -> None:
     assert all(len(found) == 1 for found in by_group.values())
     assert {item.split for item in items} == {"train", "validation", "test"}
     assert all((item.width, item.height, item.licence) == (32, 32, "Apache-2.0") for item in items)
+
+
+def captioned(folder: Path, captions: dict[str, int], start: int = 0) -> list[dict[str, str]]:
+    """So many pictures of each caption, told apart by their pixels; the source that reads them."""
+    folder.mkdir(exist_ok=True)
+    for caption, count in captions.items():
+        for number in range(start, start + count):
+            colour = (sorted(captions).index(caption), number // 256, number % 256)
+            Image.new("RGB", (16, 16), colour).save(folder / f"{caption}-{number:03}.png")
+            (folder / f"{caption}-{number:03}.txt").write_text(caption)
+    return [{"folder": str(folder), "captions": "beside"}]
+
+
+def by_caption(items: list[Item]) -> dict[str, Counter[str]]:
+    found: dict[str, Counter[str]] = {}
+    for item in ledger.leaves(items):
+        found.setdefault(item.fields["text"], Counter())[item.split] += 1
+    return found
+
+
+@pytest.mark.parametrize(
+    "captions",
+    [
+        {"cat": 30, "dog": 30},
+        dict.fromkeys(("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"), 20),
+        {"car": 60},
+    ],
+)
+def test_few_captions_are_learnt_from_and_held_out_each(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str], captions: dict[str, int]
+) -> None:
+    found = by_caption(collected(run, "draw", captioned(tmp_path / "data", captions)))
+    assert {caption: counts.total() for caption, counts in found.items()} == captions
+    for counts in found.values():
+        assert counts["train"] >= 0.8 * counts.total()
+        assert counts["validation"] >= 1
+        assert counts["test"] >= 1
+    assert "stand on both sides of the split" in capsys.readouterr().err
+
+
+def test_a_large_group_among_many_is_dealt_out_and_the_others_stay_whole(run: Run, tmp_path: Path) -> None:
+    captions = {"car": 40, **{f"thing {n}": 3 for n in range(40)}}
+    items = collected(run, "draw", captioned(tmp_path / "data", captions))
+    found = by_caption(items)
+    assert set(found["car"]) == {"train", "validation", "test"}
+    assert all(len(counts) == 1 for caption, counts in found.items() if caption != "car")
+
+
+def test_what_was_dealt_out_stays_and_what_was_whole_stays_whole(run: Run, tmp_path: Path) -> None:
+    before = splits(collected(run, "draw", captioned(tmp_path / "data", {"cat": 30, "dog": 30})))
+    source = captioned(tmp_path / "data", {"cat": 200, "dog": 200}, start=30)
+    captioned(tmp_path / "data", {f"thing {n}": 2 for n in range(30)})
+    items = collected(run, "draw", source)
+    after = splits(items)
+    assert {path: after[path] for path in before} == before
+    assert set(by_caption(items)["cat"]) == {"train", "validation", "test"}
+    assert all(len(counts) == 1 for caption, counts in by_caption(items).items() if "thing" in caption)
+    # A run of a version that held whole groups out goes on so.
+    record = collect_split._Record.read(
+        run.stage("collect") / "splits.parquet", "hash [('test', 0.1), ('train', 0.85), ('validation', 0.05)]"
+    )
+    assert record.splits
+    record.splits = {"cat": "train", "dog": "validation"}
+    record.write(run.stage("collect") / "splits.parquet")
+    old = by_caption(collected(run, "draw", source))
+    assert (set(old["cat"]), set(old["dog"])) == ({"train"}, {"validation"})
+
+
+def test_one_question_with_many_answers_is_learnt_from_and_held_out(run: Run, tmp_path: Path) -> None:
+    rows = ['{"prompt": "Tell me a joke", "response": "Joke %d"}' % n for n in range(60)]  # noqa: UP031
+    (tmp_path / "jokes.jsonl").write_text("\n".join(rows))
+    counts = Counter(item.split for item in collected(run, "chat", [{"table": str(tmp_path / "jokes.jsonl")}]))
+    assert counts == {"train": 54, "validation": 3, "test": 3}
+
+
+def test_a_messengers_export_is_divided_between_conversations(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    days = range(1, 29)
+    lines = (
+        f"{day:02}.02.24, 09:00 - {('Ann', 'Bob')[day % 2]}: Question {day}?\n{day:02}.02.24, 09:01 - {('Bob', 'Ann')[day % 2]}: Yes\n"
+        for day in days
+    )
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "WhatsApp Chat with Ann.txt").write_text("".join(lines))
+    sources = [{"folder": str(tmp_path / "data")}]
+    items = collected(run, "chat", sources)
+    assert set(splits(items).values()) == {"train", "validation", "test"}
+    loaded = recipe.parse(f"task: chat\ndata: {{sources: {sources}}}")
+    task = build_task(loaded)
+    found = [m for item in ledger.leaves(items) for one in task._dialogues(item) for m in one.messages]  # type: ignore[attr-defined]
+    assert {m["content"][:3] for m in found if m["role"] == "assistant"} == {"Yes"}
+    prepare.run(loaded, run, task=task)
+    assert "is learned as the assistant" in capsys.readouterr().err
+
+
+def test_the_only_group_of_all_is_learnt_from(run: Run, tmp_path: Path) -> None:
+    for number in range(20):
+        (tmp_path / "data").mkdir(exist_ok=True)
+        Image.new("RGB", (16, 16), (number, 0, 0)).save(tmp_path / "data" / f"{number}.png")
+    for name in ("car", "bus", "tram", "ship", "boat"):  # whatever split the hash of the only group says
+        rows = "".join(f'{{"image": "{number}.png", "group": "{name}"}}\n' for number in range(20))
+        (tmp_path / "data" / "all.jsonl").write_text(rows)
+        join = {"table": "all.jsonl", "path": "{image}", "fields": {"group": "{group}"}}
+        items = collected(Run(tmp_path / name), "draw", [{"folder": str(tmp_path / "data"), "join": join}])
+        assert {item.split for item in ledger.leaves(items)} == {"train"}
 
 
 def test_few_texts_are_divided_into_blocks(run: Run) -> None:
@@ -212,6 +321,24 @@ def test_licences_are_kept_and_the_unknown_is_said(
     said = capsys.readouterr().err
     assert "LICENCE UNKNOWN for 1 items of folder:silent" in said
     assert "folder:free:" not in said
+
+
+def test_how_texts_were_read_stands_in_the_ledger_and_is_said(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_texts(tmp_path / "data", 3)
+    (tmp_path / "data" / "old.txt").write_bytes(
+        ("Les élèves étaient à l’école, où ils mangeaient. " * 9).encode("cp1252")
+    )
+    (tmp_path / "data" / "torn.txt").write_bytes(("“Ja”, sagte die Müllerin. " * 30 + "Ü").encode()[:-1])
+    items = {item.path: item for item in collected(run, "write", [{"folder": str(tmp_path / "data")}])}
+    assert {path: item.detail for path, item in items.items() if item.detail} == {
+        "old.txt": "read as cp1252",
+        "torn.txt": "bytes that are not UTF-8 were replaced by \ufffd (1, the first at 930)",
+    }
+    said = capsys.readouterr().err
+    assert "1 kept, read as cp1252 (old.txt)" in said
+    assert "1 kept, bytes that are not UTF-8 were replaced by \ufffd (torn.txt)" in said
 
 
 def test_nothing_usable_names_the_folder_and_the_reason(run: Run, tmp_path: Path) -> None:

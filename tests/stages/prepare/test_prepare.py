@@ -16,6 +16,7 @@ from genwright.ledger import Item, item_id
 from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import Run
+from genwright.stages.collect import stage as collect
 from genwright.stages.prepare import chunks as prepare_chunks
 from genwright.stages.prepare import stage as prepare
 
@@ -210,3 +211,44 @@ def test_another_setting_prepares_anew(tmp_path: Path) -> None:
     tokens = np.concatenate([splits["train"][i]["tokens"] for i in range(len(splits["train"]))])
     assert len(tokens) < sum(len(p) for p in POEMS)
     assert replace(splits.items[splits["train"].ids[0]]).path == "000.txt"
+
+
+def test_what_could_not_be_prepared_is_told_by_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run, folder = Run(tmp_path / "run"), tmp_path / "poems"
+    collected(run, folder, POEMS)
+    (folder / "004.txt").write_bytes(b"\x00\x01\x02" * 50)
+    (folder / "005.txt").write_text(" \n")
+    chosen = a_recipe(folder)
+    for _ in range(2):  # encoded, and as it stands
+        prepare.run(chosen, run, task=build_task(chosen))
+        said = capsys.readouterr().err
+        assert "prepare: 40 items = 38 prepared + 2 dropped" in said
+        assert "1 undecodable" in said
+        assert "1 empty" in said
+        assert "005.txt" in said
+
+
+def test_lines_of_a_kept_file_that_were_left_out_are_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = '{"prompt": "Hello %d", "response": "Hi"}'
+    (tmp_path / "data").mkdir()
+    for name in ("a.jsonl", "b.jsonl"):
+        lines = [good % n for n in range(100)]
+        lines[3], lines[50] = '{"prompt": ', '{"prompt": "Hello", "response": "Hi", "tool_calls": [1]}'
+        (tmp_path / "data" / name).write_text("\n".join(lines).replace("Hello", f"Hello {name}"))
+    chosen = recipe.parse(f"task: chat\ndata: {{sources: [{{folder: {tmp_path / 'data'}}}]}}")
+    run, task = Run(tmp_path / "run"), build_task(chosen)
+    collect.run(chosen, run, task=task)
+    prepare.run(chosen, run, task=task)
+    said = capsys.readouterr().err
+    assert "2 undecodable" in said or "2 parts of kept items left out, undecodable" in said
+    assert "unsupported" in said
+
+
+def test_items_that_are_all_held_out_are_told_so(tmp_path: Path) -> None:
+    run, folder = Run(tmp_path / "run"), tmp_path / "poems"
+    collected(run, folder, POEMS)
+    items = ledger.read(run.stage("collect") / "ledger.parquet")
+    ledger.write([replace(item, split="test", group="x") for item in items], run.stage("collect") / "ledger.parquet")
+    chosen = a_recipe(folder)
+    with pytest.raises(RequestError, match="all 40 items are held out, because they were split as 1 group "):
+        prepare.run(chosen, run, task=build_task(chosen))

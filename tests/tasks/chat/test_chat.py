@@ -445,3 +445,22 @@ def test_replies_are_learned_one_by_one_where_the_template_asks_for_it(items, tm
     assert said == [f"<think></think>answer {number}" for number in range(6)]
     assert all(len(e["tokens"]) <= 96 and facts.decode(e["tokens"]).startswith("user\nquestion") for e in examples)
     assert facts.decode(examples[1]["tokens"]).startswith("user\nquestion 0\nassistant\nanswer 0\n")
+
+
+def test_questions_too_long_to_be_answered_are_told_as_that(tmp_path: Path) -> None:
+    from genwright.stages.pipeline import Options, run_folder, run_stages
+
+    words = "bell night road river winter glass song field lamp stone mill bread horse cloud"
+    rows = [{"prompt": f"Context {n}: {words} {n} {words} {n + 7}", "response": "bell"} for n in range(60)]
+    (tmp_path / "long.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    (tmp_path / "r.yaml").write_text(
+        "task: chat\ndata: {sources: [{table: long.jsonl}]}\nprepare: {tokenizer: characters}\n"
+        "model: {layers: 1, width: 32, context: 256}\ntrain: {budget: 3 steps, batch: 4, previews: 0, validate_times: 1, "
+        "compile: 'off', precision: fp32}\nevaluate: {samples: 6}\n"
+    )
+    run_stages(
+        recipe.load(tmp_path / "r.yaml"), run_folder(tmp_path / "r.yaml", tmp_path / "run"), Options(device="cpu")
+    )
+    sheet = json.loads((tmp_path / "run" / "evaluate" / "scores.json").read_text(encoding="utf-8"))
+    assert "too long to leave room for an answer" in sheet["headline"]
+    assert sheet["rows"][0]["scores"]["bits_per_byte"]["value"] > 0

@@ -202,3 +202,120 @@ def test_all_shapes_of_one_conversation_are_read_alike(said, name) -> None:
     assert dialogues({"messages": other}, CHITCHAT) == expected
     as_named = [{**plain[0], "role": name}, *plain[1:]]
     assert dialogues({"messages": as_named}) == expected
+
+
+def test_a_json_file_may_hold_lines_and_a_jsonl_file_one_list() -> None:
+    rows = [{"messages": HELLO}, {"messages": SYSTEM + HELLO}]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    assert read_values(lines, ".json") == rows
+    assert read_values(json.dumps(rows), ".jsonl") == rows
+    assert read_values(json.dumps(rows, indent=1), ".jsonl") == rows
+    assert read_values(json.dumps(HELLO), ".jsonl") == [HELLO]
+    assert read_values(json.dumps(HELLO, indent=1), ".json") == [HELLO]
+    with pytest.raises(ValueError, match="not JSON"):
+        read_values(json.dumps(rows)[:-5], ".json")
+
+
+def test_what_is_no_number_is_nothing() -> None:
+    (row,) = read_values('{"instruction": "Translate", "input": NaN, "output": "Mot"}', ".jsonl")
+    found = [Dialogue([{"role": "user", "content": "Translate"}, {"role": "assistant", "content": "Mot"}])]
+    assert dialogues(row) == found
+    assert dialogues({**row, "input": float("nan"), "history": float("nan")}) == found
+
+
+CALL = [{"id": "c1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}]
+
+
+def asked(**reply: object) -> dict[str, object]:
+    return {"messages": [HELLO[0], {**HELLO[1], **reply}]}
+
+
+@pytest.mark.parametrize(
+    "value, word",
+    [
+        (asked(content=None, tool_calls=CALL), "tool_calls"),
+        (asked(tool_calls=CALL), "tool_calls"),
+        (asked(function_call={"name": "weather", "arguments": "{}"}), "function_call"),
+        (asked(content=None, refusal="I can't."), "refusal"),
+        (asked(reasoning_content="The user greets."), "reasoning_content"),
+        (asked(weight=0), "`weight`: 0"),
+        (asked(weight=0.5), "`weight`: 0.5"),
+        (asked(train=False), "`train`: false"),
+        (asked(loss=False), "`loss`: false"),
+        (asked(mask=True), "`mask`: true"),
+        (asked(train_detail=[{"begin_offset": 0, "end_offset": 1, "train": False}]), "train_detail"),
+        ({"messages": [{**HELLO[0], "train": True}, HELLO[1]]}, "turn of the user"),
+        ({"messages": HELLO, "tools": CALL}, "tools"),
+        (
+            {
+                "conversations": [{"from": "human", "value": "<image> What?"}, {"from": "gpt", "value": "x"}],
+                "images": ["a"],
+            },
+            "images",
+        ),
+        (
+            {"conversations": [{"from": "human", "value": "Go"}, {"from": "function_call", "value": "{}"}]},
+            "call of a tool",
+        ),
+        ({"prompt": "Hello", "completion": "Go away", "label": False}, "`label`"),
+    ],
+)
+def test_what_counts_otherwise_costs_the_row_and_says_why(value, word) -> None:
+    found = dialogues(value)
+    assert isinstance(found, Drop) and found.reason == "unsupported" and word in found.detail
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        asked(weight=1),
+        asked(train=True, tool_calls=None, function_call=None, refusal=None, name="Genie"),
+        asked(mask=False, tool_calls=[]),
+        {
+            "messages": [{**HELLO[0], "weight": 0, "name": "Ann"}, HELLO[1]],
+            "tools": [],
+            "images": [],
+            "weight": 70,
+            "loss": 0.3,
+        },
+        {"prompt": "Hello", "completion": "Hi", "label": True},
+    ],
+)
+def test_what_counts_as_usual_is_learned(value) -> None:
+    assert dialogues(value) == [Dialogue(HELLO)]
+
+
+def test_parts_that_are_no_text_and_several_people_of_one_role() -> None:
+    picture = {"type": "image", "text": "a cat"}
+    found = dialogues({"messages": [{"role": "user", "content": [picture]}, HELLO[1]]})
+    assert isinstance(found, Drop) and found.reason == "wrong_medium"
+    people = [{"role": "user", "name": name, "content": name} for name in ("Ann", "Bob")]
+    found = dialogues({"messages": [*people, HELLO[1]]})
+    assert isinstance(found, Drop) and "several people speak as user" in found.detail
+    weighted = {"turns": [{"who": "x", "said": "a"}, {"who": "y", "said": "b", "weight": 0}]}
+    found = dialogues(weighted, Mapping(turns="turns", role="who", text="said"))
+    assert isinstance(found, Drop) and found.reason == "unsupported"
+
+
+CHAT = "12/30/23, 9:15 PM - Ann: Hello\n12/30/23, 9:16 PM - Bob: Hi\n"
+
+
+def test_a_messengers_export_is_read_as_conversations() -> None:
+    (value,) = read_values(CHAT, ".txt")
+    assert dialogues(value) == [Dialogue(HELLO)]
+    (value,) = read_values(CHAT + "12/30/23, 9:17 PM - Ann: Bye\n", ".txt")
+    (other,) = dialogues(value, Mapping(turns="messages", role="name", text="content", assistant=("Ann",)))
+    assert [m["content"] for m in other.messages if m["role"] == "assistant"] == ["Hello", "Bye"]
+    group = read_values(CHAT + "12/30/23, 9:17 PM - Cy: Hi\n", ".txt")
+    found = dialogues(group[0])
+    assert isinstance(found, Drop) and "who is who" in found.detail
+    (told,) = dialogues(group[0], Mapping(turns="messages", role="name", text="content", assistant=("Cy",)))
+    assert [m["role"] for m in told.messages] == ["user", "assistant"]
+
+
+def test_a_table_of_text_among_files_is_rows() -> None:
+    good, bad = read_values('question,answer\nHello,Hi\n"Hello, you",Hi,there\n', ".csv")
+    assert dialogues(good) == [Dialogue(HELLO)]
+    assert isinstance(bad, Drop) and "line 3: 3 cells" in bad.detail
+    with pytest.raises(ValueError, match="stands twice"):
+        read_values("a,a\n1,2\n", ".csv")

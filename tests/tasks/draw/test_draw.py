@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 from typing import Any
 
@@ -92,6 +93,24 @@ def test_captions_are_read_without_regard_to_case():
 def test_captions_longer_than_the_encoder_are_cut():
     facts = _task().fit(_items())
     assert facts.encode("apple " * 200, "").shape == (MAX_TOKENS,)
+
+
+def test_how_many_captions_are_cut_is_said(capsys):
+    items = _items()
+    for item in items[:3]:
+        item.fields["text"] = (
+            "1girl, solo, long hair, looking at viewer, smile, open mouth, blue eyes, outdoors, sky, day"
+        )
+    _task().fit(items)
+    assert f"3 of {len(items)} captions are longer than the model reads" in capsys.readouterr().err
+    _task().fit(_items())
+    assert capsys.readouterr().err == ""
+
+
+def test_a_label_is_known_however_unicode_writes_it():
+    facts = DrawFacts("label", [unicodedata.normalize("NFD", "Müller"), "x"], _task().fit(_items()).captions, 1)
+    assert facts.prompt(unicodedata.normalize("NFC", "Müller")).tolist() == [0]
+    assert facts.label_id(unicodedata.normalize("NFD", "Müller")) == 0
 
 
 def test_any_script_is_a_caption():

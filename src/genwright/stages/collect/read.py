@@ -17,12 +17,12 @@ from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.media.base import Measures, is_of, medium
 from genwright.media.kind import HEAD_BYTES, kind
 from genwright.run import write_atomic
-from genwright.sources.tree import read_regular
+from genwright.sources.regular import read_regular
 
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
 
-_VERSION = 2
+_VERSION = 3
 _AT_ONCE = 64
 _COLUMNS = ("characters", "width", "height")
 """Measures that have a column in the ledger."""
@@ -38,6 +38,7 @@ class Measured:
     measures: Measures = field(default_factory=dict)
     reason: str = ""
     detail: str = ""
+    """Why it can't be used; of what can be, how it was read where that is to be known."""
 
     @property
     def drop(self) -> Drop | None:
@@ -67,7 +68,7 @@ def measure(data: bytes, wanted: str) -> Measured:
     found = medium(wanted).probe(data)
     if isinstance(found, Drop):
         return Measured(sha256, size, wanted, reason=found.reason, detail=found.detail)
-    return Measured(sha256, size, wanted, found)
+    return Measured(sha256, size, wanted, found.measures, detail=found.remark)
 
 
 class Reader:
@@ -143,6 +144,7 @@ class Reader:
 
     def _judge(self, item: Item, measured: Measured) -> None:
         measured.note(item)
+        item.detail = item.detail or measured.detail
         drop = measured.drop or self._wrong_medium(item)
         drop = drop or self.medium.limit(measured.measures, measured.bytes, self.settings)
         if drop is not None:

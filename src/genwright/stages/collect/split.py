@@ -1,7 +1,8 @@
 """The split: which items are learnt from, which choices are made on, which scores are measured on. Decided once a group.
 
 Groups go to splits by their hash, so the decision depends on nothing but the group. With fewer than 20 groups the items
-that can be divided are, into contiguous blocks that are groups of their own. What was once decided is recorded and stays.
+that can be divided are, into contiguous blocks that are groups of their own, and items that only ask for the same thing (a
+caption, a question) are dealt out one by one, as those of a group that is too large are. What was once decided is recorded and stays.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genwright.console import say
 from genwright.errors import RequestError
 from genwright.ledger import Item, item_id
 from genwright.media.base import is_textual
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
 
 FEW_GROUPS = 20
+LARGE_GROUP = 0.1
+"""A group with more than this share of all items can't be held out whole."""
 
 
 def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> list[Item]:
@@ -38,7 +42,9 @@ def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> li
     else:
         divided = _blocks(kept, task, before)
         pieces = [piece for children in divided.values() for piece in children]
-        _by_hash([item for item in kept if item.id not in divided] + pieces, task.split_shares, before)
+        whole = [item for item in kept if item.id not in divided]
+        dealt = _parted(whole, task.split_shares, before) if task.parts_groups else {}
+        _by_hash(whole + pieces, task.split_shares, before, dealt)
     rows = [row for item in items for row in (item, *divided.get(item.id, ()))]
     before.add((row for row in rows if row.kept and row.split), {item.id: str(item.sha256) for item in kept})
     before.write(record)
@@ -113,8 +119,42 @@ def _child(item: Item, number: int, start: int, stop: int) -> Item:
     return child
 
 
-def _by_hash(leaves: Sequence[Item], shares: Mapping[str, float], before: _Record) -> None:
-    new: dict[str, str] = {}
+def _parted(items: Sequence[Item], shares: Mapping[str, float], before: _Record) -> dict[str, str]:
+    """Make groups of their own of the members of groups that can't be held out whole, and deal them out to the splits so that each
+    group is learnt from and, where it is large enough, held out too. Returns the splits of the new ones.
+
+    A group that the recipe's table names stays whole, and so does one that an earlier run left whole.
+    """
+    groups: dict[str, list[Item]] = {}
+    for item in items:
+        groups.setdefault(str(item.group), []).append(item)
+    few = len(groups) < FEW_GROUPS
+    dealt: dict[str, str] = {}
+    parted = 0
+    for group, members in groups.items():
+        own = {f"{group} {item.sha256 or item.id}": item for item in members}
+        was = any(key in before.splits for key in own)
+        large = len(members) > 1 and (few or len(members) > LARGE_GROUP * len(items))
+        if not was and (not large or group in before.splits or members[0].fields.get("group")):
+            continue
+        parted += 1
+        for rank, key in enumerate(sorted(own, key=share_of)):
+            own[key].group = key
+            if not was:
+                dealt[key] = by_share((rank + share_of(group)) / len(own), shares)
+    if parted:
+        why = f"there are fewer than {FEW_GROUPS}" if few else f"each has more than {LARGE_GROUP:.0%} of them"
+        say(
+            f"split: items that ask for the same (a caption, a question) stand on both sides of the split for {parted:,} of "
+            f"{len(groups):,} kinds, because {why}; so scores are about things that the model has seen others of."
+        )
+    return dealt
+
+
+def _by_hash(
+    leaves: Sequence[Item], shares: Mapping[str, float], before: _Record, dealt: Mapping[str, str] | None = None
+) -> None:
+    new = dict(dealt or {})
     for item in leaves:
         group = str(item.group)
         item.split = before.splits.get(group) or new.setdefault(group, by_share(share_of(group), shares))
@@ -125,13 +165,14 @@ def _by_hash(leaves: Sequence[Item], shares: Mapping[str, float], before: _Recor
 
 def _fill_empty(counts: Counter[str], new: dict[str, str], shares: Mapping[str, float]) -> dict[str, str]:
     """With few groups chance may leave a split empty; it then takes the new group that comes first by hash from the fullest one."""
-    groups = dict(new)
+    groups, first = dict(new), next(iter(shares))
     for split in (name for name, share in shares.items() if share > 0):
         if counts[split]:
             continue
         giver = max(shares, key=lambda name: sum(s == name for s in groups.values()))
         offered = [group for group, its in groups.items() if its == giver]
-        if len(offered) < 2:
+        # What there is one of is learnt from.
+        if len(offered) < (2 if counts[first] else 1):
             continue
         chosen = min(offered, key=lambda group: share_of(f"{split} {group}"))
         groups[chosen] = split

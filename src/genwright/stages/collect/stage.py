@@ -149,10 +149,8 @@ def _tell(rows: Sequence[Item], sources: Sequence[Source]) -> None:
     """The account in a few lines, and loudly what is not known of rights."""
     whole = ledger.account(rows)
     say(f"collect: {whole.offered:,} offered = {whole.kept:,} kept + {sum(whole.dropped.values()):,} dropped")
-    for reason, count in sorted(whole.dropped.items(), key=lambda pair: -pair[1]):
-        paths = [printable(i.path) for i in rows if i.reason == reason and i.parent is None]
-        paths, more = (paths, "") if count <= 5 else (paths[:3], ", ...")
-        say(f"  {count:,} {reason}: {ledger.REASONS[reason]} ({', '.join(paths)}{more})")
+    for line in ledger.told(row for row in rows if row.parent is None):
+        say(line)
     for source in sources:
         unknown = sum(i.kept and i.parent is None and i.source == source.name and i.licence is None for i in rows)
         if unknown:
@@ -165,5 +163,12 @@ def _tell(rows: Sequence[Item], sources: Sequence[Source]) -> None:
 def _nothing(rows: Sequence[Item], sources: Sequence[Source], task: BaseTask) -> str:
     where = ", ".join(str(getattr(source.spec, source.name.partition(":")[0], source.name)) for source in sources)
     dropped = Counter(item.reason for item in rows if item.parent is None)
-    main = "; ".join(f"{count:,} {reason} ({ledger.REASONS[str(reason)]})" for reason, count in dropped.most_common(3))
-    return f"{where}: nothing usable for `{task.name}`, which works with {task.medium} ({main or 'it is empty'}); add such files or check the recipe's sources."
+    left_out = sum(source.about.get("left_out_by_patterns", 0) for source in sources)
+    said = {item.reason: item.detail for item in reversed(rows) if item.parent is None and item.detail}
+    main = [
+        f"{count:,} {reason}: {said.get(reason) or ledger.REASONS[str(reason)]}"
+        for reason, count in dropped.most_common(3)
+    ]
+    if left_out:
+        main.append(f"{left_out:,} left out by `include` and `exclude`")
+    return f"{where}: nothing usable for `{task.name}`, which works with {task.medium} ({'; '.join(main) or 'it is empty'}); add such files or check the recipe's sources."

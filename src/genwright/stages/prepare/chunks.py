@@ -92,14 +92,17 @@ def chunks(items: Sequence[Item], former: Sequence[Former], key: str) -> list[Ch
 
 
 def copied(folder: Path, chunk: Chunk) -> tuple[Iterator[tuple[str, Example]], dict[str, Any]]:
-    """The examples of a chunk out of the earlier part, and the drops among its items."""
+    """The examples of a chunk out of the earlier part, and what of its items became none: "drops" and "partly"."""
     assert chunk.copied_from is not None
     place = folder / "parts" / chunk.copied_from
     wanted = {item.id for item in chunk.items}
     store = ExampleStore([place])
-    drops = (read_about(place) or {}).get("drops", {})
+    about = read_about(place) or {}
     examples = ((store.ids[i], store[i]) for i in range(len(store)) if store.ids[i] in wanted)
-    return examples, {item_id: drop for item_id, drop in drops.items() if item_id in wanted}
+    lost = {name: about.get(name, {}).items() for name in ("drops", "partly")}
+    return examples, {
+        name: {item_id: drop for item_id, drop in them if item_id in wanted} for name, them in lost.items()
+    }
 
 
 def _name(key: str, keys: Sequence[str]) -> str:

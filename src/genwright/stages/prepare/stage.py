@@ -55,6 +55,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, refit: bool = False) -> dic
     index = {split: [chunk.name for chunk in made if chunk.items[0].split == split] for split in SPLITS}
     write_atomic(folder / "index.json", json.dumps(index, indent=1))
     dropped = _write_drops(folder, made)
+    _tell(len(items), dropped, folder, made)
     _sweep(folder, {chunk.name for chunk in made})
     splits = load_splits(run, task)
     counts = {split: len(store) for split, store in splits.stores.items()}
@@ -89,8 +90,10 @@ def _fit(task: BaseTask, items: Sequence[Item], folder: Path, refit: bool) -> st
         return read_json(seal)["hash"]
     training = [item for item in items if item.split == "train"]
     if not training:
+        groups = len({item.group for item in items})
         raise RequestError(
-            f"{folder.parent}: no item is left to train on; see why with `genwright ledger {folder.parent}`."
+            f"{folder.parent}: all {len(items):,} items are held out, because they were split as {groups:,} group{'s' * (groups != 1)} "
+            "and an earlier split stays; add data, or run the recipe in a new folder."
         )
     shutil.rmtree(facts_folder, ignore_errors=True)
     facts_folder.mkdir(parents=True)
@@ -105,8 +108,8 @@ def _encode_all(task: BaseTask, folder: Path, made: Sequence[Chunk], key: str, w
     missing = [chunk for chunk in made if read_about(folder / "parts" / chunk.name) is None]
     for chunk in missing:
         if chunk.copied_from is not None:
-            examples, drops = copied(folder, chunk)
-            write_part(folder / "parts" / chunk.name, examples, _about(chunk.items, key, drops))
+            examples, lost = copied(folder, chunk)
+            write_part(folder / "parts" / chunk.name, examples, _about(chunk.items, key) | lost)
     waiting = [chunk for chunk in missing if chunk.copied_from is None]
     workers = min(workers or os.cpu_count() or 1, len(waiting))
     if workers > 1 and sum(size_of(item) for chunk in waiting for item in chunk.items) > _ALONE_BYTES:
@@ -127,22 +130,32 @@ def _encode_all(task: BaseTask, folder: Path, made: Sequence[Chunk], key: str, w
 def encode_chunk(task: BaseTask, folder: Path, name: str, items: Sequence[Item], key: str) -> str:
     """Encode one chunk into its part; a pure function of its arguments, run in any process."""
     facts = task.load_facts(folder / "facts")
-    about = _about(items, key, {})
+    about = _about(items, key)
 
     def examples() -> Iterator[tuple[str, Example]]:
         for item in items:
+            drops: dict[str, list[Any]] = {}
+            found = False
             for result in _encode(task, item, facts):
                 if isinstance(result, Drop):
-                    about["drops"][item.id] = [result.reason, result.detail]
+                    drops.setdefault(result.reason, [0, result.detail])[0] += 1
                 else:
+                    found = True
                     yield item.id, result
+            if drops and found:
+                about["partly"][item.id] = drops
+            elif drops:
+                about["drops"][item.id] = next((reason, detail) for reason, (_, detail) in drops.items())
 
     write_part(folder / "parts" / name, examples(), about)
     return name
 
 
-def _about(items: Sequence[Item], key: str, drops: dict[str, Any]) -> dict[str, Any]:
-    return {"items": [item.id for item in items], "keys": [item_key(item, key) for item in items], "drops": drops}
+def _about(items: Sequence[Item], key: str) -> dict[str, Any]:
+    """`drops` are items without an example, with reason and detail; of items in `partly` some of what they hold became none: how
+    much by reason, and a detail."""
+    keys = [item_key(item, key) for item in items]
+    return {"items": [item.id for item in items], "keys": keys, "drops": {}, "partly": {}}
 
 
 def _encode(task: BaseTask, item: Item, facts: Any) -> Iterator[Example | Drop]:
@@ -166,6 +179,21 @@ def _write_drops(folder: Path, made: Sequence[Chunk]) -> list[Item]:
     return dropped
 
 
+def _tell(items: int, dropped: Sequence[Item], folder: Path, made: Sequence[Chunk]) -> None:
+    """What became no example, by reason, as collect says it; whole items, and parts of those that are kept."""
+    if dropped:
+        say(f"prepare: {items:,} items = {items - len(dropped):,} prepared + {len(dropped):,} dropped")
+        for line in ledger.told(dropped):
+            say(line)
+    parts: dict[str, list[Any]] = {}
+    for chunk in made:
+        partly = (read_about(folder / "parts" / chunk.name) or {}).get("partly", {})
+        for reason, (count, detail) in (pair for drops in partly.values() for pair in drops.items()):
+            parts.setdefault(reason, [0, detail])[0] += count
+    for reason, (count, detail) in parts.items():
+        say(f"prepare: {count:,} parts of kept items left out, {reason}: {ledger.REASONS[reason]} ({detail})")
+
+
 def _sweep(folder: Path, keep: set[str]) -> None:
     for part in (folder / "parts").iterdir():
         if part.name not in keep:
@@ -173,5 +201,5 @@ def _sweep(folder: Path, keep: set[str]) -> None:
 
 
 def _nothing_left(run: Run, dropped: Sequence[Item]) -> str:
-    why = f" ({dropped[0].path}: {ledger.REASONS[str(dropped[0].reason)]})" if dropped else ""
+    why = f" ({dropped[0].path}: {dropped[0].detail or ledger.REASONS[str(dropped[0].reason)]})" if dropped else ""
     return f"{run.folder}: no item could be turned into a training example{why}; see `genwright ledger {run.folder} --dropped`."

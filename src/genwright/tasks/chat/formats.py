@@ -12,12 +12,17 @@ Other shapes are described by a `Mapping`. A conversation that can't be read bec
 
 from __future__ import annotations
 
-import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from genwright.errors import RequestError
 from genwright.ledger import Drop
+from genwright.sources.csv_rows import read_csv
+from genwright.sources.exports import exported, whatsapp
+from genwright.sources.json_values import Lines, loads, parse
+from genwright.tasks.chat.marks import CALLS, MalformedError, check_row, check_turn
 
 Message = dict[str, str]
 """{"role": ..., "content": ...}, as chat templates expect it."""
@@ -32,18 +37,11 @@ ROLES = {
 _LISTS = ("messages", "conversations", "conversation", "dialogue", "dialog", "turns", "value")
 _ROLE_KEYS = ("role", "from", "speaker", "author", "sender")
 _TEXT_KEYS = ("content", "value", "text", "message", "utterance")
+_TEXT_PARTS = (None, "text", "input_text", "output_text")
 _PAIRS = (
     (("prompt", "question", "query", "user", "human"), ("response", "completion", "answer", "reply", "assistant")),
     (("input",), ("output",)),
 )
-
-
-class MalformedError(Exception):
-    """Why something is no conversation. `reason` is of the ledger's closed list."""
-
-    def __init__(self, detail: str, reason: str = "undecodable"):
-        super().__init__(detail)
-        self.reason = reason
 
 
 @dataclass(frozen=True)
@@ -73,28 +71,29 @@ class Dialogue:
 
 
 def read_values(text: str, suffix: str = "") -> list[Any]:
-    """The values in the text of a .json or .jsonl file; a line of JSON Lines that can't be read is left in as a Drop.
+    """The values in the text of a .json, .jsonl, .csv or .tsv file, or of a messenger's export; a line or row that can't be read is
+    left in as a Drop.
 
-    Raises ValueError when a .json file is not JSON.
+    Raises ValueError when it is none of them.
     """
-    if suffix not in (".jsonl", ".ndjson"):
+    if suffix in (".csv", ".tsv"):
         try:
-            return _values(json.loads(text))
-        except (ValueError, RecursionError) as error:
-            if suffix == ".json" or "\n" not in text.strip():
-                raise ValueError(f"not JSON: {str(error)[:160]}") from error
-    values: list[Any] = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if line.strip():
-            try:
-                values.append(json.loads(line))
-            except (ValueError, RecursionError) as error:
-                values.append(Drop("undecodable", f"line {number}: {str(error)[:160]}"))
-    return values
+            return list(read_csv(text, f"the table{suffix}"))
+        except RequestError as error:
+            raise ValueError(str(error)) from error
+    if (chat := whatsapp(text)) is not None:
+        return [conversation.row for conversation in chat]
+    try:
+        content = parse(text, suffix)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"not JSON: {str(error)[:160]}") from error
+    return list(content) if isinstance(content, Lines) else _values(content)
 
 
 def _values(content: Any) -> list[Any]:
     """The conversations of a JSON file: the file as one, or as a list of them."""
+    if (found := exported(content)) is not None:
+        return [conversation.row for conversation in found]
     if not isinstance(content, list):
         return [content]
     return [content] if content and all(_is_message(part) or isinstance(part, str) for part in content) else content
@@ -134,6 +133,7 @@ def _messages(value: Any) -> list[Message]:
         return _from_list(value)
     if not isinstance(value, dict):
         raise MalformedError(f"a {type(value).__name__} is no conversation")
+    check_row(value)
     system = _system(value)
     key = _key(value, _LISTS)
     if key is not None and (not isinstance(value[key], str) or value[key].lstrip().startswith("[")):
@@ -156,6 +156,7 @@ def _from_list(turns: Sequence[Any]) -> list[Message]:
     if turns and all(isinstance(turn, str) for turn in turns):
         return [{"role": ("user", "assistant")[i % 2], "content": turn} for i, turn in enumerate(turns)]
     found = []
+    names: dict[str, str] = {}
     for turn in turns:
         if not isinstance(turn, dict):
             raise MalformedError(f"a turn that is a {type(turn).__name__}")
@@ -163,11 +164,23 @@ def _from_list(turns: Sequence[Any]) -> list[Message]:
         if role is None:
             raise MalformedError(f"a turn without a role: {', '.join(map(str, list(turn)[:8]))}")
         found.append({"role": _role(turn[role]), "content": _content(turn[text] if text else None)})
+        check_turn(turn, found[-1]["role"])
+        name = turn.get("name")
+        if (
+            found[-1]["role"] in ("user", "assistant")
+            and isinstance(name, str)
+            and names.setdefault(found[-1]["role"], name) != name
+        ):
+            raise MalformedError(
+                f"several people speak as {found[-1]['role']} (`name`); say in `prepare.conversation` who is who"
+            )
     return found
 
 
 def _role(name: Any) -> str:
     role = ROLES.get(str(name).strip().lower())
+    if role is None and str(name).lower() in CALLS:
+        raise MalformedError("a call of a tool, which can't be learned from", "unsupported")
     if role is None:
         raise MalformedError(f"the role {str(name)[:40]!r} is not known; say in `prepare.conversation` who is who")
     return role
@@ -181,21 +194,29 @@ def _content(content: Any) -> str:
         return content
     if isinstance(content, list):
         texts = [
-            part if isinstance(part, str) else part.get("text") if isinstance(part, dict) else None for part in content
+            part if isinstance(part, str) else _text_of(part) if isinstance(part, dict) else None for part in content
         ]
         if all(isinstance(text, str) for text in texts):
             return "".join(map(str, texts))
         raise MalformedError("a message with a part that is not text", "wrong_medium")
+    if isinstance(content, float) and not math.isfinite(content):
+        return ""
     if isinstance(content, int | float) and not isinstance(content, bool):
         return str(content)
     raise MalformedError(f"a message whose content is a {type(content).__name__}")
+
+
+def _text_of(part: dict[str, Any]) -> Any:
+    return part.get("text") if part.get("type") in _TEXT_PARTS else None
 
 
 def _alpaca(value: dict[str, Any]) -> list[Message]:
     asked, more = _content(value["instruction"]), _content(value.get("input"))
     answer = value["output"] if "output" in value else value["response"]
     earlier: list[Message] = []
-    for pair in value.get("history") or []:
+    history = value.get("history") or []
+    history = [] if isinstance(history, float) else _parsed(history) if isinstance(history, str) else history
+    for pair in history:
         if not isinstance(pair, list) or len(pair) != 2:
             raise MalformedError("a history that is not made of pairs")
         earlier += _side(pair[0], "user") + _side(pair[1], "assistant")
@@ -219,6 +240,11 @@ def _mapped(value: Any, mapping: Mapping) -> list[list[Message]]:
     flat = [part for turn in turns for part in (turn if isinstance(turn, list) else [turn])]
     spoken = [(str(_reach(turn, mapping.role)), _content(_reach(turn, mapping.text))) for turn in flat]
     roles = _who_is_who([speaker for speaker, _ in spoken], mapping)
+    for turn, (speaker, _) in zip(flat, spoken, strict=True):
+        if isinstance(turn, dict):
+            check_turn(
+                {key: said for key, said in turn.items() if key not in (mapping.role, mapping.text)}, roles[speaker]
+            )
     told = _content(_reach(value, mapping.system)) if mapping.system else ""
     system = [{"role": "system", "content": told}] if told.strip() else []
     sides = [system + [{"role": roles[speaker], "content": text} for speaker, text in spoken]]
@@ -260,6 +286,7 @@ def _preference(value: Any) -> Dialogue:
     """A prompt and two answers, the first one preferred (the shapes of TRL: texts, messages, or whole conversations)."""
     if not isinstance(value, dict) or "chosen" not in value or "rejected" not in value:
         raise MalformedError("no `chosen` and `rejected` in it")
+    check_row(value)
     asked = next((value[key] for key in ("messages", "prompt", "question", "instruction") if value.get(key)), None)
     prompt = [] if asked is None else _side(_parsed_list(asked), "user")
     chosen, rejected = (_side(_parsed_list(value[name]), "assistant") for name in ("chosen", "rejected"))
@@ -311,7 +338,7 @@ def _key(value: dict[str, Any], names: Sequence[str]) -> str | None:
 def _parsed(text: str) -> Any:
     """A table of text (csv) holds lists as JSON."""
     try:
-        return json.loads(text)
+        return loads(text)
     except (ValueError, RecursionError) as error:
         raise MalformedError(f"a text that is no JSON: {text[:60]!r}") from error
 

@@ -115,7 +115,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     name, held_out = splits.held_out()
     turns = evenly_turns(held_out, settings.samples, room_for(model, REPLY_TOKENS))
     if not turns:
-        return _nothing_held_out(splits)
+        return _without_answers(model, splits, settings.seed)
     family = model.family
     assert isinstance(family, Transformer)
     before = before_of(model)
@@ -142,12 +142,23 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     return sheet
 
 
-def _nothing_held_out(splits: Splits) -> ScoreSheet:
+def _without_answers(model: Model, splits: Splits, seed: int) -> ScoreSheet:
+    """What can be said where nothing can be answered: nothing is held out, or no held-out question leaves room for an answer."""
+    _, held_out = splits.held_out()
+    headline = "There are too few conversations to hold any of them out, so nothing can be said about how well this model answers."
+    scores = {}
+    if len(held_out):
+        assert isinstance(model.family, Transformer)
+        scores = {METRICS[0].name: bits_per_byte(model, model.family, held_out, seed)}
+        headline = (
+            f"All questions of the {len(held_out):,} held-out examples are too long to leave room for an answer within the "
+            f"{model.config.network['max_position_embeddings']:,} tokens that this model sees, so none was answered; raise `model.context`."
+        )
     return ScoreSheet(
         metrics=list(METRICS),
-        rows=[Row(name="model", title="this model", kind="model", scores={})],
+        rows=[Row(name="model", title="this model", kind="model", scores=scores)],
         protocol={"split_hash": splits.hash, "held_out_replies": 0},
-        headline="There are too few conversations to hold any of them out, so nothing can be said about how well this model answers.",
+        headline=headline,
     )
 
 

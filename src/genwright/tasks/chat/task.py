@@ -15,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+from genwright.console import say
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.families.transformer.family import Transformer
@@ -24,6 +25,8 @@ from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
+from genwright.sources.exports import assistant_of, whatsapp
+from genwright.sources.json_values import are_lines, loads
 from genwright.tasks.base import Part, Splits, TrainJudge
 from genwright.tasks.chat import options as chat_options
 from genwright.tasks.chat import preference as chat_preference
@@ -35,7 +38,6 @@ from genwright.tokens.tokenizer import Tokenizer
 from genwright.training.base import Stackable
 
 _BLOCKS = 100
-_LINES = (".jsonl", ".ndjson")
 _PREVIEW_TOKENS = 80
 
 
@@ -44,6 +46,7 @@ class Chat(TextTask):
     Request = chat_options.Request
 
     led_in: ClassVar[bool] = False
+    parts_groups: ClassVar[bool] = True
 
     prepare: chat_options.Prepare
 
@@ -75,11 +78,13 @@ class Chat(TextTask):
         return hashlib.sha256("\0".join(asked).encode()).hexdigest() if asked else super().group_key(item)
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
-        """A file of JSON Lines is cut between lines; any other one stays whole."""
-        if WHOLE_ROW in item.fields or _suffix(item) not in _LINES:
+        """A file of JSON Lines is cut between lines, an export of WhatsApp between conversations; any other one stays whole."""
+        if WHOLE_ROW in item.fields or isinstance(text := whole_text(item), Drop):
             return []
-        text = whole_text(item)
-        return [] if isinstance(text, Drop) else _line_blocks(text)
+        if (chat := whatsapp(text)) is not None:
+            edges = sorted({0, len(text), *(one.start for one in chat[:: max(1, len(chat) // _BLOCKS)])})
+            return list(pairwise(edges)) if len(chat) > 2 else []
+        return _line_blocks(text) if are_lines(text, _suffix(item)) else []
 
     def special_tokens(self) -> tuple[str, ...]:
         return (START, STOP)
@@ -99,7 +104,9 @@ class Chat(TextTask):
                 yield f"{message['role']}\n{message['content']}"
 
     def fit(self, sample: Iterable[Item]) -> Tokenizer:
-        facts = super().fit(sample)
+        items = list(sample)
+        self._tell_who(items)
+        facts = super().fit(items)
         template = self._own_template()
         if facts.foreign is None:
             facts.end_tokens = (facts.special[STOP], facts.end_token)
@@ -128,9 +135,8 @@ class Chat(TextTask):
                         yield example
             except RefusedError as error:
                 drops.append(Drop("undecodable", f"the chat template refuses it: {error}"))
-        if not found and drops:
-            yield drops[0]
-        elif not found and not item.start:
+        yield from drops
+        if not found and not drops and not item.start:
             yield Drop("too_large", f"no reply within the first {self.context:,} tokens; raise `model.context`")
 
     def _examples(self, dialogue: Dialogue, template: ChatTemplate, facts: Tokenizer) -> Iterator[Example]:
@@ -212,10 +218,13 @@ class Chat(TextTask):
         """What an item holds: one conversation a table row, any number a file. A row that a split of characters cut stays whole,
         with its first part."""
         if WHOLE_ROW in item.fields or "text" in item.fields:
-            return [] if item.start else [json.loads(item.fields.get(WHOLE_ROW) or item.fields["text"])]
+            return [] if item.start else [loads(item.fields.get(WHOLE_ROW) or item.fields["text"])]
         text = whole_text(item)
         if isinstance(text, Drop):
             return [text]
+        if item.start is not None and item.stop is not None and (chat := whatsapp(text)) is not None:
+            # Who is who is told by the whole chat.
+            return [one.row for one in chat if item.start <= one.start < item.stop]
         return read_values(text[item.start : item.stop], _suffix(item))
 
     def _dialogues(self, item: Item) -> Iterator[Dialogue]:
@@ -228,11 +237,26 @@ class Chat(TextTask):
             if not isinstance(read, Drop):
                 yield from read
 
+    def _tell_who(self, items: Iterable[Item]) -> None:
+        """Who is learned as the assistant, where conversations between people with names were read."""
+        if self.prepare.conversation is not None:
+            return
+        people: set[str] = set()
+        for item in items:
+            try:
+                values = self._values(item)
+            except (ValueError, RecursionError):
+                continue
+            people |= {name for value in values if isinstance(value, dict) and (name := assistant_of(value))}
+        if people:
+            shown = ", ".join(sorted(people)[:5]) + (", ..." if len(people) > 5 else "")
+            say(f"prepare: {shown} is learned as the assistant; `prepare.conversation` can say otherwise.")
+
     def _own_template(self) -> str | None:
         if self.prepare.template is None:
             return None
         try:
-            return Path(self.prepare.template).read_text(encoding="utf-8")
+            return Path(self.prepare.template).read_text(encoding="utf-8-sig")
         except (OSError, UnicodeDecodeError) as error:
             raise RequestError(
                 f"{self.prepare.template}: the chat template can't be read ({error}); check `prepare.template` in the recipe."

@@ -97,7 +97,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     files = held_out_files(splits, name) if len(held_out) else []
     holes = [*line_holes(files, settings.samples), *body_holes(files, settings.samples // 2)]
     if not holes:
-        return _nothing_held_out(splits)
+        return _without_holes(splits, len(files))
     found = probes(files, MOST_FUNCTIONS, settings.seed)
     baseline, bits = _bits(model, splits["train"], held_out, settings.seed)
     nearest = Nearest(held_out_files(splits, "train"))
@@ -141,12 +141,15 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     return sheet
 
 
-def _nothing_held_out(splits: Splits) -> ScoreSheet:
+def _without_holes(splits: Splits, files: int) -> ScoreSheet:
+    why = "There is too little program text to hold any of it out"
+    if files:
+        why = f"No line of the {files:,} held-out files is long enough to be a hole"
     return ScoreSheet(
         metrics=METRICS,
         rows=[Row(name="model", title="this model", kind="model", scores={})],
         protocol={"split_hash": splits.hash, "held_out_files": 0},
-        headline="There is too little program text to hold any of it out, so nothing can be said about how well this model fills holes.",
+        headline=f"{why}, so nothing can be said about how well this model fills holes.",
     )
 
 

@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from pydantic import BaseModel
 
+from genwright.console import say
 from genwright.engine.engine import Engine
 from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
@@ -31,7 +32,7 @@ from genwright.scores import ScoreSheet
 from genwright.shards import Example
 from genwright.tasks.base import BaseTask, Part, Splits, TrainJudge
 from genwright.tasks.draw.options import Request
-from genwright.tasks.image.facts import DrawFacts, caption_tokenizer
+from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts, caption_tokenizer
 from genwright.tasks.image.networks import Drawn, networks_of
 from genwright.tasks.image.pixels import given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
@@ -50,6 +51,7 @@ class Draw(BaseTask):
     name: ClassVar[str] = "draw"
     Request: ClassVar[type[BaseModel]] = Request
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
+    parts_groups: ClassVar[bool] = True
 
     def check(self) -> None:
         features.weights_file()
@@ -70,7 +72,12 @@ class Draw(BaseTask):
         condition = self.model.condition
         if condition == "auto":
             condition = "text" if 2 * len(captions) > len(items) else "label" if len(labels) > 1 else "none"
-        return DrawFacts(condition, labels, caption_tokenizer(captions), len(items))
+        facts = DrawFacts(condition, labels, caption_tokenizer(captions), len(items))
+        if condition == "text" and (cut := sum(map(facts.is_cut, captions))):
+            say(
+                f"prepare: {cut:,} of {len(captions):,} captions are longer than the model reads, {MAX_TOKENS} tokens, and are cut."
+            )
+        return facts
 
     def load_facts(self, folder: Path) -> DrawFacts:
         return DrawFacts.load(folder)

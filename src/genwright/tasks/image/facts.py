@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
+from genwright.console import say
 from genwright.errors import RequestError
 from genwright.networks.text_encoder import PAD, START
 
@@ -41,17 +43,24 @@ class DrawFacts:
             return np.array(ids + [PAD] * (MAX_TOKENS - len(ids)), np.int32)
         return np.array([self.label_id(label) if self.condition == "label" else 0], np.int32)
 
+    def is_cut(self, text: str) -> bool:
+        """Whether a caption has more tokens than are read."""
+        return len(self.captions.encode(text).ids) >= MAX_TOKENS
+
     def label_id(self, label: str) -> int:
         """-1 for a label that the training pictures do not have."""
-        return self.labels.index(label) if label in self.labels else -1
+        wanted = unicodedata.normalize("NFC", label)
+        return next((i for i, name in enumerate(self.labels) if unicodedata.normalize("NFC", name) == wanted), -1)
 
     def prompt(self, prompt: str) -> np.ndarray:
         """A request's words as the networks are told them. Raises RequestError when the model can't take them."""
-        if self.condition == "label" and prompt not in self.labels:
+        if self.condition == "label" and self.label_id(prompt) < 0:
             shown = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
             raise RequestError(f"The prompt {prompt!r} is no label of this model; choose from {shown}.")
         if self.condition == "none" and prompt.strip():
             raise RequestError("This model draws without words; leave the prompt out.")
+        if self.condition == "text" and self.is_cut(prompt):
+            say(f"The prompt is longer than the {MAX_TOKENS - 1} tokens that the model reads, so its end is left out.")
         return self.encode(prompt, prompt)
 
     def words(self, condition: np.ndarray) -> str:

@@ -255,7 +255,7 @@ def test_guesses_obey_constraint_penalty_and_the_end_of_the_context():
 def test_a_guess_is_what_followed_the_same_tokens_before(text, most, cost):
     guess = Drafts().guess(text, most, cost)
     assert len(guess) <= min(most, LONGEST)
-    assert not guess or cost < 0.5  # the chance it starts with
+    assert not guess or cost <= 0.5  # the chance it starts with
     if guess:
         places = [i for i in range(3, len(text)) if text[i - 3 : i] == text[-3:]]
         assert all((text + guess)[places[-1] + i] == token for i, token in enumerate(guess))

@@ -220,3 +220,10 @@ def test_a_model_made_before_parts_had_batches_has_that_of_its_one_part() -> Non
     config = ModelConfig.model_validate(content)
     assert config.batches == {"model": 8} and config.least_steps == 5
     assert ModelConfig.model_validate_json(config.model_dump_json()) == config
+
+
+def test_an_override_takes_the_place_of_a_key_by_its_old_name_or_its_new_one() -> None:
+    old = MINIMAL + "  near_duplicates: 0.5\nprepare: {near_duplicates: 0.4}\n"
+    for names in (("drop_near_duplicates", "group_by_lines"), ("near_duplicates", "near_duplicates")):
+        loaded = recipe.parse(old, "r.yaml", [f"data.{names[0]}=0.6", f"prepare.{names[1]}=0.7"])
+        assert (loaded.data.drop_near_duplicates, loaded.prepare.group_by_lines) == (0.6, 0.7)

@@ -249,7 +249,7 @@ def parse(
     if not isinstance(content, dict):
         raise RequestError(f"{name}: a recipe is a mapping that starts with `task: ` and one of {', '.join(TASKS)}.")
     for override in overrides or []:
-        _set(content, override)
+        _set(content, _renamed(override, content))
     task = content.get("task")
     if not isinstance(task, str):
         raise RequestError(f"{name}: the key `task` is missing; add `task: ` and one of {', '.join(TASKS)}.")
@@ -303,6 +303,25 @@ def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
             f"recipe: `data.sources.{index}`: say what a row of {table['table']} is: "
             '`text: "{column}"` for its own text, `path: "{column}"` for a file.'
         )
+
+
+def _renamed(override: str, content: dict[str, Any]) -> str:
+    """An override by the name that a renamed key has in the recipe, old or new, so that it takes that one's place."""
+    path, equals, value = override.partition("=")
+    section, _, key = path.partition(".")
+    held = content.get(section)
+    schemas: dict[str, Any] = {"data": DataSettings}
+    if content.get("task") in TASKS:
+        schemas["prepare"] = TASKS[content["task"]].load_options().Prepare
+    for one in schemas[section].model_fields.values() if section in schemas and isinstance(held, dict) else ():
+        names = (
+            [str(name) for name in one.validation_alias.choices]
+            if isinstance(one.validation_alias, AliasChoices)
+            else []
+        )
+        if key in names:
+            path = f"{section}.{next((name for name in names if name in held), key)}"
+    return f"{path}{equals}{value}"
 
 
 def _set(content: dict[str, Any], override: str) -> None:

@@ -70,12 +70,14 @@ class Blob(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field("", pattern=r"^[^/\\]*$", description="What the file is called.")
+    name: str = Field("", max_length=255, pattern=r"^[^/\\\x00-\x1f]*$", description="What the file is called.")
     medium: str = Field("", description="What it is: text, image, ...; where that is left out, its first bytes tell.")
     data: _Bytes = Field(min_length=1, description="What is in it.")
 
     @model_validator(mode="after")
     def _is_what_it_says(self) -> Blob:
+        if self.name in (".", ".."):
+            raise ValueError(f"{self.name!r} names no file")
         self.medium = self.medium or medium_of(self.data[:HEAD_BYTES])
         if not is_of(self.data[:HEAD_BYTES], self.medium):
             raise ValueError(f"{self.name or 'the file'}: no {self.medium} by its first bytes")

@@ -29,6 +29,7 @@ from genwright.networks.decoder import Decoder
 from genwright.recipe import EvaluateSettings
 from genwright.request import controls_of
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
+from genwright.seeds import request_stream
 from genwright.shards import Example
 from genwright.tasks.base import BaseTask, Part, Splits, TrainJudge
 from genwright.tasks.image.pixels import to_bytes, to_network
@@ -148,7 +149,7 @@ def drawn(
     """New pictures, uint8[S, S, 3]: the prior's codes by the engine, then what the codec makes of them."""
     controls = controls or model.family.Controls()
     session = model.session()
-    streams = [torch.Generator().manual_seed(1000 * seed + index) for index in range(count)]
+    streams = [request_stream(seed, index) for index in range(count)]
     outputs = [engine.submit(session, lambda s, rng=rng: s.start(None, rng, controls)) for rng in streams]
     for output in outputs:
         (code_T,) = output

@@ -39,4 +39,4 @@ class Model(Section):
 
 class Request(Section):
     n: int = Field(1, ge=1, description="How many pictures.")
-    seed: int = Field(0, description="Same seed, same pictures.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same pictures.")

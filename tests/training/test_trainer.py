@@ -330,3 +330,14 @@ def test_the_trainer_knows_no_family_and_no_task() -> None:
                 if name.startswith("genwright."):
                     assert name.startswith(allowed + beside), f"{file.name} imports {name}"
     assert len((Path(str(genwright.training.__file__)).parent / "trainer.py").read_text().splitlines()) <= 300
+
+
+def test_what_no_phase_trains_stays_as_it_is(tmp_path: Path) -> None:
+    """Its buffers too: a checkpoint holds only its hash."""
+    family = tiny()
+    family.phases = family.phases[1:]  # `slope`, which has a batch norm and dropout, is used and trained by none
+    before = {name: value.clone() for name, value in family.modules["slope"].state_dict().items()}
+    trainer(family, tmp_path, steps=8).run()
+    after = family.modules["slope"].state_dict()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+    assert not family.modules["slope"].training

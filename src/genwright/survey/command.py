@@ -42,8 +42,17 @@ def new(folder: Path, task: str | None = None, *, as_json: bool = False, where: 
 
 def verdicts(survey: Survey) -> dict[str, Verdict]:
     """What each task there is could make of the folder."""
-    own = {task: about(task).verdict for task in TASKS}
-    return {task: judge(survey) if judge else _counted(survey, task) for task, judge in own.items()}
+    return {task: _judged(survey, task) for task in TASKS}
+
+
+def _judged(survey: Survey, task: str) -> Verdict:
+    judge = about(task).verdict
+    if judge is None:
+        return _counted(survey, task)
+    try:
+        return judge(survey)
+    except Exception as error:  # a task from another package must not keep the others from being looked at
+        return Verdict(0, False, f"could not judge this folder ({type(error).__name__}: {error})")
 
 
 def _counted(survey: Survey, task: str) -> Verdict:

@@ -66,8 +66,8 @@ class Trainer:
         self.validate, self.preview, self.listeners = validate, preview, listeners
         self.recipe_hash, self.data_hash, self.how_to_go_on = recipe_hash, data_hash, how_to_go_on
         self.title = title or f"train {settings.part}"
-        checkpoint_activations(family.modules.to(device).train(), settings.checkpoint_activations)
-        self.networks = frozen.trained_networks(family)
+        checkpoint_activations(family.modules.to(device).eval(), settings.checkpoint_activations)
+        self.networks = frozen.trained_networks(family).train()  # what no phase trains stays as it is, buffers too
         self.still = frozen.not_trained(self.networks)
         self.frozen = frozen.hashes(family, self.networks, self.still) if folder else {}
         self._make_optimizers()
@@ -280,7 +280,7 @@ class Trainer:
             try:
                 yield
             finally:
-                self.family.modules.train()
+                self.networks.train()
 
     def _live(self, steps_s: float) -> str:
         losses = self.window.means() or self.last

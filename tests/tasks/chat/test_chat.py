@@ -448,7 +448,8 @@ def test_replies_are_learned_one_by_one_where_the_template_asks_for_it(items, tm
 
 
 def test_questions_too_long_to_be_answered_are_told_as_that(tmp_path: Path) -> None:
-    from genwright.stages.pipeline import Options, run_folder, run_stages
+    from genwright.stages.pipeline import Options, run_stages
+    from genwright.stages.start import run_folder
 
     words = "bell night road river winter glass song field lamp stone mill bread horse cloud"
     rows = [{"prompt": f"Context {n}: {words} {n} {words} {n + 7}", "response": "bell"} for n in range(60)]

@@ -97,4 +97,4 @@ class Model(Section):
 class Request(Section):
     prompt: str = Field("", description="What to draw, in words like those of the data.", json_schema_extra=POSITIONAL)
     n: int = Field(1, ge=1, le=1024, description="How many pictures.")
-    seed: int = Field(0, ge=0, description="Same seed, same pictures.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same pictures.")

@@ -33,7 +33,7 @@ class Model(Section):
 class Request(Section):
     prompt: str = Field("", description="The text to go on from.", json_schema_extra=POSITIONAL)
     n: int = Field(1, ge=1, le=1024, description="How many answers.")
-    seed: int = Field(0, ge=0, description="Same seed, same output.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same output.")
     stop: list[str] = Field([], description="End before this text; may be given more than once.")
     logit_bias: list[str] = Field(
         [], description="Make a text or token likelier or less: TEXT=VALUE, added to its logit (-100 forbids it)."

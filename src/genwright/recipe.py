@@ -313,12 +313,10 @@ def _renamed(override: str, content: dict[str, Any]) -> str:
     schemas: dict[str, Any] = {"data": DataSettings}
     if content.get("task") in TASKS:
         schemas["prepare"] = TASKS[content["task"]].load_options().Prepare
-    for one in schemas[section].model_fields.values() if section in schemas and isinstance(held, dict) else ():
-        names = (
-            [str(name) for name in one.validation_alias.choices]
-            if isinstance(one.validation_alias, AliasChoices)
-            else []
-        )
+    if section not in schemas or not isinstance(held, dict):
+        return override
+    for one in schemas[section].model_fields.values():
+        names = one.validation_alias.choices if isinstance(one.validation_alias, AliasChoices) else ()
         if key in names:
             path = f"{section}.{next((name for name in names if name in held), key)}"
     return f"{path}{equals}{value}"

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from genwright import device as devices
+from genwright import recipe as recipes
 from genwright.console import duration, say
 from genwright.errors import RequestError
 from genwright.model_folder import build_task
@@ -22,6 +23,7 @@ from genwright.stages.inputs import stage_inputs
 from genwright.stages.prepare import stage as prepare
 from genwright.stages.report import stage as report
 from genwright.stages.train import stage as train
+from genwright.stages.train.budgets import refuse_other_settings
 from genwright.weights.opening import OFFLINE
 
 
@@ -47,8 +49,10 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
     with run.lock():
         if options.fresh:
             _clear(run, stages)
-        write_atomic(run.recipe, recipe.to_yaml())
+        else:
+            _accept(recipe, run)
         _require(run, stages)
+        write_atomic(run.recipe, recipe.to_yaml())
         calls: dict[str, Callable[[], Any]] = {
             "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
             "prepare": lambda: prepare.run(recipe, run, task=task, refit=options.refit),
@@ -75,6 +79,17 @@ def _stands(name: str, recipe: Recipe, run: Run, task: Any, options: Options) ->
     if (name == "prepare" and options.refit) or (name == "train" and options.more):
         return False
     return run.up_to_date(name, stage_inputs(name, recipe, run, task))
+
+
+def _accept(recipe: Recipe, run: Run) -> None:
+    """Nothing is written into a run before it is known to fit: what was refused must not spoil what stands there."""
+    made = recipes.load(run.recipe).task if run.recipe.exists() else recipe.task
+    if made != recipe.task:
+        raise RequestError(
+            f"{run.folder}: was made for the task {made}, and the recipe is for {recipe.task}; choose another --run-dir, or begin again "
+            "with --fresh."
+        )
+    refuse_other_settings(recipe, run.stage("train"))
 
 
 def _require(run: Run, stages: Sequence[str]) -> None:

@@ -108,7 +108,16 @@ def changed_keys(before: dict[str, Any], after: dict[str, Any], path: str) -> li
     return found
 
 
-def _refuse_changes(account: Account, sections: dict[str, Any], facts: str, folder: Path) -> None:
+def refuse_other_settings(recipe: Recipe, folder: Path) -> None:
+    """Raises RequestError where a training that has begun in `folder` is of other settings than the recipe's. Writes nothing."""
+    file = folder / "recipe.json"
+    if file.exists():
+        account = Account.model_validate_json(file.read_text(encoding="utf-8"))
+        _refuse_changed_keys(account, recipe.model_dump(mode="json", include={"model", "train"}), folder)
+        _difference(Budget.parse(account.train["budget"]), recipe.train.budget)
+
+
+def _refuse_changed_keys(account: Account, sections: dict[str, Any], folder: Path) -> None:
     changed = changed_keys(account.model, sections["model"], "model") + [
         key
         for key in changed_keys(account.train, sections["train"], "train")
@@ -120,6 +129,10 @@ def _refuse_changes(account: Account, sections: dict[str, Any], facts: str, fold
             f"{folder.parent}: {keys} changed since this training began; take the change back, choose another --run-dir, or begin again with "
             "--fresh."
         )
+
+
+def _refuse_changes(account: Account, sections: dict[str, Any], facts: str, folder: Path) -> None:
+    _refuse_changed_keys(account, sections, folder)
     if account.facts != facts:
         raise RequestError(
             f"{folder.parent}: the facts of prepare (tokenizer, statistics) changed since this training began; begin it again with "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib.util
+import json
 import multiprocessing
 import shutil
 import signal
@@ -23,6 +24,7 @@ from genwright.model_folder import build_task
 from genwright.run import Run, read_json, read_json_lines, write_atomic
 from genwright.shards import ExampleStore
 from genwright.stages.collect import stage as collect
+from genwright.stages.collect.account import public_recipe
 from genwright.stages.evaluate import stage as evaluate
 from genwright.stages.evaluate.record import FILE, Changes
 from genwright.stages.pipeline import Options, run_stages
@@ -288,7 +290,9 @@ def test_a_part_may_be_taken_from_another_run(done: Studio, studio: Studio) -> N
     assert list(plan.parts) == ["prior"] and plan.steps == 50
     summary = studio.train(model=model)
     assert studio.outcome("prior").steps == summary["steps"] == 50, "the prior has the whole budget"
-    assert summary["parts"]["codec"]["from"] == str(done.run.folder)
+    assert summary["parts"]["codec"]["from"] == done.run.folder.name
+    assert str(done.run.folder) not in json.dumps(summary), "a model folder is handed on with it"
+    assert str(done.run.folder) not in public_recipe(recipe)
     assert plan.parameters == summary["parameters"]
     theirs, ours = (train.load_trained(s.run, CPU).parts["codec"].modules.state_dict() for s in (done, studio))
     assert theirs.keys() == ours.keys() and all(torch.equal(theirs[name], ours[name]) for name in theirs)

@@ -129,9 +129,10 @@ def public_recipe(recipe: Recipe) -> str:
         if any(key in source for key in _LOCAL):
             for key in ("include", "exclude", "join"):
                 source.pop(key, None)
-    start = content["model"].get("from")
-    if isinstance(start, str) and is_path(start):
-        content["model"]["from"] = f"{Path(start).name} (on the owner's machine)"
+    for section in (content["model"], *(part for part in content["model"].values() if isinstance(part, dict))):
+        start = section.get("from")
+        if isinstance(start, str) and is_path(start):
+            section["from"] = f"{Path(start).name} (on the owner's machine)"
     return yaml.safe_dump(content, sort_keys=False, allow_unicode=True)
 
 

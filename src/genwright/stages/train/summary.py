@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from genwright.stages.train.jobs import Job
@@ -44,6 +45,9 @@ def summary_of(
 
 def _part(job: Job, plan: PartPlan | None, outcome: Outcome) -> dict[str, Any]:
     if plan is None:
-        return {**outcome.model_dump(), "from": job.part.source}
+        return {
+            **outcome.model_dump(),
+            "from": Path(str(job.part.source)).name,
+        }  # a model folder says it too: no place here
     passes = round(outcome.examples / max(1, plan.pass_examples), 3)
     return {**outcome.model_dump(), "passes": passes, "settings": plan.settings.model_dump(), "budget": plan.budget}

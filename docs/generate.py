@@ -15,7 +15,7 @@ from pydantic_core import PydanticUndefined
 from genwright import recipe
 from genwright.cli.app import app
 from genwright.registry import FAMILIES, SOURCES, TASKS, about
-from genwright.settings import PartSection, part_sections
+from genwright.settings import Budget, PartSection, part_sections
 from genwright.sources.base import Join, SourceSpec
 
 DOCS = Path(__file__).parent
@@ -110,7 +110,7 @@ def _type(annotation: Any) -> str:
         return "mapping"
     if isinstance(annotation, type) and issubclass(annotation, PartSection):
         return "section"
-    return {recipe.Budget: "text", str: "text", int: "integer", float: "number", bool: "true or false"}.get(
+    return {Budget: "text", str: "text", int: "integer", float: "number", bool: "true or false"}.get(
         annotation, getattr(annotation, "__name__", str(annotation))
     )
 

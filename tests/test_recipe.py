@@ -12,7 +12,7 @@ from genwright import recipe
 from genwright.errors import RequestError
 from genwright.model import ModelConfig
 from genwright.model_folder import build_task
-from genwright.recipe import Budget
+from genwright.settings import Budget
 
 MINIMAL = "task: write\ndata:\n  sources:\n    - folder: texts\n"
 

@@ -1,11 +1,18 @@
-"""The base of every settings class: sections of a recipe, a family's settings and controls, a task's request. Torch-free."""
+"""The base of every settings class, and a budget as settings say it: sections of a recipe, settings and controls of a family, a request.
+
+Torch-free.
+"""
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+
+from genwright.console import duration
 
 
 class Section(BaseModel):
@@ -45,3 +52,45 @@ def part_sections(model: type[BaseModel]) -> dict[str, type[PartSection]]:
     """The sections of parts in a `model` section, by the parts' names."""
     kinds = {name: field.annotation for name, field in model.model_fields.items()}
     return {name: kind for name, kind in kinds.items() if isinstance(kind, type) and issubclass(kind, PartSection)}
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a training goes on, in one of four measures."""
+
+    amount: float
+    unit: Literal["seconds", "steps", "examples", "tokens"]
+    text: str = field(default="", compare=False)
+    """As the recipe says it; "" where it was computed."""
+
+    def __str__(self) -> str:
+        return self.text or (duration(self.amount) if self.unit == "seconds" else f"{self.amount:,.0f} {self.unit}")
+
+    def times(self, share: float) -> Budget:
+        return Budget(self.amount * share, self.unit)
+
+    @classmethod
+    def parse(cls, text: str | int | float) -> Budget:
+        """Read "90s", "2m", "1h30m", "2000 steps", "5M tokens", "200k images". Raises ValueError."""
+        words = str(text).strip().lower().replace(",", "").replace("_", "")
+        clock = re.fullmatch(r"(?:(\d+(?:\.\d+)?)h)?\s*(?:(\d+(?:\.\d+)?)m(?:in)?)?\s*(?:(\d+(?:\.\d+)?)s)?", words)
+        if words and clock and any(clock.groups()):
+            hours, minutes, seconds = (float(g or 0) for g in clock.groups())
+            amount, unit = hours * 3600 + minutes * 60 + seconds, "seconds"
+        else:
+            count = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([km]?)\s*(steps?|tokens?|images?|examples?|pictures?)", words)
+            if not count:
+                raise ValueError(f"{text!r} is no budget; write 90s, 2m, 1h30m, 2000 steps, 5M tokens or 200k images")
+            amount = float(count[1]) * {"": 1, "k": 1e3, "m": 1e6}[count[2]]
+            unit = {"s": "steps", "t": "tokens"}.get(count[3][0], "examples")
+        if amount <= 0:
+            raise ValueError("a budget must be more than nothing")
+        return cls(amount, unit, str(text))  # type: ignore[arg-type]
+
+
+def _budget(value: Any) -> Budget:
+    return value if isinstance(value, Budget) else Budget.parse(value)
+
+
+BudgetText = Annotated[Budget, BeforeValidator(_budget), PlainSerializer(str, return_type=str)]
+"""A budget that stands as text in recipes and in what is written down of them."""

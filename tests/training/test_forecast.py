@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from genwright.errors import RequestError
-from genwright.recipe import Budget, TrainSettings
+from genwright.recipe import TrainSettings
+from genwright.settings import Budget
 from genwright.training import forecast
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan

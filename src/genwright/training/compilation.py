@@ -68,3 +68,11 @@ def _has_cpp_compiler() -> bool:
 def say_eager(kind: str) -> None:
     what = "no C++ compiler was found" if kind == "cpu" else f"{kind} is not compiled for"
     say(f"train: {what}, so the model runs without torch.compile; only the speed changes.")
+
+
+def checkpoint_activations(modules: nn.Module, wanted: bool) -> None:
+    """Have every network inside that can compute activations again in the backward pass (arXiv:1604.06174): less memory for a step that is
+    a third longer, and the same result. A network that can has an attribute of this name, and does so while it is true."""
+    for module in modules.modules():
+        if "checkpoint_activations" in vars(module):
+            vars(module)["checkpoint_activations"] = wanted

@@ -29,7 +29,6 @@ from genwright.families.base import Family, Moment, Phase
 from genwright.run import only_writer
 from genwright.seeds import derive_seed
 from genwright.training import checkpoint, compilation, frozen, phases, precision, saving
-from genwright.training.activations import checkpoint_activations
 from genwright.training.base import Batches, Listener, Outcome, Preview, Progress, Settings, Validate
 from genwright.training.interrupts import Interrupts
 from genwright.training.journal import Journal, Window
@@ -66,7 +65,7 @@ class Trainer:
         self.validate, self.preview, self.listeners = validate, preview, listeners
         self.recipe_hash, self.data_hash, self.how_to_go_on = recipe_hash, data_hash, how_to_go_on
         self.title = title or f"train {settings.part}"
-        checkpoint_activations(family.modules.to(device).eval(), settings.checkpoint_activations)
+        compilation.checkpoint_activations(family.modules.to(device).eval(), settings.checkpoint_activations)
         self.networks = frozen.trained_networks(family).train()  # what no phase trains stays as it is, buffers too
         self.still = frozen.not_trained(self.networks)
         self.frozen = frozen.hashes(family, self.networks, self.still) if folder else {}

@@ -19,8 +19,9 @@ from pydantic import BaseModel
 
 from genwright.console import say
 from genwright.errors import RequestError
-from genwright.recipe import Budget, BudgetText, Recipe
+from genwright.recipe import Recipe
 from genwright.run import write_atomic
+from genwright.settings import Budget, BudgetText
 
 FREE_TO_CHANGE = {"budget", "checkpoint_every", "keep_checkpoints", "track", "new_data_share"}
 """Keys of `train` that no step depends on."""

@@ -11,8 +11,9 @@ import torch
 from genwright import device as devices
 from genwright.console import say
 from genwright.families.base import Compiles
-from genwright.recipe import Budget, Recipe, TrainSettings
+from genwright.recipe import Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
+from genwright.settings import Budget
 from genwright.stages.train import sizes
 from genwright.stages.train.jobs import Job, Workshop
 from genwright.stages.train.mixing import foretold

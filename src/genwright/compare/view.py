@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import textwrap
 import time
 from collections.abc import Sequence
@@ -13,19 +12,19 @@ from markupsafe import escape
 
 from genwright.compare.facts import RunFacts
 from genwright.compare.numbers import ASPECTS, Comparison, Measured, build, cell, cost_rows, facts_of, save_json, short
+from genwright.console import SideBySide
 from genwright.errors import RequestError
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
 from genwright.pages.page import picture, render
 from genwright.run import write_atomic
-from genwright.scores import Metric
+from genwright.scores import ARROWS, Metric
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 GROUP_TONES = (1, 2, 3, 4, 5)
 _PANEL, _COLUMN = 300, 320
-_ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
 
 
 def compare(folders: Sequence[Path], out: Path) -> Comparison:
@@ -54,7 +53,7 @@ def write(comparison: Comparison, facts: Sequence[RunFacts], out: Path) -> Compa
             tones=[_tone(i) for i in range(len(comparison.groups))],
             costs=cost_rows(comparison),
             cell=cell,
-            arrows=_ARROWS,
+            arrows=ARROWS,
             written=time.strftime("%Y-%m-%d %H:%M"),
         )
         write_atomic(out / "compare.html", page)
@@ -66,33 +65,30 @@ def write(comparison: Comparison, facts: Sequence[RunFacts], out: Path) -> Compa
 def terminal(comparison: Comparison) -> RenderableType:
     """Metrics down, groups and references across; bold where a group is ahead of all others by more than the intervals."""
     from rich.console import Group as Lines
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{comparison.task}: {len(comparison.groups)} side by side", title_justify="left", box=None)
-    table.add_column("", max_width=32)
-    for group in comparison.groups:
-        table.add_column(
-            Text(group.name + (f"\n{len(group.runs)} seeds" if len(group.runs) > 1 else "")), justify="right"
-        )
-    for title in comparison.references:
-        table.add_column(comparison.kinds[title], justify="right", style="dim", no_wrap=True)
+    names = [g.name + (f"\n{len(g.runs)} seeds" if len(g.runs) > 1 else "") for g in comparison.groups]
+    rows: list[tuple[str, list[str]]] = []
+    bold: set[tuple[int, int]] = set()
     for aspect, title in ASPECTS:
         metrics = [m for m in comparison.metrics if comparison.aspects[m.name] == aspect]
-        if metrics:
-            table.add_row(Text(title, style="bold"))
+        rows += [(title, [])] if metrics else []
         for metric in metrics:
             ahead = comparison.winners(metric)
-            cells = [
-                Text(cell(g.scores[metric.name]), style="bold" if g.name in ahead else "") for g in comparison.groups
-            ]
+            bold |= {(len(rows), i) for i, g in enumerate(comparison.groups) if g.name in ahead}
             known = [short(v[metric.name]) if metric.name in v else "" for v in comparison.references.values()]
-            table.add_row(Text("  " + metric.title + _ARROWS[metric.better]), *cells, *known)
+            cells = [cell(g.scores[metric.name]) for g in comparison.groups]
+            rows.append((f"  {metric.title}{ARROWS[metric.better]}", cells + known))
     costs = cost_rows(comparison)
-    if costs:
-        table.add_row(Text("Cost", style="bold"))
-    for title, values in costs:
-        table.add_row(Text("  " + title), *values)
+    rows += [("Cost", [])] if costs else []
+    rows += [(f"  {title}", [*values, *("" for _ in comparison.references)]) for title, values in costs]
+    table = SideBySide(
+        [*names, *(comparison.kinds[title] for title in comparison.references)],
+        rows,
+        f"{comparison.task}: {len(comparison.groups)} side by side",
+        [""] * len(names) + ["dim"] * len(comparison.references),
+        frozenset(bold),
+    )
     notes = [Text(sentence, style="yellow") for sentence in comparison.unequal]
     notes.append(Text(stability_sentence(comparison)))
     notes.append(Text("; ".join(f"{comparison.kinds[title]}: {title}" for title in comparison.references), style="dim"))
@@ -145,7 +141,7 @@ def draw(comparison: Comparison, samples: Sequence[dict[str, Any] | None]) -> st
         tall = 0.0
         for i, (metric, svg) in enumerate(panels(comparison)[start : start + columns]):
             x, inner_height = 20 + i * _COLUMN, _height(svg)
-            shapes.append(_words(x, y + 14, metric.title + _ARROWS[metric.better], 13, "600"))
+            shapes.append(_words(x, y + 14, metric.title + ARROWS[metric.better], 13, "600"))
             shapes.append(
                 svg.replace("<svg ", f'<svg x="{x}" y="{y + 26:.0f}" width="{_PANEL}" height="{inner_height:g}" ', 1)
             )
@@ -188,12 +184,3 @@ def _height(svg: str) -> float:
 def _words(x: float, y: float, text: str, size: float, weight: str, soft: bool = False) -> str:
     colour = "soft" if soft else "ink"
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" font-weight="{weight}" fill="var(--{colour})">{escape(text)}</text>'
-
-
-def as_text(comparison: Comparison, width: int = 120) -> str:
-    """The terminal's table as plain text, for files and tests."""
-    from rich.console import Console
-
-    out = io.StringIO()
-    Console(file=out, width=width, color_system=None, highlight=False).print(terminal(comparison))
-    return out.getvalue()

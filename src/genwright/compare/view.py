@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,19 +30,21 @@ _PANEL, _COLUMN = 300, 320
 
 
 def compare(folders: Sequence[Path], out: Path) -> Comparison:
-    """Compare runs and write compare.json, compare.svg and compare.html into `out`. Raises RequestError as `facts_of` and `write` do."""
+    """Compare runs and write the page, the picture and the numbers into `out`. Raises RequestError as `facts_of` and `write` do."""
     facts = facts_of(folders)
     return write(build(facts), facts, out)
 
 
 def write(comparison: Comparison, facts: Sequence[RunFacts], out: Path) -> Comparison:
-    """Write the three files into `out`. Raises RequestError when they can't be written there."""
-    comparison = comparison.model_copy(update={"page": str(out / "compare.html"), "picture": str(out / "compare.svg")})
+    """Write NAME.html, NAME.svg and NAME.json into `out`, by a name of their own: earlier pages stay. Raises RequestError when they can't
+    be written there."""
+    name = _name(comparison, out)
+    comparison = comparison.model_copy(update={"page": str(out / f"{name}.html"), "picture": str(out / f"{name}.svg")})
     samples = [_samples(next(f for f in facts if f.run.name == g.runs[0])) for g in comparison.groups]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        save_json(comparison, out / "compare.json")
-        write_atomic(out / "compare.svg", draw(comparison, samples))
+        save_json(comparison, out / f"{name}.json")
+        write_atomic(Path(comparison.picture), draw(comparison, samples))
         page = render(
             "compare.html.j2",
             comparison=comparison,
@@ -56,10 +60,19 @@ def write(comparison: Comparison, facts: Sequence[RunFacts], out: Path) -> Compa
             arrows=ARROWS,
             written=time.strftime("%Y-%m-%d %H:%M"),
         )
-        write_atomic(out / "compare.html", page)
+        write_atomic(Path(comparison.page), page)
     except OSError as error:
         raise RequestError(f"--out {out}: can't be written ({error.strerror}); name a folder that can be.") from error
     return comparison
+
+
+def _name(comparison: Comparison, out: Path) -> str:
+    """The groups' names, numbered from the second time on."""
+    groups = "-and-".join(re.sub(r"[^\w.]+", "-", group.name).strip("-.") for group in comparison.groups)[:80]
+    names = (groups if number == 1 else f"{groups}-{number}" for number in count(1))
+    return next(
+        name for name in names if not any((out / f"{name}{end}").exists() for end in (".html", ".svg", ".json"))
+    )
 
 
 def terminal(comparison: Comparison) -> RenderableType:

@@ -121,7 +121,7 @@ def resize_square(array: np.ndarray, size: int, fit: str = "auto") -> np.ndarray
 
 
 def grid(
-    images: Sequence[np.ndarray | Image.Image], columns: int | None = None, gap: int = 2, scale: int = 1
+    images: Sequence[np.ndarray | Image.Image], columns: int | None = None, gap: int = page.GAP, scale: int = 1
 ) -> Image.Image:
     """A sheet of equally large pictures on white, row by row; `scale` enlarges each by whole pixels."""
     if not images:

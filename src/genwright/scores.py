@@ -49,9 +49,10 @@ class Exhibit(BaseModel):
     caption: str = ""
     file: str = Field(description="path inside the evaluate folder; its suffix says its medium")
     words: list[str] = Field(
-        [], description="of a sheet of pictures: what each shows, left to right and top to bottom; or each column"
+        default=[],
+        description="of a sheet of pictures: what each shows, left to right and top to bottom; or each column",
     )
-    across: int = Field(0, description="of a sheet with words: how many pictures stand side by side")
+    across: int = Field(default=0, description="of a sheet with words: how many pictures stand side by side")
     shows_training_items: bool = Field(False, description="left out of `report --public`")
 
 

@@ -44,7 +44,7 @@ def samples_sheet(folder: Path, samples_NHWC: Pictures, words: Sequence[str], se
         title="Samples",
         caption=f"{len(shown)} samples, spread evenly over the {whose} words and otherwise unpicked; seed {seed}.",
         file=_sheet(folder, "samples", [shown]),
-        words=[words[i % len(words)] for i in chosen],
+        words=[words[int(i) % len(words)] for i in chosen],
         across=_ACROSS,
         shows_training_items=False,
     )
@@ -62,7 +62,7 @@ def beside_real(folder: Path, samples_NHWC: Pictures, real_NHWC: Pictures, words
         title="Beside real pictures",
         caption="Top: samples; bottom: the held-out pictures that their words belong to.",
         file=_sheet(folder, "beside_real", [samples_NHWC[shown], real_NHWC[shown]], columns=len(shown)),
-        words=[words[i] for i in shown],
+        words=[words[int(i)] for i in shown],
         across=len(shown),
         shows_training_items=True,
     )
@@ -98,7 +98,7 @@ def neighbours(
                 [samples_NHWC[chosen], found.by_features[chosen], found.by_pixels[chosen]],
                 columns=len(chosen),
             ),
-            words=[words[i] for i in chosen],
+            words=[words[int(i)] for i in chosen],
             across=len(chosen),
             shows_training_items=True,
         )

@@ -19,6 +19,7 @@ from genwright.errors import RequestError
 from genwright.recipe import Budget, TrainSettings
 from genwright.training.base import Settings
 from genwright.training.mixture import Mixture
+from genwright.training.pace import Expected, Revision
 from genwright.training.rehearsal import Measured
 
 _VALIDATED_SHARE = 0.15
@@ -45,14 +46,22 @@ class PartPlan(BaseModel):
     """How many of the budgets that were added to the recipe's are in it."""
     mixture: Mixture | None = None
     """How old and new data are drawn from, once there is new data."""
+    expected: Expected | None = None
+    """None in plans of before."""
+    revision: Revision | None = None
+    """Fewer steps than `settings` has, once the machine turned out too slow for them."""
+
+    @property
+    def steps(self) -> int:
+        return self.revision.steps if self.revision else self.settings.steps
 
     @property
     def examples(self) -> int:
-        return self.settings.steps * self.settings.batch
+        return self.steps * self.settings.batch
 
     @property
     def weight(self) -> float:
-        return self.settings.steps * self.measured.weight_per_step
+        return self.steps * self.measured.weight_per_step
 
     @property
     def passes(self) -> float:
@@ -143,6 +152,13 @@ def plan_part(
         beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
         steps = max(1, int(max(total - beside, total * _LEAST_LEARNING) / measured.seconds_per_step))
         plan = _with_steps(steps, measured, settings, train, budget, held_out_examples, pass_examples)
+    beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
+    plan.expected = Expected(
+        seconds=plan.seconds,
+        seconds_per_step=measured.seconds_per_step,
+        beside=beside,
+        limit=total if budget.unit == "seconds" else None,
+    )
     return plan
 
 
@@ -215,19 +231,25 @@ def steps_for(budget: Budget, measured: Measured, batch: int) -> int:
     return max(1, round(budget.amount / each))
 
 
-def extended(part: PartPlan, done: int, more: Budget) -> PartPlan:
-    """The plan for going on past step `done`. The schedule is laid out anew over the new total, so the rate, if it had
+def extended(part: PartPlan, done: int, more: Budget, spent: float) -> PartPlan:
+    """The plan for going on past step `done`, after `spent` seconds. The schedule is laid out anew over the new total, so the rate, if it had
     fallen already, rises again before it falls at the new end. What is added costs what steps at the end cost."""
     measured = part.measured
     beside = max(part.seconds / part.settings.steps - measured.seconds_per_step, 0.0)
-    seconds_a_step = beside + (measured.last_seconds_per_step or measured.seconds_per_step)
+    of_step = measured.last_seconds_per_step or measured.seconds_per_step
+    seconds_a_step = beside + of_step
     weight = measured.last_weight_per_step or measured.weight_per_step
     measured = measured.model_copy(update={"seconds_per_step": seconds_a_step, "weight_per_step": weight})
     added = steps_for(more, measured, part.settings.batch)
     steps = done + added
     settings = part.settings.model_copy(update={"steps": steps, "log_every": max(1, steps // _RECORDS)})
-    seconds = part.seconds * done / part.settings.steps + added * seconds_a_step
+    seconds = part.seconds * done / part.steps + added * seconds_a_step
+    limit = spent + more.amount if more.unit == "seconds" else None
+    expected = Expected(
+        seconds=spent + added * seconds_a_step, seconds_per_step=of_step, beside=beside * steps, limit=limit
+    )
     changed = {"settings": settings, "seconds": seconds, "added": part.added + 1}
+    changed |= {"expected": expected, "revision": None}
     return part.model_copy(update={**changed, "budget": f"{part.budget} + {more}"})
 
 

@@ -69,7 +69,7 @@ def measure(
         held_out=name,
         mixture=mixture.model_dump() | {"factor": mixture.factor} if mixture else None,
         mixture_text=mixture.text() if mixture else "",
-        steps=plan.settings.steps - mixture.start // plan.settings.batch if mixture else 0,
+        steps=plan.steps - mixture.start // plan.settings.batch if mixture else 0,
         former=ScoreSheet.read(folder / FORMER) if (folder / FORMER).exists() else None,
     )
     kinds: list[Literal["old", "new"]] = ["old", "new"]

@@ -73,13 +73,13 @@ def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> P
             job.finish(job.build(), None)
             started = time.monotonic()
     learner = [job for job in jobs if job.taken is None][-1]  # a finished training goes on with its last part alone
-    later = foretold(learner, recipe, run, round(plans[learner.name].settings.steps / learner.share))
+    later = foretold(learner, recipe, run, round(plans[learner.name].steps / learner.share))
     return summed_up(workshop, chosen, plans, learner.done.parameters).model_copy(update={"new_data": later})
 
 
 def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan], parameters: int) -> Plan:
     parts = list(plans.values())
-    steps = sum(part.settings.steps for part in parts)
+    steps = sum(part.steps for part in parts)
     return Plan(
         task=workshop.task.name,
         family=workshop.task.family,
@@ -91,10 +91,10 @@ def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan], pa
         memory_bytes=max(part.measured.memory_bytes for part in parts),
         disk_bytes=sum(part.disk_bytes for part in parts),
         steps=steps,
-        seconds_per_step=sum(part.measured.seconds_per_step * part.settings.steps for part in parts) / steps,
+        seconds_per_step=sum(part.measured.seconds_per_step * part.steps for part in parts) / steps,
         seconds=sum(part.seconds for part in parts),
         examples=sum(part.examples for part in parts),
-        flops=sum(part.measured.flops_per_step * part.settings.steps for part in parts),
+        flops=sum(part.measured.flops_per_step * part.steps for part in parts),
         parts=plans,
         config=chosen.config.model_dump(mode="json"),
     )

@@ -80,6 +80,12 @@ def test_a_machine_half_as_fast_ends_in_time_with_half_the_steps(
     assert outcome.seconds == pytest.approx(20.0, rel=0.1)
 
 
+def test_a_few_long_steps_are_enough_to_tell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    family = slope_only(Clock(monkeypatch), lambda n: 9.0)
+    _, outcome = train(family, tmp_path, steps=20, expected=expecting(3.0, 20, limit=60.0))
+    assert outcome.steps in (6, 7)
+
+
 def test_nothing_is_revised_without_need_or_without_a_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     for number, (seconds, limit) in enumerate([(0.2, 20.0), (0.1, 20.0), (0.208, 20.0), (0.8, None)]):

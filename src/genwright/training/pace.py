@@ -80,6 +80,8 @@ class Pace:
             return
         self._marks.append(_Mark(step, worked))
         while len(self._marks) > 2 and self._marks[1].worked < worked - whole * _WINDOW:
+            if step - self._marks[1].step < _LEAST_STEPS:
+                return
             self._marks.popleft()
 
     @property

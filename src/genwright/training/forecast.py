@@ -75,7 +75,8 @@ class PartPlan(BaseModel):
 
 
 class Plan(BaseModel):
-    """What `genwright plan` prints. `seconds` is the training from its start to its end."""
+    """What `genwright plan` prints. `seconds` is the training from its start to its end, `stages` has all that a run does (but the report,
+    which is a matter of a second or two), in seconds; evaluate at most that."""
 
     task: str
     family: str
@@ -93,6 +94,7 @@ class Plan(BaseModel):
     flops: float
     parts: dict[str, PartPlan]
     config: dict[str, Any]
+    stages: dict[str, float] = {}
     new_data: str = ""
     """How data that came after a training finished would be mixed with the old."""
 
@@ -118,10 +120,13 @@ class Plan(BaseModel):
         )
         for name, part in self.parts.items():
             title = "a step" if len(self.parts) == 1 else f"a step of {name}"
-            yield title, f"{part.measured.seconds_per_step * 1000:,.3g} ms for {part.settings.batch} examples"
+            yield title, f"{_short(part.measured.seconds_per_step)} for {part.settings.batch} examples"
         passes = ", ".join(f"{part.passes:,.1f}" for part in self.parts.values())
         yield "steps", f"{self.steps:,} ({self.examples:,} examples, {passes} passes over the data)"
-        yield "time to the end", duration(self.seconds)
+        yield "training", duration(self.seconds)
+        if self.stages:
+            parts = [f"{name} {'at most ' * (name == 'evaluate')}{duration(s)}" for name, s in self.stages.items()]
+            yield "all stages", f"{duration(sum(self.stages.values()))}: {', '.join(parts)}"
         yield "the data", self.verdict
         if self.new_data:
             yield "new data", self.new_data
@@ -320,6 +325,10 @@ def has_room(parameters: int, batch: int, example_bytes: float, accumulate: int,
 def least_memory(parameters: int) -> int:
     """Bytes for weights, gradients, two moments and an average in fp32."""
     return parameters * 4 * 5
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
 
 
 def size_text(size: float) -> str:

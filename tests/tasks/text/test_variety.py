@@ -11,7 +11,7 @@ WORDS = [[f"{letter}{i}" for i in range(30)] for letter in "abcdefghij"]
 
 def sheet() -> ScoreSheet:
     rows = [Row(name=name, title=name, kind=kind, scores={}) for name, kind in (("model", "model"), ("real", "real"))]  # type: ignore[arg-type]
-    return ScoreSheet(metrics=[Metric(name="m", title="m")], rows=rows, protocol={})
+    return ScoreSheet(metrics=[Metric(name="m", title="m", description="")], rows=rows, protocol={}, headline="")
 
 
 def healthy(prompts: list[np.ndarray], seed: int) -> list[str]:

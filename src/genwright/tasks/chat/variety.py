@@ -31,7 +31,7 @@ def extend(
 
     def by_chance(prompts: list[np.ndarray], seed: int) -> list[str]:
         order = np.random.default_rng(seed).permutation(len(real))
-        return [real[index] for index in np.resize(order, len(prompts))]
+        return [real[index] for index in np.resize(order, len(prompts)).tolist()]
 
     def by_model(prompts: list[np.ndarray], seed: int) -> list[str]:
         return answer_all(model, Engine(), asked(prompts), max_tokens=max_tokens, seed=seed)

@@ -76,4 +76,9 @@ def measure(model: Model, real: Words, floor: Callable[[np.ndarray], Pictures], 
 
 
 def _score(groups: list[Features], seed: int) -> Estimate:
-    return Estimate(**variety(groups, lambda one, two: float(np.linalg.norm(one - two)), seed).model_dump())
+    score = variety([list(group) for group in groups], _distance, seed)
+    return Estimate(**score.model_dump())
+
+
+def _distance(one_D: Features, two_D: Features) -> float:
+    return float(np.linalg.norm(one_D - two_D))

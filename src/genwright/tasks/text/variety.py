@@ -34,7 +34,9 @@ def extend(
         return
     asked = [prompts[group[0]] for group in groups for _ in range(each)]
     noise = derive_seed(seed, "scores", "variety")
-    texts = {name: _grouped(write(asked, noise), each) for name, write in writers.items()}
+    texts: dict[str, Sequence[Sequence[str]]] = {
+        name: _grouped(write(asked, noise), each) for name, write in writers.items()
+    }
     several = [[real[index] for index in group[:each]] for group in groups if len(group) > 1]
     if len(several) > 1:
         texts["real"] = several

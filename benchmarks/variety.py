@@ -88,9 +88,13 @@ def by_both(groups: list[np.ndarray]) -> str:
     flat = np.concatenate(groups)
     found = []
     for values in (features.extract(flat), flat.reshape(len(flat), -1).astype(np.float32)):
-        score = variety(np.split(values, cuts), lambda one, two: float(np.linalg.norm(one - two)), 0)
+        score = variety([list(group) for group in np.split(values, cuts)], distance, 0)
         found.append(f"{score.value:.3f} ({score.low:.3f} to {score.high:.3f})")
     return f"variety by features {found[0]}, by pixels {found[1]}"
+
+
+def distance(one: np.ndarray, two: np.ndarray) -> float:
+    return float(np.linalg.norm(one - two))
 
 
 def shares(family: Gan) -> str:

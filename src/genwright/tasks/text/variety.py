@@ -29,7 +29,9 @@ def extend(
     rng = stream(seed, "scores", "variety")
     alike = list(places.values())
     # In random order, those with several texts first.
-    groups = sorted((alike[number] for number in rng.permutation(len(alike))), key=lambda group: len(group) < 2)[:count]
+    groups = sorted(
+        (alike[number] for number in rng.permutation(len(alike)).tolist()), key=lambda group: len(group) < 2
+    )[:count]
     if len(groups) < 2:
         return
     asked = [prompts[group[0]] for group in groups for _ in range(each)]

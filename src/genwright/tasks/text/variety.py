@@ -28,10 +28,9 @@ def extend(
         places.setdefault(prompt.tobytes(), []).append(index)
     rng = stream(seed, "scores", "variety")
     alike = list(places.values())
+    order: list[int] = rng.permutation(len(alike)).tolist()
     # In random order, those with several texts first.
-    groups = sorted(
-        (alike[number] for number in rng.permutation(len(alike)).tolist()), key=lambda group: len(group) < 2
-    )[:count]
+    groups = sorted((alike[number] for number in order), key=lambda group: len(group) < 2)[:count]
     if len(groups) < 2:
         return
     asked = [prompts[group[0]] for group in groups for _ in range(each)]

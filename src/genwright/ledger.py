@@ -36,6 +36,10 @@ REASONS: dict[str, str] = {
     "duplicate": "the same bytes as another item, which was kept",
     "near_duplicate": "nearly the same as an item that is held out, so that it may not be learnt from",
     "undecodable": "not readable as its medium: truncated, corrupt, or in an encoding that could not be found",
+    "malformed": "a row or part that is not written as its table or format wants it",
+    "needs_library": "a kind of file that is read by a library which is not installed",
+    "no_text": "a document of pictures in which no text stands, such as a scan",
+    "numbers": "mostly a table of numbers, which is nothing to learn writing from",
     "empty": "nothing in it",
     "too_small": "smaller than the task can learn from",
     "too_large": "larger than the limit of the recipe",
@@ -50,7 +54,7 @@ REASONS: dict[str, str] = {
     "special_file": "a pipe, socket or device",
     "bomb": "would unpack to far more than its size allows",
     "escapes": "points outside the folder or archive it came from",
-    "encrypted": "an archive member that needs a password",
+    "encrypted": "needs a password, or bears a lock",
     "licence": "its licence is not among those the recipe allows",
 }
 """The closed list of reasons for which an item may be dropped, each with the sentence that people are shown."""

@@ -9,6 +9,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol
 
 from markupsafe import Markup
@@ -27,6 +28,8 @@ class Probed(NamedTuple):
     measures: Measures
     remark: str = ""
     """What is to be known of how it was read; "" where there is nothing to say."""
+    fields: Mapping[str, str] = MappingProxyType({})
+    """What it says of itself (title, author) and what read it, where another reader may make other content of it."""
 
 
 class Medium(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -235,18 +236,24 @@ def told(rows: Iterable[Item]) -> list[str]:
     found: dict[tuple[bool, str], list[Item]] = {}
     for row in rows:
         if row.reason is not None or row.detail:
-            words = (
-                f"kept, {row.detail.partition(' (')[0]}"
-                if row.reason is None
-                else f"{row.reason}: {REASONS[row.reason]}"
-            )
+            if row.reason == "needs_library":
+                words = f"{_ending(row.path)} files, {row.reason}: {row.detail}"
+            elif row.reason is None:
+                words = f"kept, {row.detail.partition(' (')[0]}"
+            else:
+                words = f"{row.reason}: {REASONS[row.reason]}"
             found.setdefault((row.reason is None, words), []).append(row)
     lines = []
     for (kept, words), some in sorted(found.items(), key=lambda pair: (pair[0][0], -len(pair[1]))):
         shown = [printable(row.path) + (f" row {row.row}" if row.row is not None else "") for row in some]
-        detail = f"; {some[0].detail}" if some[0].detail and not kept else ""
+        detail = f"; {some[0].detail}" if some[0].detail and not kept and some[0].detail not in words else ""
         lines.append(f"  {len(some):,} {words} ({', '.join(shown if len(some) <= 5 else [*shown[:3], '...'])}{detail})")
     return lines
+
+
+def _ending(path: str) -> str:
+    """What a file's name ends in, as its kind is called: ".docx"."""
+    return printable(posixpath.splitext(path)[1].lower()) or "other"
 
 
 @dataclass(frozen=True)

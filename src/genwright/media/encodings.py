@@ -21,7 +21,9 @@ _TYPOGRAPHY = frozenset("‘’“”‚„«»‹›–—…•°§£€©®�
 _SAMPLE_BYTES = 1 << 20
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
 
-_NAMED = re.compile(rb"""(?:<meta[^>]{0,200}charset|<\?xml[^>]{0,200}encoding)\s*=\s*["']?\s*([\w-]{2,40})""", re.IGNORECASE)
+_NAMED = re.compile(
+    rb"""(?:<meta[^>]{0,200}charset|<\?xml[^>]{0,200}encoding)\s*=\s*["']?\s*([\w-]{2,40})""", re.IGNORECASE
+)
 _HEAD_BYTES = 4096
 
 _COMMON = {

@@ -12,26 +12,21 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from markupsafe import Markup
-from PIL import Image, ImageColor, ImageOps, PngImagePlugin, features
+from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed, write_whole
-from genwright.media import vector
+from genwright.media.foreign import opened, readers, remark_of
 from genwright.media.kind import HEAD_BYTES, is_heif, is_svg, kind
 from genwright.pages import page
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "PSD")
 """Formats with a signature, decoded by Pillow itself."""
-
-EXTRA = "pip install 'genwright[pictures]'"
-"""How the libraries come that read HEIC and SVG."""
 
 BOMB_PIXELS = 2 * 89_478_485
 """More pixels than this are never unpacked: Pillow's own limit for a decompression bomb."""
@@ -57,9 +52,10 @@ def probe(
     `min_pixels` is the least length of the shorter side, `max_pixels` the most pixels in all. With `checksums` a PNG's
     blocks are checked too, which finds a truncated one without unpacking it. Raises OSError when the file can't be opened.
     """
-    data = _pixels(file if isinstance(file, bytes) else Path(file).read_bytes())
-    if isinstance(data, Drop):
-        return data
+    found = opened(file if isinstance(file, bytes) else Path(file).read_bytes())
+    if isinstance(found, Drop):
+        return found
+    data = found
     try:
         with _quiet(), _open(data) as picture:
             width, height = picture.size
@@ -86,9 +82,10 @@ def decode(
 
     16-bit and floating-point pictures are scaled to 8 bits. Colour profiles are not applied. A drawing in SVG is drawn to 512 pixels.
     """
-    data = _pixels(data)
-    if isinstance(data, Drop):
-        return data
+    found = opened(data)
+    if isinstance(found, Drop):
+        return found
+    data = found
     try:
         with _quiet(), _open(data) as picture:
             if drop := size_drop(*picture.size, len(data), min_pixels, max_pixels):
@@ -181,34 +178,6 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=("HEIF",) if is_heif(data[:HEAD_BYTES]) else FORMATS)
 
 
-def _pixels(data: bytes) -> bytes | Drop:
-    """A file that Pillow can open: of a drawing its PNG. A Drop where a library is missing that could read it."""
-    head = data[:HEAD_BYTES]
-    try:
-        if is_svg(head):
-            return vector.drawn(data)
-        if is_heif(head):
-            import_module("pillow_heif").register_heif_opener()
-    except ImportError:
-        return Drop("needs_library", EXTRA)
-    if head[4:12] in (b"ftypavif", b"ftypavis") and not features.check("avif"):
-        return Drop("needs_library", "pip install -U pillow")
-    return data
-
-
-def _read_by(head: bytes) -> str:
-    """The library beside Pillow that reads a file, and its version; "" for Pillow itself."""
-    name = "resvg_py" if is_svg(head) else "pillow_heif" if is_heif(head) else ""
-    return f"{name} {_version(name)}" if name else ""
-
-
-def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "missing"
-
-
 def _undecodable(error: Exception) -> Drop:
     if isinstance(error, Image.DecompressionBombError):
         return Drop("bomb", f"more than {BOMB_PIXELS:,} pixels")
@@ -283,10 +252,7 @@ class Picture:
         found = probe(data)
         if isinstance(found, Drop):
             return found
-        reader = _read_by(data[:HEAD_BYTES])
-        remark = f"read by {reader}" if reader else ""
-        if is_svg(data[:HEAD_BYTES]) and vector.has_words(data):
-            remark += ", without the words in it"
+        reader, remark = remark_of(data)
         return Probed({"width": found[0], "height": found[1]}, remark, {"reader": reader} if reader else {})
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
@@ -294,7 +260,7 @@ class Picture:
         return size_drop(int(measures["width"]), int(measures["height"]), size_bytes, least, most)
 
     def decoder(self) -> str:
-        return ", ".join(f"{name} {_version(name)}" for name in ("pillow", "pillow_heif", "resvg_py"))
+        return readers()
 
     def words(self, total: Measures, middle: Measures) -> str:
         return f"{middle['width']:.0f} x {middle['height']:.0f} pixels in the middle one"

@@ -29,7 +29,9 @@ _PACKED = re.compile(
 _WRITTEN = re.compile(rb"%PDF-\d|%!PS-Adobe-\d|\{\\rtf\d")
 """Formats that are no text to learn from, though their own may be plain text."""
 _HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
-_SVG = re.compile(rb"\s*(<\?xml[^>]*\?>\s*)?((<!--.*?-->|<!DOCTYPE\s+svg(\[.*?\]|[^\[>])*>)\s*)*<(\w+:)?svg[\s>]", re.DOTALL)
+_SVG = re.compile(
+    rb"\s*(<\?xml[^>]*\?>\s*)?((<!--.*?-->|<!DOCTYPE\s+svg(\[.*?\]|[^\[>])*>)\s*)*<(\w+:)?svg[\s>]", re.DOTALL
+)
 _SIZE = rb"\s+(?:#[^\n]*\n\s*)*(\d+)\s+(\d+)\s"
 _PIXMAPS = (re.compile(b"P4" + _SIZE), re.compile(b"P[56]" + _SIZE + rb"\s*\d+\s"))
 """Headers of portable pixmaps, with width and height; those of more than two colours name the largest value too."""

@@ -13,7 +13,10 @@ _ALIKE = 0.9
 """So many lines must have as many cells as most of them have."""
 _LONGEST_CELL = 40
 """Letters of a cell, on average; longer ones are sentences."""
-_NUMBER = re.compile(r'"?[-+(]?[$€£]?\s?\d[\d.,:/\s_-]*([eE][-+]?\d+)?\s?[%€$£)TZ]*"?|"?(nan|null|none|n/?a|true|false|-+)?"?', re.IGNORECASE)
+_NUMBER = re.compile(
+    r'"?[-+(]?[$€£]?\s?\d[\d.,:/\s_-]*([eE][-+]?\d+)?\s?[%€$£)TZ]*"?|"?(nan|null|none|n/?a|true|false|-+)?"?',
+    re.IGNORECASE,
+)
 _SPACES = "spaces"
 
 
@@ -23,7 +26,7 @@ def share_of_numbers(text: str) -> float:
     lines = [line for line in text[:200_000].split("\n") if line.strip()]
     if len(lines) < _LEAST_ROWS or not any(map(str.isdigit, text[:2000])):
         return 0.0
-    rows = lines[1:: max(1, len(lines) // _LINES)][:_LINES]
+    rows = lines[1 :: max(1, len(lines) // _LINES)][:_LINES]
     return max((_share(rows, delimiter) for delimiter in (",", ";", "\t", "|", _SPACES)), default=0.0)
 
 

@@ -111,7 +111,11 @@ def _plain(data: bytes) -> Decoded | Drop:
 def _remarked(text: str, *remarks: str) -> Decoded:
     """With what is to be known of any text besides."""
     mark = next((mark for mark in _ENDS if f"{mark}\n" in text or text.endswith(mark)), None)
-    end = f"lines end in {mark.strip()}, which is learnt as letters and ends no text: cut it into files or rows there" if mark else ""
+    end = (
+        f"lines end in {mark.strip()}, which is learnt as letters and ends no text: cut it into files or rows there"
+        if mark
+        else ""
+    )
     code = "a drawing in SVG, learnt as its code" if is_svg(text[:HEAD_BYTES].encode("utf-8", "replace")) else ""
     return Decoded(text, "; ".join(filter(None, (*remarks, code, end))))
 
@@ -192,9 +196,11 @@ class Text:
             return found
         if not found.text.strip():
             return Drop("empty", found.remark)
-        measures, remark = {"characters": len(found.text)}, found.remark
+        measures: Measures = {"characters": len(found.text)}
+        remark = found.remark
         if numbers := share_of_numbers(found.text):
-            measures["numbers"], remark = round(numbers, 2), "; ".join(filter(None, (remark, TABLE_OF_NUMBERS)))
+            measures["numbers"] = round(numbers, 2)
+            remark = "; ".join(filter(None, (remark, TABLE_OF_NUMBERS)))
         return Probed(measures, remark, found.fields)
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:

@@ -72,7 +72,7 @@ def read_object(file: Path, shown: str, missing_is_empty: bool = False) -> dict[
     if missing_is_empty and not file.exists():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise RequestError(
             f"{shown}: the folder has no {file.name}; name a folder as Hugging Face keeps a model, or a GGUF file."

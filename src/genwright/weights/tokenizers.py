@@ -32,7 +32,7 @@ def read_tokenizer(
             f"{shown}: the folder has no tokenizer.json; save its tokenizer as a fast one (transformers' save_pretrained)."
         )
     try:
-        backend = Backend.from_file(str(file))
+        backend = Backend.from_str(file.read_text(encoding="utf-8-sig"))
     except Exception as error:  # the library raises bare Exception
         raise RequestError(f"{shown}/tokenizer.json: can't be read ({error}); get the file again.") from error
     settings = _settings(folder / "tokenizer_config.json", shown)
@@ -135,7 +135,7 @@ def _settings(file: Path, shown: str) -> dict[str, Any]:
     if not file.exists():
         return {"tokenizer_class": "PreTrainedTokenizerFast"}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         return dict(content)
     except (OSError, ValueError, TypeError) as error:
         raise RequestError(f"{shown}/{file.name}: can't be read as JSON ({error}); get the file again.") from error
@@ -145,7 +145,7 @@ def _template(folder: Path, settings: dict[str, Any]) -> str | None:
     """The chat template: a file of its own, or as it stood in the settings before; of several the one called default."""
     file = folder / "chat_template.jinja"
     if file.exists():
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     template = settings.get("chat_template")
     if isinstance(template, list):
         named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}

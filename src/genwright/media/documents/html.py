@@ -8,27 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Literal
 
 from genwright.media.documents.base import Document, UnreadableError, about
+from genwright.media.documents.elements import BESIDE, BLOCKS, ROLES, SILENT
 from genwright.media.documents.parts import local
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
 
 _IS_PAGE = re.compile(
-    r"\s*(<\?xml[^>]{0,200}\?>\s*)?(<!--.{0,2000}?-->\s*){0,5}<(!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL
+    r"\s*(<\?xml[^>]{0,200}\?>\s*)?(<!--.{0,2000}?-->\s*){0,5}<(!doctype\s+html|html|head|body)\b",
+    re.IGNORECASE | re.DOTALL,
 )
-_SILENT = frozenset(
-    "script style noscript template iframe object embed svg math canvas audio video map select button input textarea head meta "
-    "link area base basefont dialog datalist".split()
-)
-_BLOCKS = frozenset(
-    "address article aside blockquote body center dd details div dl dt fieldset figcaption figure footer form h1 h2 h3 h4 h5 h6 "
-    "header hgroup hr html legend li main menu nav ol p pre section summary table tbody td tfoot th thead tr ul caption".split()
-)
-_BESIDE = frozenset("nav aside footer form".split())
-_ROLES = frozenset("navigation banner contentinfo search complementary dialog alertdialog menu menubar toolbar".split())
 _NAMES = re.compile(
     r"(^|[\s_-])(nav|navbar|navigation|menu|sidebar|breadcrumbs?|cookies?|consent|share|social|advert|advertisement|newsletter|"
     r"skip-?link|site-?header|site-?footer|masthead|popup|modal)([\s_-]|$)",
@@ -79,7 +72,8 @@ def write(root: _Element, *, skip: Callable[[_Element], bool] | None = None, emp
 
 
 def _parsed(text: str) -> _Element:
-    from lxml import etree, html
+    etree: Any = import_module("lxml.etree")
+    html: Any = import_module("lxml.html")
 
     parser = html.HTMLParser(encoding="utf-8", no_network=True, huge_tree=False)
     try:
@@ -114,7 +108,7 @@ def _main(body: _Element, whole: int) -> _Element:
 
 def _words(element: _Element) -> Iterator[str]:
     """The pieces of text that can be seen."""
-    if local(element.tag) in _SILENT or not isinstance(element.tag, str):
+    if local(element.tag) in SILENT or not isinstance(element.tag, str):
         return
     yield element.text or ""
     for child in element:
@@ -125,14 +119,18 @@ def _words(element: _Element) -> Iterator[str]:
 def _is_beside(element: _Element) -> bool:
     """Whether an element of a web page stands beside what the page is about."""
     tag = local(element.tag)
-    if element.get("hidden") is not None or element.get("aria-hidden") == "true" or _HIDDEN.search(element.get("style") or ""):
+    if (
+        element.get("hidden") is not None
+        or element.get("aria-hidden") == "true"
+        or _HIDDEN.search(element.get("style") or "")
+    ):
         return True
-    if tag not in _BLOCKS or tag in ("html", "body", "main", "article"):
+    if tag not in BLOCKS or tag in ("html", "body", "main", "article"):
         return False
     above = {local(parent.tag) for parent in element.iterancestors()}
-    if tag in _BESIDE or (tag == "header" and not above & {"main", "article", "section"}):
+    if tag in BESIDE or (tag == "header" and not above & {"main", "article", "section"}):
         return True
-    if element.get("role") in _ROLES or _NAMES.search(f"{element.get('class') or ''} {element.get('id') or ''}"):
+    if element.get("role") in ROLES or _NAMES.search(f"{element.get('class') or ''} {element.get('id') or ''}"):
         return True
     return tag in ("ul", "ol", "div", "table", "dl") and _is_menu(element)
 
@@ -162,7 +160,7 @@ class _Writer:
 
     def walk(self, element: _Element) -> None:
         tag = local(element.tag)
-        if not tag or tag in _SILENT or self.skip(element):
+        if not tag or tag in SILENT or self.skip(element):
             return
         if tag == "br":
             self.inline.append("\n")
@@ -171,7 +169,7 @@ class _Writer:
             self.blocks.append(("block", "".join(map(str, element.itertext())).strip("\n").expandtabs(4)))
         elif tag == "table" and _is_data(element):
             self._table(element)
-        elif tag in _BLOCKS:
+        elif tag in BLOCKS:
             self._block(tag, element)
         else:
             self._inside(element)
@@ -211,9 +209,7 @@ class _Writer:
     def _table(self, element: _Element) -> None:
         self.end()
         for row in (one for one in element.iter() if local(one.tag) == "tr"):
-            cells = [
-                " ".join(write(cell, skip=self.skip).split()) for cell in row if local(cell.tag) in ("td", "th")
-            ]
+            cells = [" ".join(write(cell, skip=self.skip).split()) for cell in row if local(cell.tag) in ("td", "th")]
             if any(cells):
                 self.blocks.append(("row", " | ".join(cells)))
         self.blocks.append(("block", ""))
@@ -263,7 +259,9 @@ def clean(text: str) -> str:
 
 def _is_data(table: _Element) -> bool:
     """Whether a table has rows of cells, rather than being what a page is laid out by."""
-    return not any(local(inner.tag) in ("table", "h1", "h2", "h3", "form") for inner in table.iterdescendants()) and any(
+    return not any(
+        local(inner.tag) in ("table", "h1", "h2", "h3", "form") for inner in table.iterdescendants()
+    ) and any(
         sum(local(cell.tag) in ("td", "th") for cell in row) > 1 for row in table.iter() if local(row.tag) == "tr"
     )
 

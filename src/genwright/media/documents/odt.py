@@ -24,8 +24,22 @@ _NAMES = {
     "text-box": "div",
 }
 _LEFT_OUT = frozenset(
-    "tracked-changes annotation annotation-end sequence-decls forms table-of-content alphabetical-index bibliography "
-    "user-index object-index illustration-index title desc event-listeners".split()
+    [
+        "tracked-changes",
+        "annotation",
+        "annotation-end",
+        "sequence-decls",
+        "forms",
+        "table-of-content",
+        "alphabetical-index",
+        "bibliography",
+        "user-index",
+        "object-index",
+        "illustration-index",
+        "title",
+        "desc",
+        "event-listeners",
+    ]
 )
 
 
@@ -37,7 +51,9 @@ def read_odt(data: bytes) -> Document:
     root = parts.xml("content.xml")
     body = next((element for element in root.iter() if local(element.tag) == "text"), None)
     if body is None:
-        raise UnreadableError("wrong_medium", "a document of LibreOffice that is no text; save it as .odt, .csv or .pdf")
+        raise UnreadableError(
+            "wrong_medium", "a document of LibreOffice that is no text; save it as .odt, .csv or .pdf"
+        )
     _rename(body)
     meta = parts.xml("meta.xml") if "meta.xml" in parts else None
     facts = about(said(meta, "title"), said(meta, "creator")) if meta is not None else {}

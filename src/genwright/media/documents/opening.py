@@ -87,7 +87,13 @@ def _format(head: bytes) -> Format | None:
         return RTF
     first = _first_member(head)
     if first == b"mimetype":
-        return EPUB if b"application/epub+zip" in head[:200] else ODT if b"application/vnd.oasis.opendocument" in head[:200] else None
+        return (
+            EPUB
+            if b"application/epub+zip" in head[:200]
+            else ODT
+            if b"application/vnd.oasis.opendocument" in head[:200]
+            else None
+        )
     if first.startswith(_OFFICE):
         return DOCX
     return EPUB if first.startswith(_BOOK) else None

@@ -6,6 +6,7 @@ import io
 import posixpath
 import zipfile
 import zlib
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
@@ -60,7 +61,7 @@ class Parts:
 
 def parse_xml(data: bytes, name: str) -> _Element:
     """XML from a stranger: entities are refused, nothing outside is looked up. Raises UnreadableError."""
-    from lxml import etree
+    etree: Any = import_module("lxml.etree")
 
     check_entities(data, name)
     try:
@@ -71,7 +72,7 @@ def parse_xml(data: bytes, name: str) -> _Element:
 
 
 def xml_parser() -> Any:
-    from lxml import etree
+    etree: Any = import_module("lxml.etree")
 
     return etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, huge_tree=False)
 

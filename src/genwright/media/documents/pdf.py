@@ -58,7 +58,8 @@ def read_pdf(data: bytes) -> Document:
             file.close()
     if scanned or not any(pages):
         raise UnreadableError(
-            "no_text", f"{len(pages):,} page{'s' * (len(pages) != 1)} without letters, as of a scan; a program for OCR puts them in"
+            "no_text",
+            f"{len(pages):,} page{'s' * (len(pages) != 1)} without letters, as of a scan; a program for OCR puts them in",
         )
     inside = _without_margins(pages)
     pitch = usual_pitch(inside)

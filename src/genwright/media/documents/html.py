@@ -235,7 +235,8 @@ def joined(blocks: list[tuple[Kind, str]]) -> str:
     Lines of verse are short paragraphs where a document has empty ones between its stanzas.
     """
     full = sum(kind == "paragraph" and bool(text) for kind, text in blocks)
-    stanzas = sum(kind == "paragraph" and not text for kind, text in blocks) > _EMPTY * full
+    empty = sum(kind == "paragraph" and not text for kind, text in blocks)
+    stanzas = empty > max(1, _EMPTY * full)
     pieces: list[str] = []
     last: tuple[Kind, str] = ("block", "")
     for kind, text in blocks:

@@ -15,7 +15,9 @@ from genwright.ledger import Drop
 from genwright.media.base import is_of, medium_of
 from genwright.media.image import IMAGE, decode, resize_square
 
-DRAWING = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 20 10">{}</svg>'
+DRAWING = (
+    '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" viewBox="0 0 20 10">{}</svg>'
+)
 RED = DRAWING.format('<rect width="20" height="10" fill="red"/>').encode()
 
 
@@ -110,6 +112,12 @@ def test_an_icon_whose_header_says_less_than_it_holds() -> None:
     inside = io.BytesIO()
     Image.new("RGBA", (600, 600), "red").save(inside, "PNG")
     png = inside.getvalue()
-    icon = b"\0\0\1\0\1\0" + bytes([16, 16, 0, 0, 1, 0, 32, 0]) + len(png).to_bytes(4, "little") + (22).to_bytes(4, "little") + png
+    icon = (
+        b"\0\0\1\0\1\0"
+        + bytes([16, 16, 0, 0, 1, 0, 32, 0])
+        + len(png).to_bytes(4, "little")
+        + (22).to_bytes(4, "little")
+        + png
+    )
     found = decode(icon, max_pixels=100_000)
     assert isinstance(found, Drop) and found.reason in ("too_large", "bomb")

@@ -153,7 +153,7 @@ def _print_stories(stories: list[dict[str, Any]]) -> None:
     for told in stories[:_STORIES]:
         _print_story(told)
     if more := stories[_STORIES:]:
-        became = Counter(str(told["reason"] or told["status"]) for told in more)
+        became = Counter(str(told.get("reason") or told["status"]) for told in more)
         counted = ", ".join(f"{count:,} {what}" for what, count in became.most_common())
         print(f"and {len(more):,} more rows ({counted}); name one by its id, or add --json for all.")
 

@@ -92,9 +92,7 @@ def odt(content: str, more: tuple[tuple[str, str], ...] = ()) -> bytes:
 def test_a_word_document() -> None:
     found = read(word(title="On cells", author="Ann"))
     assert isinstance(found, Decoded)
-    assert found.text == (
-        "# Cells\n\nA cell has a membrane and more.\n\n- first\n- second\n\nname | mark\nAnn | 2"
-    )
+    assert found.text == ("# Cells\n\nA cell has a membrane and more.\n\n- first\n- second\n\nname | mark\nAnn | 2")
     assert found.remark.startswith("a Word document, read by mammoth ")
     assert found.fields.items() >= {("title", "On cells"), ("author", "Ann")}
     assert found.fields["reader"].startswith("mammoth ")
@@ -189,7 +187,9 @@ def test_a_page_of_links_is_kept_whole() -> None:
 
 
 def test_a_page_says_its_encoding() -> None:
-    text = "<html><head><meta charset=windows-1251></head><body><p>\u041f\u0440\u0438\u0432\u0435\u0442</p></body></html>"
+    text = (
+        "<html><head><meta charset=windows-1251></head><body><p>\u041f\u0440\u0438\u0432\u0435\u0442</p></body></html>"
+    )
     assert text_of(text.encode("cp1251")) == "\u041f\u0440\u0438\u0432\u0435\u0442"
 
 

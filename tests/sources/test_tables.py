@@ -353,3 +353,12 @@ def test_a_name_that_fits_two_files_but_for_capitals_fits_none(folder: Path) -> 
     write_table(folder / "t.json", [{"image": "img/A.PNG"}, {"image": "C:\\img\\a.png"}, {"image": "..\\a.png"}])
     items = [item for item in joined(folder, table="t.json", path="{image}") if item.row is not None]
     assert [item.reason for item in items] == ["missing_file", "escapes", "escapes"]
+
+
+def test_a_row_that_holds_the_picture_itself_is_told_as_that(folder: Path) -> None:
+    write_table(
+        folder / "t.json", [{"image": "iVBORw0KGgo\n" * 600, "name": "x"}, {"image": {"bytes": "x"}, "name": "y"}]
+    )
+    items = [i for i in joined(folder, table="t.json", path="{image}", text="{name}") if i.row is not None]
+    assert [item.reason for item in items] == ["missing_file"] * 2
+    assert "write the pictures to files" in items[0].detail and "write them to files" in items[1].detail

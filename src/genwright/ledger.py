@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
+from genwright import files
+
 if TYPE_CHECKING:
     from genwright.run import Run
 
@@ -155,9 +157,8 @@ def write(items: Iterable[Item], file: Path) -> None:
         )
         for name in columns()
     ]
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary)
-    temporary.replace(file)
+    with files.whole(file) as temporary:
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary)
 
 
 def read(file: Path) -> list[Item]:

@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from genwright.errors import GenwrightError, RequestError
+from genwright.cli.group import Panels
+from genwright.cli.mistakes import guarded
+from genwright.errors import RequestError
+from genwright.version import __version__
 
 app = typer.Typer(
     name="genwright",
@@ -17,7 +20,25 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=Panels,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"genwright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_every_command(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
+
 
 RecipeFile = Annotated[
     Path, typer.Argument(metavar="RECIPE", help="A recipe, one YAML file; or a run folder, to go on with it.")
@@ -319,25 +340,5 @@ def _print(result: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: every error that is meant for the user is one sentence on standard error."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
-    try:
-        app(arguments, standalone_mode=True)
-    except GenwrightError as error:
-        if debug:
-            raise
-        print(f"genwright: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if debug:
-            raise
-        print(
-            f"genwright: unexpected {type(error).__name__}: {error}; run again with --debug to see where.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+    given = sys.argv[1:] if arguments is None else arguments
+    sys.exit(guarded(lambda: app(given, prog_name="genwright", standalone_mode=False), given))

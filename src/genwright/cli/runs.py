@@ -59,11 +59,7 @@ def find(where: Path) -> list[Listed]:
 def is_run(folder: Path) -> bool:
     """Whether a folder was made by a run: a resolved recipe and a stage's record, or a run that was stopped before its first."""
     run = Run(folder)
-    if not (folder.is_dir() and run.recipe.is_file() and isinstance(_recipe(run.recipe).get("task"), str)):
-        return False
-    if (folder / "collect" / "ledger.parquet").is_file() or any((folder / s / "stage.json").is_file() for s in STAGES):
-        return True
-    return (folder / LOCK).is_file() and len(run.owned()) == len(list(folder.iterdir()))
+    return run.is_one() and isinstance(_recipe(run.recipe).get("task"), str)
 
 
 def describe(run: Run) -> Listed:
@@ -160,21 +156,10 @@ def remove(folder: Path, *, yes: bool) -> None:
 
         if not typer.confirm(f"Remove {folder} ({size(size_bytes(folder))})?", err=True):
             return
-    with run.lock():
-        for entry in run.owned():
-            if entry.name == LOCK:  # it is held
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
-    (folder / LOCK).unlink(missing_ok=True)
-    rest = sorted(entry.name for entry in folder.iterdir())
-    if rest:
-        print(f"{folder}: the run is removed; {', '.join(rest[:5])} stayed, for no run made {'it' if len(rest) == 1 else 'them'}.")  # fmt: skip
+    if rest := run.erase():
+        print(f"{shown(folder)}: the run is removed; {', '.join(map(shown, rest[:5]))} stayed, for no run made {'it' if len(rest) == 1 else 'them'}.")  # fmt: skip
     else:
-        folder.rmdir()
-        print(f"{folder}: removed.")
+        print(f"{shown(folder)}: removed.")
 
 
 def _data_inside(folder: Path) -> str | None:

@@ -14,6 +14,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genwright import cache, ledger
@@ -38,28 +39,40 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, offline: bool = False) -> d
     """Write the ledger; returns what the stage record keeps. Raises RequestError when nothing is usable."""
     started = time.monotonic()
     inputs = stage_inputs("collect", recipe, run, task)
-    folder = run.reopen("collect")
+    near = recipe.data.drop_near_duplicates
+    if near is not None and not is_textual(task.medium):
+        raise RequestError(
+            f"data.drop_near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
+        )
     sources = open_sources(recipe.data, offline=offline)
-    items = [item for source in sources for item in _offered(source)]
-    _limit(items, recipe.data.limit)
-    with Reader(folder / "seen.jsonl", task, recipe.data.max_item_bytes) as reader:
-        reader.read(items)
-    _drop_duplicates(items)
+    folder = run.stage("collect")
+    items = read_items(recipe, sources, task, folder / "seen.jsonl")
     rows = collect_split.assign(items, task, recipe.data.split, folder / "splits.parquet")
-    if recipe.data.drop_near_duplicates is not None:
-        if not is_textual(task.medium):
-            raise RequestError(
-                f"data.drop_near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
-            )
-        drop_near_duplicates(rows, recipe.data.drop_near_duplicates)
+    if near is not None:
+        drop_near_duplicates(rows, near)
+    _tell(rows, sources)
+    run.reopen("collect")
     ledger.write(rows, folder / ledger.LEDGER)
     notices = _keep_notices(run, sources)
     summary = _summary(rows, sources, notices)
-    _tell(rows, sources)
-    if not any(True for _ in ledger.leaves(rows)):
-        raise RequestError(_nothing(rows, sources, task))
     run.complete("collect", inputs=inputs, outputs=_outputs(rows), seconds=time.monotonic() - started, summary=summary)
     return summary
+
+
+def read_items(recipe: Recipe, sources: Sequence[Source], task: BaseTask, seen: Path) -> list[Item]:
+    """Everything that the sources offer, read; what can't be used is dropped. `seen`: what was read before, and what is read now.
+
+    Raises RequestError where nothing of it is usable.
+    """
+    items = [item for source in sources for item in _offered(source)]
+    _limit(items, recipe.data.limit)
+    with Reader(seen, task, recipe.data.max_item_bytes) as reader:
+        reader.read(items)
+        _drop_duplicates(items)
+        if not any(item.kept for item in items):
+            _tell(items, sources)
+            raise RequestError(_nothing(items, sources, task))
+    return items
 
 
 def open_sources(data: DataSettings, *, offline: bool = False) -> list[Source]:

@@ -9,8 +9,6 @@ model/
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import tempfile
 import time
 from importlib.util import find_spec
@@ -20,6 +18,7 @@ from typing import Any
 import torch
 
 from genwright import device as devices
+from genwright import files
 from genwright import model_folder as models
 from genwright.console import say
 from genwright.engine.engine import Engine
@@ -41,10 +40,8 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     inputs = stage_inputs("export", recipe, run, task)
     model = load_trained(run, device)
     model.about = card.about(recipe, run, model.about)
-    run.forget("export")
-    temporary = run.folder / f".model.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    folder = run.stage("export")
+    with files.whole(folder) as temporary:
         models.save(model, temporary)
         compared = ["genwright"]
         _compare(model, models.load(temporary, device), load_splits(run, task))
@@ -53,11 +50,6 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
         write_atomic(temporary / "README.md", card.write(facts))
         if facts["notices"]:
             write_atomic(temporary / "NOTICES.txt", card.notices_text(facts["notices"]))
-        folder = run.stage("export")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     summary = {"bytes": _size_bytes(folder), "files": _hashes(folder), "compared_in": compared}
     run.complete(
         "export",

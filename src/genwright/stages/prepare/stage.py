@@ -22,7 +22,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genwright import ledger
+from genwright import files, ledger
 from genwright.console import say, track
 from genwright.errors import RequestError
 from genwright.ledger import SPLITS, Drop, Item
@@ -31,6 +31,7 @@ from genwright.run import Run, read_json, write_atomic
 from genwright.shards import Example, ExampleStore, read_about, write_part
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare.chunks import Chunk, chunks, copied, former_parts, item_key, size_of
+from genwright.stages.train.budgets import refuse_other_facts
 from genwright.tasks.base import BaseTask, Splits
 
 _ALONE_BYTES = 8 << 20
@@ -41,9 +42,10 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, refit: bool = False) -> dic
     """Encode what is new. Raises RequestError when nothing is left to learn from."""
     started = time.monotonic()
     inputs = stage_inputs("prepare", recipe, run, task)
-    folder = run.reopen("prepare")
+    folder = run.stage("prepare")
     items = list(ledger.leaves(ledger.read(run.stage("collect") / "ledger.parquet")))
-    facts_hash = _fit(task, items, folder, refit)
+    facts_hash = _fit(task, items, run, refit)
+    run.reopen("prepare")
     key = digest(facts_hash, task.encoding_settings())
     former = former_parts(folder)
     made = chunks(items, former, key)
@@ -82,8 +84,10 @@ def load_splits(run: Run, task: BaseTask) -> Splits:
     return Splits(stores, items, digest(content))
 
 
-def _fit(task: BaseTask, items: Sequence[Item], folder: Path, refit: bool) -> str:
-    """Measure the facts on the training items, unless they stand already; returns their hash."""
+def _fit(task: BaseTask, items: Sequence[Item], run: Run, refit: bool) -> str:
+    """Measure the facts on the training items, unless they stand already; returns their hash. Raises RequestError where a training
+    stands on others, which --refit alone may replace."""
+    folder = run.stage("prepare")
     facts_folder, seal = folder / "facts", folder / "facts.json"
     settings = digest(task.encoding_settings())
     if not refit and seal.exists() and read_json(seal)["settings"] == settings:
@@ -95,10 +99,12 @@ def _fit(task: BaseTask, items: Sequence[Item], folder: Path, refit: bool) -> st
             f"{folder.parent}: all {len(items):,} items are held out, because they were split as {groups:,} group{'s' * (groups != 1)} "
             "and an earlier split stays; add data, or run the recipe in a new folder."
         )
-    shutil.rmtree(facts_folder, ignore_errors=True)
-    facts_folder.mkdir(parents=True)
-    task.fit(training).save(facts_folder)
-    content = digest({file.name: file.read_bytes().hex() for file in sorted(facts_folder.iterdir())})
+    with files.whole(facts_folder) as temporary:
+        temporary.mkdir()
+        task.fit(training).save(temporary)
+        content = digest({file.name: file.read_bytes().hex() for file in sorted(temporary.iterdir())})
+        if not refit:
+            refuse_other_facts(run.stage("train"), content)
     write_atomic(seal, json.dumps({"settings": settings, "hash": content}))
     return content
 

@@ -13,6 +13,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
+from genwright.files import printable
+
 T = TypeVar("T")
 
 _PATIENCE_S = 2.0
@@ -24,6 +26,7 @@ _logs: list[Path] = []
 
 def say(text: str) -> None:
     """One line for the user, on standard error, and in the log where there is one."""
+    text = printable(text)  # it may name a file, and a name may hold what moves the cursor
     print(text, file=sys.stderr, flush=True)
     _log(text)
 
@@ -35,7 +38,7 @@ def logged(file: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _log(f"{type(error).__name__}: {error}")
+        _log(printable(f"{type(error).__name__}: {error}"))
         raise
     finally:
         _logs.pop()
@@ -56,6 +59,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m {whole % 60:02d}s"
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """ "1 item", "2,000 items"; `plural` where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def size(count: float) -> str:
@@ -87,7 +95,7 @@ class Line:
             seconds_left = elapsed / done * (self.total - done)
         share = f" {min(done / self.total, 1):4.0%}" if self.total else f" {done:,.0f}"
         left = f", {duration(seconds_left)} left" if seconds_left is not None else ""
-        self._write(f"{self.title}{share}{left}{'  ' + text if text else ''}")
+        self._write(printable(f"{self.title}{share}{left}{'  ' + text if text else ''}"))
 
     def _write(self, text: str) -> None:
         if not self._terminal:

@@ -1,13 +1,34 @@
-"""Writing to the disk: whole or not at all, nothing half written left behind, and every failure with the place that it happened at."""
+"""Files: their names, as people are shown them and as a shell takes them; and writing them, whole or not at all, nothing half written
+left behind and every failure told with the place that it happened at."""
 
 from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+
+
+def printable(path: str) -> str:
+    """A path as a terminal may be shown it: control characters and what is not UTF-8 are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
+
+
+def quoted(path: str | Path) -> str:
+    """A path as it is typed in a shell: one word on one line, whatever is in it, and never taken for an option."""
+    text = str(path)
+    text = f"./{text}" if text.startswith("-") else text
+    return shlex.quote(text) if text.isprintable() else f"$'{''.join(map(_escaped, text))}'"
+
+
+def _escaped(c: str) -> str:
+    if c in "'\\":
+        return f"\\{c}"
+    return c if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
+
 
 _SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
 """How compiled libraries (safetensors, tokenizers) tell what the system refused, in errors of their own kinds."""

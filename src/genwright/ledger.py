@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
 from genwright import files
+from genwright.files import printable
 
 if TYPE_CHECKING:
     from genwright.run import Run
@@ -218,12 +219,6 @@ def _reversed(file: str | None) -> str | None:
 def _storable(value: Any) -> Any:
     # A file name that is not UTF-8 reaches Python with surrogates, which Parquet cannot hold.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-def printable(path: str) -> str:
-    """A path as a terminal may be shown it: control characters and what is not UTF-8 are escaped."""
-    safe = str(_storable(path))
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
 
 
 def told(rows: Iterable[Item]) -> list[str]:

@@ -105,7 +105,9 @@ REFUSED = [
 def others(place: Path) -> Path:
     """Recipes beside it that are not the run's."""
     write_texts_of(place / "b", 500)
-    turns = ({"messages": [{"role": role, "content": f"{role} {n}"} for role in ("user", "assistant")]} for n in range(40))
+    turns = (
+        {"messages": [{"role": role, "content": f"{role} {n}"} for role in ("user", "assistant")]} for n in range(40)
+    )
     (place / "talks").mkdir()
     (place / "talks/talks.jsonl").write_text("".join(json.dumps(turn) + "\n" for turn in turns))
     (place / "chat.yaml").write_text(RECIPE.replace("write", "chat").replace("data}", "talks}"))
@@ -141,7 +143,9 @@ def test_a_run_whose_data_is_not_there_keeps_all_that_was_made(others: Path, rec
     assert state(others) == before
 
 
-def test_other_facts_are_refused_before_they_take_the_place_of_those_that_were_learned_with(place: Path, capsys) -> None:
+def test_other_facts_are_refused_before_they_take_the_place_of_those_that_were_learned_with(
+    place: Path, capsys
+) -> None:
     assert genwright("collect", "a/poems.yaml") == 0  # the copy's paths are others than those of the run that it is of
     before = state(place)
     assert genwright("run", "a/poems.yaml", "--set", "prepare.vocabulary=258") == 2
@@ -157,8 +161,14 @@ def test_other_facts_are_refused_before_they_take_the_place_of_those_that_were_l
 def test_what_is_refused_leaves_no_half_born_run(others: Path, command: str) -> None:
     name, *more = command.split()
     assert genwright(name, "b/poems.yaml", "--run-dir", "runs/born", *more) == 2
-    assert genwright("run", "empty.yaml", "--run-dir", "runs/born") == 2
     assert not (others / "runs/born").exists()
+
+
+def test_of_what_is_refused_for_its_data_the_account_stays_to_be_looked_at(others: Path, capsys) -> None:
+    (others / "nothing" / "a.bin").write_bytes(bytes(100))
+    assert genwright("run", "empty.yaml") == 2
+    assert genwright("ledger", "empty", "--dropped") == 0 and "a.bin" in capsys.readouterr().out
+    assert genwright("collect", "a/poems.yaml", "--run-dir", "runs/empty") == 0
 
 
 def test_a_recipe_of_the_same_name_and_other_data_is_told_of_both(others: Path, capsys) -> None:

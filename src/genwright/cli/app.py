@@ -39,7 +39,6 @@ def _of_every_command(
 ) -> None: ...
 
 
-
 RecipeFile = Annotated[
     Path, typer.Argument(metavar="RECIPE", help="A recipe, one YAML file; or a run folder, to go on with it.")
 ]
@@ -202,8 +201,11 @@ def export(
 
     if form is not None:
         from genwright.exporters.formats import export_as, show
+        from genwright.run import named
 
-        place, record = export_as(target if target.is_dir() else run_folder(target, run_dir).folder, form, out, kind)
+        place, record = export_as(
+            there if (there := named(target)).is_dir() else run_folder(target, run_dir).folder, form, out, kind
+        )
         _print(record.model_dump(mode="json")) if as_json else show(place, record)
         return
     if out is not None or kind is not None:
@@ -317,16 +319,18 @@ def compare(
 @app.command()
 def runs(
     action: Annotated[str, typer.Argument(metavar="list|show|rm")] = "list",
-    folder: Annotated[Path | None, typer.Argument(metavar="RUN")] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUN...", help="A run's folder, or its name as it is listed.")
+    ] = None,
     where: Annotated[Path, typer.Option("--where", help="The folder that holds the runs.")] = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before removing.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What is on this disk, how big, how good."""
+    """What is on this disk, how big, how good: runs; runs show NAME; runs rm NAME NAME."""
     from genwright.cli.runs import runs as show_runs
 
-    show_runs(action, folder, where=where, yes=yes, as_json=as_json)
+    show_runs(action, folders or [], where=where, yes=yes, as_json=as_json)
 
 
 def _print(result: Any) -> None:

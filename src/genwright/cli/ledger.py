@@ -13,7 +13,8 @@ from rich.table import Table
 
 from genwright import ledger
 from genwright.errors import RequestError
-from genwright.ledger import REASONS, Item, account, printable
+from genwright.files import printable
+from genwright.ledger import REASONS, Item, account
 from genwright.run import Run
 
 

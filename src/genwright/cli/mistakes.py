@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import click
 import typer
 
 from genwright.errors import GenwrightError, refused
+from genwright.files import printable
 from genwright.run import STAGES
 
 _USAGE = (click.ClickException, *typer.BadParameter.__bases__)
@@ -40,6 +42,8 @@ _OTHERS: dict[str, Callable[[Any], list[str]]] = {
 
 def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
     """Call, and return the exit status; an error is told. Raises what went wrong where --debug is among the arguments."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be text that this terminal knows
     try:
         status = call()
         sys.stdout.flush()  # here, where a closed pipe is no traceback
@@ -50,7 +54,9 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
     except _USAGE as error:
         return _tell(_usage(error), 2)
     except _STOPPED:
-        kept = " what is done is kept, and the same command goes on." if arguments[:1] and arguments[0] in _GOES_ON else ""
+        kept = (
+            " what is done is kept, and the same command goes on." if arguments[:1] and arguments[0] in _GOES_ON else ""
+        )
         return _tell(f"stopped{';' if kept else '.'}{kept}", 130)
     except Exception as error:
         if "--debug" in arguments:
@@ -59,7 +65,7 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
 
 
 def _tell(text: str, status: int) -> int:
-    print(f"genwright: {text}", file=sys.stderr)
+    print(f"genwright: {printable(text)}", file=sys.stderr)
     return status
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from genwright.console import count
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed
 from genwright.media.encodings import detect
@@ -159,7 +160,7 @@ class Text:
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         characters, least = measures["characters"], settings.get("min_characters", 1)
         if characters < least:
-            return Drop("too_small", f"{characters:,} characters; the recipe asks for {least:,}")
+            return Drop("too_small", f"{count(characters, 'character')}; the recipe asks for {least:,}")
         return None
 
     def decoder(self) -> str:

@@ -57,7 +57,9 @@ def _refuse_foreign(run: Run) -> None:
         raise RequestError(f"{folder}: a file, and a run needs a folder; choose another --run-dir.")
     entries = sorted(entry.name for entry in folder.iterdir()) if folder.is_dir() and not run.is_one() else []
     if entries and (LOCK not in entries or len(run.owned()) < len(entries)):
-        raise RequestError(f"{folder}: holds other files ({entries[0]}) and no run; choose another --run-dir, a new folder.")
+        raise RequestError(
+            f"{folder}: holds other files ({entries[0]}) and no run; choose another --run-dir, a new folder."
+        )
 
 
 def _refuse_other_data(recipe: Recipe, made: Recipe, run: Run, task: BaseTask, offline: bool) -> None:

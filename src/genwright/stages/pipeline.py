@@ -14,6 +14,7 @@ from genwright import recipe as recipes
 from genwright.console import duration, say
 from genwright.errors import RequestError
 from genwright.files import at, remove
+from genwright.ledger import LEDGER
 from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, write_atomic
@@ -85,8 +86,8 @@ def _stands(name: str, recipe: Recipe, run: Run, task: Any, options: Options) ->
 
 @contextmanager
 def _own(recipe: Recipe, run: Run) -> Iterator[None]:
-    """The run as this command's alone, with its recipe written down. Where the work is refused, the run has the recipe that it had,
-    and is gone where it had none."""
+    """The run as this command's alone, with its recipe written down. Where the work is refused, the run has the recipe that it had;
+    one that was not there before is gone, but for an account of data of which nothing is usable."""
     before = {file: file.read_text(encoding="utf-8") for file in (run.recipe, run.origin) if file.exists()}
     try:
         with run.lock():
@@ -94,11 +95,11 @@ def _own(recipe: Recipe, run: Run) -> Iterator[None]:
                 run.note_recipe(recipe.to_yaml(), recipe.file)
                 yield
             except RequestError:
-                for file in (run.recipe, run.origin):
+                for file in (run.recipe, run.origin) if before else ():
                     write_atomic(file, before[file]) if file in before else remove(file)
                 raise
     except RequestError:
-        if not before and not run.busy() and not any(run.record(name) for name in STAGES):
+        if not before and not run.busy() and not (run.stage("collect") / LEDGER).exists():
             run.erase()
         raise
 

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genwright import cache, ledger
-from genwright.console import say, track
+from genwright.console import count, say, track
 from genwright.duplicates.held_out import drop_near_duplicates
 from genwright.errors import RequestError
-from genwright.ledger import Drop, Item, printable
+from genwright.files import printable
+from genwright.ledger import Drop, Item
 from genwright.media.base import is_textual
 from genwright.recipe import DataSettings, Recipe
 from genwright.registry import SOURCES
@@ -71,6 +72,8 @@ def read_items(recipe: Recipe, sources: Sequence[Source], task: BaseTask, seen: 
         _drop_duplicates(items)
         if not any(item.kept for item in items):
             _tell(items, sources)
+            if not (file := seen.with_name(ledger.LEDGER)).exists():  # to see why; an earlier one is not spoiled
+                ledger.write(items, file)
             raise RequestError(_nothing(items, sources, task))
     return items
 
@@ -168,7 +171,7 @@ def _tell(rows: Sequence[Item], sources: Sequence[Source]) -> None:
         unknown = sum(i.kept and i.parent is None and i.source == source.name and i.licence is None for i in rows)
         if unknown:
             say(
-                f"LICENCE UNKNOWN for {unknown:,} items of {source.name}: no notice was found in it; "
+                f"LICENCE UNKNOWN for {count(unknown, 'item')} of {source.name}: no notice was found in it; "
                 "make sure that you may use them, and say so with `licence:` under the source in the recipe."
             )
 
@@ -179,8 +182,8 @@ def _nothing(rows: Sequence[Item], sources: Sequence[Source], task: BaseTask) ->
     left_out = sum(source.about.get("left_out_by_patterns", 0) for source in sources)
     said = {item.reason: item.detail for item in reversed(rows) if item.parent is None and item.detail}
     main = [
-        f"{count:,} {reason}: {said.get(reason) or ledger.REASONS[str(reason)]}"
-        for reason, count in dropped.most_common(3)
+        f"{number:,} {reason}: {said.get(reason) or ledger.REASONS[str(reason)]}"
+        for reason, number in dropped.most_common(3)
     ]
     if left_out:
         main.append(f"{left_out:,} left out by `include` and `exclude`")

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from genwright import files, ledger
-from genwright.console import say, track
+from genwright.console import count, say, track
 from genwright.errors import RequestError
 from genwright.ledger import SPLITS, Drop, Item
 from genwright.recipe import Recipe
@@ -51,9 +51,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, refit: bool = False) -> dic
     made = chunks(items, former, key)
     encoded = _encode_all(task, folder, made, key, recipe.prepare.workers)
     if former and encoded:
-        say(
-            f"prepare: {encoded:,} items are new or changed and were encoded; {len(items) - encoded:,} stand as they were."
-        )
+        say(f"prepare: encoded {count(encoded, 'new or changed item')}; {len(items) - encoded:,} stay as they were.")
     index = {split: [chunk.name for chunk in made if chunk.items[0].split == split] for split in SPLITS}
     write_atomic(folder / "index.json", json.dumps(index, indent=1))
     dropped = _write_drops(folder, made)
@@ -96,7 +94,7 @@ def _fit(task: BaseTask, items: Sequence[Item], run: Run, refit: bool) -> str:
     if not training:
         groups = len({item.group for item in items})
         raise RequestError(
-            f"{folder.parent}: all {len(items):,} items are held out, because they were split as {groups:,} group{'s' * (groups != 1)} "
+            f"{folder.parent}: everything is held out ({count(len(items), 'item')}), because it was split as {count(groups, 'group')} "
             "and an earlier split stays; add data, or run the recipe in a new folder."
         )
     with files.whole(facts_folder) as temporary:
@@ -188,16 +186,16 @@ def _write_drops(folder: Path, made: Sequence[Chunk]) -> list[Item]:
 def _tell(items: int, dropped: Sequence[Item], folder: Path, made: Sequence[Chunk]) -> None:
     """What became no example, by reason, as collect says it; whole items, and parts of those that are kept."""
     if dropped:
-        say(f"prepare: {items:,} items = {items - len(dropped):,} prepared + {len(dropped):,} dropped")
+        say(f"prepare: {count(items, 'item')} = {items - len(dropped):,} prepared + {len(dropped):,} dropped")
         for line in ledger.told(dropped):
             say(line)
     parts: dict[str, list[Any]] = {}
     for chunk in made:
         partly = (read_about(folder / "parts" / chunk.name) or {}).get("partly", {})
-        for reason, (count, detail) in (pair for drops in partly.values() for pair in drops.items()):
-            parts.setdefault(reason, [0, detail])[0] += count
-    for reason, (count, detail) in parts.items():
-        say(f"prepare: {count:,} parts of kept items left out, {reason}: {ledger.REASONS[reason]} ({detail})")
+        for reason, (number, detail) in (pair for drops in partly.values() for pair in drops.items()):
+            parts.setdefault(reason, [0, detail])[0] += number
+    for reason, (number, detail) in parts.items():
+        say(f"prepare: {count(number, 'part')} of kept items left out, {reason}: {ledger.REASONS[reason]} ({detail})")
 
 
 def _sweep(folder: Path, keep: set[str]) -> None:
@@ -208,4 +206,4 @@ def _sweep(folder: Path, keep: set[str]) -> None:
 
 def _nothing_left(run: Run, dropped: Sequence[Item]) -> str:
     why = f" ({dropped[0].path}: {dropped[0].detail or ledger.REASONS[str(dropped[0].reason)]})" if dropped else ""
-    return f"{run.folder}: no item could be turned into a training example{why}; see `genwright ledger {run.folder} --dropped`."
+    return f"{run.folder}: no item could be turned into a training example{why}; see `genwright ledger {files.quoted(run.folder)} --dropped`."

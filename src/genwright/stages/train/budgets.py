@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from genwright.console import say
+from genwright.console import count, say
 from genwright.errors import RequestError
 from genwright.recipe import Recipe
 from genwright.run import write_atomic
@@ -87,7 +87,7 @@ def _take_in(account: Account, budget: Budget, new: int | None) -> None:
             "learnt from, and --fresh begins again without it."
         )
         return
-    what = "the data changed" if new is None else f"{new:,} training examples are new"
+    what = "the data changed" if new is None else f"{count(new, 'training example')} came"
     say(f"train: {what}, so training goes on for another {budget} from the last weights.")
     account.former = account.data if new is not None else ""
     account.added.append(budget)

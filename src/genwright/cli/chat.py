@@ -38,9 +38,14 @@ _NOT_ASKED = ("n", "messages")
 
 def chat_command(arguments: list[str]) -> None:
     """Build the command with the options of the run's family, and call it."""
-    family = families_of("chat")[0]
+    command = command_for(families_of("chat")[0])
+    command.main(args=arguments or ["--help"], prog_name="genwright chat", standalone_mode=False)
+
+
+def command_for(family: str) -> click.Command:
+    """The command as it is for the runs of a family."""
     schema, opening = request_class("chat", family), opening_class(family)
-    command = click.Command(
+    return click.Command(
         "chat",
         HELP_NAMES,
         params=[
@@ -54,7 +59,6 @@ def chat_command(arguments: list[str]) -> None:
         callback=lambda **options: _call(opening, **options),
         help="Talk with a trained run, in the terminal or through a pipe (one message a line).\n\n\b\n" + HELP,
     )
-    command.main(args=arguments or ["--help"], prog_name="genwright chat", standalone_mode=False)
 
 
 def _call(opening: Any, run: Path, device: str | None, threads: int | None, debug: bool, **options: Any) -> None:

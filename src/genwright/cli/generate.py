@@ -33,12 +33,13 @@ _CONTINUE = (
 def generate_command(arguments: list[str]) -> None:
     """Find the run among the arguments, build the command that fits it, and call it."""
     folder = _run_among(arguments)
-    schema, opening, told = None, None, None
-    if folder is not None:
-        task, family = task_and_family(Path(folder))
-        schema, opening, told = request_class(task, family), opening_class(family), about(task)
-    command = _command(schema, opening, told)
+    command = _command(None, None, None) if folder is None else command_for(*task_and_family(Path(folder)))
     command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=False)
+
+
+def command_for(task: str, family: str) -> click.Command:
+    """The command as it is for the runs of a task by a family."""
+    return _command(request_class(task, family), opening_class(family), about(task))
 
 
 def _run_among(arguments: list[str]) -> str | None:

@@ -106,7 +106,7 @@ def _dropped(item: Item) -> dict[str, Any]:
 
 
 def _print_account(items: list[Item]) -> None:
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)
     whole = account(items)
     table = Table("source", *(("offered", "kept", "dropped")), "licence", box=None, pad_edge=False)
     for source in dict.fromkeys(item.source for item in items):

@@ -22,6 +22,7 @@ from genwright.run import STAGES
 _USAGE = (click.ClickException, *typer.BadParameter.__bases__)
 """A wrong command line; typer carries a click of its own beside the one that options by task are built with."""
 _STOPPED = (KeyboardInterrupt, click.Abort, typer.Abort)
+_INTERRUPTED = 130
 _GOES_ON = ("run", *STAGES)
 _NO_OPTION, _NO_COMMAND = "there is no option {0}", "there is no command {0}"
 _SAID = {
@@ -47,6 +48,8 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
     try:
         status = call()
         sys.stdout.flush()  # here, where a closed pipe is no traceback
+        if status == _INTERRUPTED:  # how typer tells of Ctrl-C
+            raise KeyboardInterrupt
         return status if isinstance(status, int) else 0
     except BrokenPipeError:
         sys.stderr.close()
@@ -57,7 +60,7 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
         kept = (
             " what is done is kept, and the same command goes on." if arguments[:1] and arguments[0] in _GOES_ON else ""
         )
-        return _tell(f"stopped{';' if kept else '.'}{kept}", 130)
+        return _tell(f"stopped{';' if kept else '.'}{kept}", _INTERRUPTED)
     except Exception as error:
         if "--debug" in arguments:
             raise

@@ -1,6 +1,6 @@
-"""What the terminal shows while something takes longer than two seconds: one line with the time left.
+"""What the terminal shows: tables; and while something takes longer than two seconds one line with the time left.
 
-Everything goes to standard error; standard output is for results. What is said while a run is worked on is kept in its log. Without a terminal a plain line is printed every few
+Everything but results goes to standard error; standard output is for results. What is said while a run is worked on is kept in its log. Without a terminal a plain line is printed every few
 seconds instead of a moving one.
 """
 
@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+    from rich.table import Table
 
 from genwright.files import printable
 
@@ -128,3 +133,122 @@ def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[
         for done, item in enumerate(items):
             line.update(done)
             yield item
+
+
+def as_text(shown: Any, width: int = 100) -> str:
+    """What the terminal would print, as plain text, no line longer than `width`."""
+    return "\n".join(line.rstrip() for line in _recorded(shown, width).export_text(styles=False).splitlines())
+
+
+def as_html(shown: Any, width: int = 100) -> str:
+    """The same for a notebook."""
+    frame = '<pre style="font-family:monospace;line-height:1.3;white-space:pre;overflow-x:auto">{code}</pre>'
+    return _recorded(shown, width).export_html(inline_styles=True, code_format=frame)
+
+
+def _recorded(shown: Any, width: int) -> Console:
+    from io import StringIO
+
+    from rich.console import Console
+
+    console = Console(record=True, file=StringIO(), width=width, highlight=False)
+    console.print(shown)
+    return console
+
+
+class Printed:
+    """What has `__rich__` and is shown alike by `print` and in a notebook."""
+
+    def __str__(self) -> str:
+        return as_text(self)
+
+    def _repr_html_(self) -> str:
+        return as_html(self)
+
+
+@dataclass
+class SideBySide:
+    """Figures in rows, under the names of what they are measured on. No word and no number is broken: where the columns do not fit
+    side by side, each row is a block of its own with a line for each figure."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[str]]]
+    """A title with a figure for each column, "" where there is none; a title without figures is a heading."""
+    title: str = ""
+    styles: Sequence[str] = ()
+    """How each column is printed, in rich's words."""
+    bold: frozenset[tuple[int, int]] = frozenset()
+    """The places (row, column) of figures that stand out."""
+    justify: Literal["left", "right"] = "right"
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        if self.title:
+            yield _text(self.title, "italic")
+        widths = self._widths(options.max_width)
+        yield self._across(widths) if widths else self._down()
+
+    def _widths(self, room: int) -> list[int]:
+        """Characters for the titles and each column; [] where not even the longest words fit side by side."""
+        columns = [[name, *(figures[i] for _, figures in self.rows if figures)] for i, name in enumerate(self.columns)]
+        texts = [[title for title, _ in self.rows], *columns]
+        widths = [max(map(_longest_word, column), default=0) for column in texts]
+        left = room - sum(widths) - 2 * len(self.columns)
+        if left < 0:
+            return []
+        for i, column in enumerate(texts):
+            more = min(left, max(map(_length, column), default=0) - widths[i])
+            widths[i], left = widths[i] + more, left - more
+        return widths
+
+    def _across(self, widths: list[int]) -> Table:
+        from rich import box
+        from rich.table import Table
+
+        table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+        table.add_column("", width=widths[0])
+        for name, width, style in zip(self.columns, widths[1:], self._styles(), strict=True):
+            table.add_column(_text(name), justify=self.justify, width=width, style=style)
+        for number, (title, figures) in enumerate(self.rows):
+            cells = [self._figure(number, column, figure) for column, figure in enumerate(figures)]
+            table.add_row(_text(title, "" if figures else "bold"), *cells)
+        return table
+
+    def _down(self) -> Table:
+        from rich.table import Table
+
+        table = Table.grid(padding=(0, 2, 0, 0))
+        table.add_column()
+        table.add_column(min_width=max((_length(figure) for _, figures in self.rows for figure in figures), default=0))
+        for number, (title, figures) in enumerate(self.rows):
+            indent = " " * (len(title) - len(title.lstrip()) + 2)
+            table.add_row(_text(title, "bold"))
+            for column, (name, style, figure) in enumerate(zip(self.columns, self._styles(), figures, strict=False)):
+                if figure:
+                    one = self._figure(number, column, figure, style)
+                    table.add_row(_text(indent + name.replace("\n", ", "), style), one)
+        return table
+
+    def _styles(self) -> Sequence[str]:
+        return self.styles or [""] * len(self.columns)
+
+    def _figure(self, row: int, column: int, figure: str, style: str = "") -> Any:
+        return _text(figure, "bold" if (row, column) in self.bold else style)
+
+
+def _text(words: str, style: str = "") -> Any:
+    """Text in which nothing is read as markup."""
+    from rich.text import Text
+
+    return Text(words, style)
+
+
+def _length(words: str) -> int:
+    from rich.cells import cell_len
+
+    return max(map(cell_len, words.split("\n")), default=0)
+
+
+def _longest_word(words: str) -> int:
+    """A figure counts as one word: its interval stands beside it."""
+    whole = words[:1].isdigit() or words[:1] in "-."
+    return _length(words if whole else words.replace(" ", "\n"))

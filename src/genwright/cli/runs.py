@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from genwright.console import duration, size
+from genwright.console import SideBySide, duration, size
 from genwright.errors import GenwrightError, RequestError
 from genwright.files import printable
 from genwright.run import STAGES, Run, named, open_run, read_json
@@ -168,9 +168,8 @@ def show(folder: Path, *, as_json: bool) -> None:
         table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))
     console.print(table)
     if sheet := _sheet(run):
-        from genwright.cli.summary import score_table
-
-        console.print(score_table(sheet, "Scores"))
+        console.print("\nScores")
+        console.print(sheet)
 
 
 def refuse_to_remove(folders: Sequence[Path]) -> None:
@@ -239,23 +238,15 @@ def _print_json(result: Any) -> None:
 
 def _print_list(listed: list[Listed], where: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
 
     console = Console(highlight=False)
     if not listed:
         print(f"No runs in {printable(str(where))}; `genwright run RECIPE` makes one.")
         return
-    table = Table("run", "task", "family", "state", "size", "time", "score", box=None, pad_edge=False)
-    for one in listed:
-        table.add_row(
-            Text(printable(one.name)),
-            one.task,
-            one.family,
-            one.state,
-            size(one.bytes),
-            duration(one.seconds),
-            one.score,
-        )
-    console.print(table)
+    columns = ("task", "family", "state", "size", "time", "score")
+    rows = [
+        (printable(one.name), [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score])
+        for one in listed
+    ]
+    console.print(SideBySide(columns, rows, justify="left"))
     console.print(f"{size(sum(one.bytes for one in listed))} in all", markup=False)

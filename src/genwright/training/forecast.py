@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from genwright import device as devices
-from genwright.console import duration
+from genwright.console import Printed, duration
 from genwright.errors import RequestError
 from genwright.recipe import Budget, TrainSettings
 from genwright.training.base import Settings
@@ -65,7 +65,7 @@ class PartPlan(BaseModel):
         return round(kept * _CHECKPOINT_SLACK)
 
 
-class Plan(BaseModel):
+class Plan(Printed, BaseModel):
     """What `genwright plan` prints. `seconds` is the training from its start to its end."""
 
     task: str

@@ -314,11 +314,11 @@ def _exhibits(
 ) -> list[Exhibit]:
     held_out = len(for_held_out) > 0
     conditions = given.held_out_conditions if held_out else given.conditions
-    words = [model.facts.words(condition) for condition in conditions]
-    shown = [exhibits.samples_sheet(folder, for_held_out if held_out else drawn, settings.seed, held_out)]
+    words, drawn_words = ([model.facts.words(one) for one in some] for some in (conditions, given.conditions))
+    shown = [exhibits.samples_sheet(folder, for_held_out if held_out else drawn, words, settings.seed, held_out)]
     if held_out:
         shown.append(exhibits.beside_real(folder, for_held_out, given.held_out, words))
-    shown += exhibits.neighbours(folder, drawn, near, limit.distance if limit else 0.0)
+    shown += exhibits.neighbours(folder, drawn, drawn_words, near, limit.distance if limit else 0.0)
     shown += exhibits.interpolation(folder, model, engine, conditions, settings.seed)
     if held_out:
         shown += exhibits.reconstructions(folder, model.family, given.held_out, conditions, model.device)

@@ -199,7 +199,7 @@ def _exhibits(folder: Path, samples: Samples, copy: copying.Copy, source: str) -
             title="What the model writes",
             caption="The first samples of the evaluation, unpicked: "
             + ("the conditions of held-out texts" if conditions else "a held-out prompt")
-            + " up to the mark >>>, then the model.",
+            + " (in the file up to the mark >>>, on a page in grey), then the model.",
             file=write("samples", [f"{samples.prompts[i]}{mark}{samples.model[i]}" for i in shown]),
             shows_training_items=False,
         ),

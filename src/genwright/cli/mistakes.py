@@ -19,7 +19,7 @@ from genwright.errors import GenwrightError, refused
 from genwright.files import printable
 from genwright.run import STAGES
 
-_USAGE = (click.ClickException, *typer.BadParameter.__bases__)
+_USAGE: tuple[type[Exception], ...] = (click.ClickException, *typer.BadParameter.__bases__)
 """A wrong command line; typer carries a click of its own beside the one that options by task are built with."""
 _STOPPED = (KeyboardInterrupt, click.Abort, typer.Abort)
 _INTERRUPTED = 130

@@ -41,6 +41,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     model = load_trained(run, device)
     model.about = card.about(recipe, run, model.about)
     folder = run.stage("export")
+    run.forget("export")
     with files.whole(folder) as temporary:
         models.save(model, temporary)
         compared = ["genwright"]

@@ -1,12 +1,15 @@
-"""What the terminal shows: tables; and while something takes longer than two seconds one line with the time left.
+"""What the terminal shows: tables; and while something takes longer than two seconds one line with the time left, or taken so far.
 
-Everything but results goes to standard error; standard output is for results. What is said while a run is worked on is kept in its log. Without a terminal a plain line is printed every few
-seconds instead of a moving one.
+Everything but results goes to standard error; standard output is for results. What is said while a run is worked on is kept in its
+log. Without a terminal a plain line is printed every few seconds instead of a moving one.
 """
 
 from __future__ import annotations
 
+import math
+import shutil
 import sys
+import threading
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +27,7 @@ T = TypeVar("T")
 
 _PATIENCE_S = 2.0
 _PLAIN_EVERY_S = 10.0
+_FEW_S = 5
 
 
 _logs: list[Path] = []
@@ -32,7 +36,7 @@ _logs: list[Path] = []
 def say(text: str) -> None:
     """One line for the user, on standard error, and in the log where there is one."""
     text = printable(text)  # it may name a file, and a name may hold what moves the cursor
-    print(text, file=sys.stderr, flush=True)
+    _screen.say(text)
     _log(text)
 
 
@@ -81,50 +85,118 @@ def size(count: float) -> str:
 
 
 class Line:
-    """A progress line. `update` may be called as often as you like."""
+    """A progress line. `update` may be called as often as you like, or never: while work goes on that tells nothing of itself, the line
+    says for how long. Lines may stand within others; the innermost is shown.
+
+    The time left that is shown never grows by more than half from one time to the next.
+    """
 
     def __init__(self, title: str, total: float | None = None):
         self.title, self.total = title, total
         self._started = time.monotonic()
-        self._shown = 0.0
-        self._terminal = sys.stderr.isatty()
-        self._width = 0
+        self._shown = self._started
+        self._left: int | None = None
 
     def update(self, done: float, text: str = "", seconds_left: float | None = None) -> None:
         now = time.monotonic()
         elapsed = now - self._started
-        if elapsed < _PATIENCE_S or now - self._shown < (0.2 if self._terminal else _PLAIN_EVERY_S):
+        if elapsed < _PATIENCE_S or now - self._shown < _screen.every:
             return
         self._shown = now
         if seconds_left is None and self.total and done:
             seconds_left = elapsed / done * (self.total - done)
         share = f" {min(done / self.total, 1):4.0%}" if self.total else f" {done:,.0f}"
-        left = f", {duration(seconds_left)} left" if seconds_left is not None else ""
-        self._write(printable(f"{self.title}{share}{left}{'  ' + text if text else ''}"))
+        left = f", {self._told(seconds_left)} left" if seconds_left is not None else ""
+        _screen.show(printable(f"{self.title}{share}{left}{'  ' + text if text else ''}"))
 
-    def _write(self, text: str) -> None:
-        if not self._terminal:
+    def remind(self) -> None:
+        """Say that the work goes on, where nothing was shown for a while."""
+        now = time.monotonic()
+        if now - self._started >= _PATIENCE_S and now - max(self._shown, _screen.written) >= _screen.silence:
+            self._shown = now
+            _screen.show(f"{self.title}, {duration(now - self._started)} so far")
+
+    def _told(self, seconds: float) -> str:
+        most = max(self._left * 3 // 2, _FEW_S) if self._left is not None else math.inf
+        self._left = max(min(round(seconds), int(most) if most < math.inf else round(seconds)), 0)
+        return "a few seconds" if self._left < _FEW_S else duration(self._left)
+
+
+class _Screen:
+    """Standard error as the place where one line stands for what goes on now. On a terminal it is written over, elsewhere told again
+    every few seconds."""
+
+    def __init__(self) -> None:
+        self.lines: list[Line] = []
+        self.written = 0.0
+        self._width = 0
+        self._lock = threading.RLock()
+
+    @property
+    def terminal(self) -> bool:
+        return sys.stderr.isatty()
+
+    @property
+    def every(self) -> float:
+        return 0.2 if self.terminal else _PLAIN_EVERY_S
+
+    @property
+    def silence(self) -> float:
+        return _PATIENCE_S if self.terminal else _PLAIN_EVERY_S
+
+    def show(self, text: str) -> None:
+        with self._lock:
+            self.written = time.monotonic()
+            if not self.terminal:
+                print(text, file=sys.stderr, flush=True)
+                return
+            text = text[: shutil.get_terminal_size().columns - 1]
+            print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
+            self._width = len(text)
+
+    def say(self, text: str) -> None:
+        with self._lock:
+            self.clear()
+            self.written = time.monotonic()
             print(text, file=sys.stderr, flush=True)
-            return
-        from shutil import get_terminal_size
 
-        text = text[: get_terminal_size().columns - 1]
-        print("\r" + text.ljust(self._width), end="", file=sys.stderr, flush=True)
-        self._width = len(text)
+    def clear(self) -> None:
+        with self._lock:
+            if self._width:
+                print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
+                self._width = 0
 
-    def close(self) -> None:
-        if self._terminal and self._width:
-            print("\r" + " " * self._width + "\r", end="", file=sys.stderr, flush=True)
-            self._width = 0
+    def open(self, line: Line) -> None:
+        with self._lock:
+            self.lines.append(line)
+            if len(self.lines) == 1:
+                threading.Thread(target=self._watch, args=(line,), daemon=True).start()
+
+    def close(self, line: Line) -> None:
+        with self._lock:
+            self.lines.remove(line)
+            self.clear()
+
+    def _watch(self, outermost: Line) -> None:
+        while True:
+            time.sleep(0.5)
+            with self._lock, suppress(ValueError, OSError):  # standard error may be gone while the program ends
+                if outermost not in self.lines:
+                    return
+                self.lines[-1].remind()
+
+
+_screen = _Screen()
 
 
 @contextmanager
 def progress(title: str, total: float | None = None) -> Iterator[Line]:
     line = Line(title, total)
+    _screen.open(line)
     try:
         yield line
     finally:
-        line.close()
+        _screen.close(line)
 
 
 def track(items: Iterable[T], title: str, total: int | None = None) -> Iterator[T]:

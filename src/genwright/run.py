@@ -134,11 +134,19 @@ class Run:
         """The file of its recipe; None where that was not written down."""
         return Path(read_json(self.origin)["file"]) if self.origin.exists() else None
 
+    def is_made_from(self, file: Path) -> bool:
+        """Whether a recipe's file is the one that the run was made from: where it was, or beside a run that was moved or copied with it."""
+        noted = read_json(self.origin) if self.origin.exists() else {}
+        return noted.get("file") == str(file) or noted.get("from_here") == self._from_here(file)
+
+    def _from_here(self, file: Path) -> str:
+        return os.path.relpath(file, self.folder.absolute())
+
     def note_recipe(self, text: str, file: Path | None) -> None:
         """Write down the resolved recipe, and where its file lies (None where it came of no file, or is the run's own)."""
         write_atomic(self.recipe, text)
         if file is not None and file != self.recipe.absolute():
-            write_atomic(self.origin, json.dumps({"file": str(file)}) + "\n")
+            write_atomic(self.origin, json.dumps({"file": str(file), "from_here": self._from_here(file)}) + "\n")
 
     def record(self, stage: str) -> StageRecord | None:
         """What a finished stage wrote, or None when it is not finished."""

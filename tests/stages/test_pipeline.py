@@ -211,6 +211,12 @@ def test_a_recipe_that_moved_with_its_data_and_one_whose_data_grew_go_on(
     assert Path(known) == next(place.glob("[amc][!.]*/poems.yaml"), place / "a/poems.yaml") or change is in_place
 
 
+def test_a_run_that_was_copied_with_its_recipe_goes_on_with_the_copy(made: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(shutil.copytree(made, tmp_path / "copy"))
+    write_texts_of(Path("a"), 0, 33)
+    assert genwright("collect", "a/poems.yaml") == 0
+
+
 def test_a_copy_whose_data_is_other_is_another_recipe(place: Path) -> None:
     write_texts_of(copied(place), 0, 33)
     assert genwright("collect", "copied/poems.yaml") == 2

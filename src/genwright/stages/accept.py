@@ -65,7 +65,9 @@ def _refuse_foreign(run: Run) -> None:
 def _refuse_other_data(recipe: Recipe, made: Recipe, run: Run, task: BaseTask, offline: bool) -> None:
     """A run belongs to the recipe that it was made from, wherever that went with its data, and to no other of the same name."""
     place = run.made_from()
-    if place is None or recipe.file in (None, place, run.recipe.absolute()) or recipe.data.sources == made.data.sources:
+    if place is None or recipe.file in (None, run.recipe.absolute()) or run.is_made_from(recipe.file):
+        return
+    if recipe.data.sources == made.data.sources:
         return
     file = run.stage("collect") / ledger.LEDGER
     had = _contents(ledger.read(file)) if file.exists() else set()

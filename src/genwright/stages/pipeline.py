@@ -11,10 +11,11 @@ from typing import Any
 
 from genwright import device as devices
 from genwright import recipe as recipes
-from genwright.console import duration, say
+from genwright.console import duration, progress, say
 from genwright.errors import RequestError
 from genwright.files import at, remove
 from genwright.ledger import LEDGER
+from genwright.model import Model
 from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, write_atomic
@@ -28,6 +29,7 @@ from genwright.stages.prepare import stage as prepare
 from genwright.stages.report import stage as report
 from genwright.stages.train import stage as train
 from genwright.stages.train.budgets import parse_more
+from genwright.tasks.base import Splits
 from genwright.weights.opening import OFFLINE
 
 
@@ -69,7 +71,7 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
             if not options.fresh and _stands(name, recipe, run, task, options):
                 say(f"{name:9} up to date")
                 continue
-            with _anew(run, name) if options.fresh else nullcontext(), at(run.stage(name)):
+            with _anew(run, name) if options.fresh else nullcontext(), at(run.stage(name)), progress(name):
                 calls[name]()
             record = run.record(name)
             if record is not None:
@@ -136,6 +138,14 @@ def plan_run(recipe: Recipe, run: Run, options: Options) -> Any:
     """Collect and prepare, then time a few steps in a scratch folder. A run that stands there already is only looked at: what such a
     run would be is worked out in a copy of it."""
     device = devices.choose(options.device)
+    task = build_task(recipe)
+
+    def rest(model: Model, splits: Splits, scratch: Path) -> dict[str, float]:
+        return {
+            "evaluate": evaluate.foretell(recipe, task, model, splits, scratch),
+            "export": export.foretell(model, splits, scratch),
+        }
+
     with copy_of(recipe, run) if run.recipe.exists() else nullcontext(run) as looked_at:
         run_stages(recipe, looked_at, options, ["collect", "prepare"])
-        return train.plan(recipe, looked_at, task=build_task(recipe), device=device)
+        return train.plan(recipe, looked_at, task=task, device=device, rest=rest)

@@ -154,6 +154,8 @@ class EvaluateSettings(Section):
 class Recipe(Section):
     """A checked recipe. `prepare` and `model` have the fields of the task and family named in it."""
 
+    _file: Path | None = PrivateAttr(None)
+
     task: str
     data: DataSettings
     prepare: Any = None
@@ -164,6 +166,11 @@ class Recipe(Section):
     @property
     def family(self) -> str:
         return self.model.family
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it was read from; None where it came of a text."""
+        return self._file
 
     def hash(self, *sections: str) -> str:
         """A short hash of some sections (all when none is named)."""
@@ -205,7 +212,9 @@ def load(file: Path, overrides: list[str] | None = None, kept: Mapping[str, str]
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{file}: the recipe can't be read ({_why(error)}); name a YAML file.") from error
-    return parse(text, str(file), overrides, file.parent, kept)
+    recipe = parse(text, str(file), overrides, file.parent, kept)
+    recipe._file = file.absolute()
+    return recipe
 
 
 def parse(

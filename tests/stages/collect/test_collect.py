@@ -321,7 +321,7 @@ def test_licences_are_kept_and_the_unknown_is_said(
     [notice] = record.summary["notices"]
     assert (run.stage("collect") / notice["file"]).read_text() == "CC0 1.0 Universal\n"
     said = capsys.readouterr().err
-    assert "LICENCE UNKNOWN for 1 items of folder:silent" in said
+    assert "LICENCE UNKNOWN for 1 item of folder:silent" in said
     assert "folder:free:" not in said
 
 

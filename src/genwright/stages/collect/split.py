@@ -8,7 +8,6 @@ caption, a question) are dealt out one by one, as those of a group that is too l
 from __future__ import annotations
 
 import hashlib
-import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -16,6 +15,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from genwright import files
 from genwright.console import say
 from genwright.errors import RequestError
 from genwright.ledger import Item, item_id
@@ -259,9 +259,8 @@ class _Record:
         columns = {"group": pa.string(), "split": pa.string(), "parent": pa.string(), "sha256": pa.string()}
         columns["mark"] = pa.string()
         schema = pa.schema([*columns.items(), ("start", pa.int64()), ("stop", pa.int64())], {"rule": self.key})
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        pq.write_table(pa.Table.from_pylist(list(self._rows()), schema=schema), temporary)
-        temporary.replace(file)
+        with files.whole(file) as temporary:
+            pq.write_table(pa.Table.from_pylist(list(self._rows()), schema=schema), temporary)
 
     def _rows(self) -> Iterator[dict[str, object]]:
         for group, split in self.splits.items():

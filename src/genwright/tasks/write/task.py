@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genwright.console import track
+from genwright.console import count, track
 from genwright.duplicates import lines as write_groups
 from genwright.duplicates.groups import keys
 from genwright.engine.engine import Engine
@@ -88,7 +88,9 @@ class Write(TextTask):
         if not text.strip():
             yield Drop("empty", "nothing but white space")
         elif len(text) < self.prepare.min_characters:
-            yield Drop("too_small", f"{len(text)} characters, the recipe asks for {self.prepare.min_characters}")
+            yield Drop(
+                "too_small", f"{count(len(text), 'character')}, the recipe asks for {self.prepare.min_characters}"
+            )
         elif not self.prepare.condition:
             yield {"tokens": _tokens(facts, text, not item.start, ends)}
         else:

@@ -1,11 +1,19 @@
-"""The score sheet: what evaluate writes to scores.json, and what report and compare show. A score never stands without its protocol."""
+"""The score sheet: what evaluate writes to scores.json, and what report and compare show. A score never stands without its protocol.
+
+How an interval is said stands here too, for the terminal, report, card, comparison and gallery alike.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import BaseModel, Field
+
+LOPSIDED = 0.2
+"""An interval whose arms differ by more than this share of the longer one is said by its ends."""
 
 
 class Score(BaseModel):
@@ -14,7 +22,7 @@ class Score(BaseModel):
     value: float
     low: float | None = None
     high: float | None = None
-    n: int | None = Field(None, description="how many samples the value was measured on")
+    n: int | None = Field(None, description="how many independent things (texts, conversations, pictures, blocks) the value was measured on")
 
 
 class Metric(BaseModel):
@@ -34,6 +42,11 @@ class Row(BaseModel):
     title: str
     kind: Literal["floor", "baseline", "copy", "model", "real"]
     scores: dict[str, Score]
+
+    def cell(self, metric: str) -> str:
+        """What a table says of a metric; "" where the row was not scored by it."""
+        score = self.scores.get(metric)
+        return "" if score is None else shown(score.value, score.low, score.high)
 
 
 class Exhibit(BaseModel):
@@ -62,3 +75,28 @@ class ScoreSheet(BaseModel):
     @classmethod
     def read(cls, file: Path) -> ScoreSheet:
         return cls.model_validate_json(file.read_text(encoding="utf-8"))
+
+
+def figure(value: float) -> str:
+    """Three significant digits, written out: 0.00123, 5.29, 12,300."""
+    return f"{value:.3g}" if abs(value) < 1000 or not math.isfinite(value) else f"{float(f'{value:.3g}'):,.0f}"
+
+
+def span(low: float | None, high: float | None, figure: Callable[[float], str] = figure) -> str:
+    """An interval by its ends, "2.07 to 5.62"; "" where there is none, or none of any width."""
+    if low is None or high is None or math.isclose(low, high, rel_tol=1e-6):
+        return ""
+    ends = figure(low), figure(high)
+    return "" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def shown(value: float, low: float | None, high: float | None, *, brief: bool = True) -> str:
+    """A value with its interval: "5.29 (2.07 to 5.62)", or `brief` "0.031 ±0.003" where both arms are nearly of one length, so that
+    it says nothing wrong."""
+    ends = span(low, high)
+    if not ends or low is None or high is None:
+        return figure(value)
+    arms = value - low, high - value
+    if not brief or min(arms) < 0 or max(arms) - min(arms) > LOPSIDED * max(arms):
+        return f"{figure(value)} ({ends})"
+    return f"{figure(value)} ±{(high - low) / 2:.2g}"

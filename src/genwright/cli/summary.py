@@ -9,7 +9,7 @@ from rich.table import Table
 
 from genwright.registry import example
 from genwright.run import Run
-from genwright.scores import Row, Score, ScoreSheet
+from genwright.scores import ScoreSheet
 
 
 def print_summary(run: Run) -> None:
@@ -32,21 +32,9 @@ def score_table(sheet: ScoreSheet, title: str) -> Table:
     for row in sheet.rows:
         table.add_column(row.title, justify="right", style="bold" if row.kind == "model" else "", overflow="fold")
     for metric in sheet.metrics:
-        cells = [_cell(row, metric.name) for row in sheet.rows]
+        cells = [row.cell(metric.name) for row in sheet.rows]
         table.add_row(f"{metric.title} {arrows[metric.better]}", *cells)
     return table
-
-
-def _cell(row: Row, metric: str) -> str:
-    score = row.scores.get(metric)
-    return "" if score is None else format_score(score)
-
-
-def format_score(score: Score) -> str:
-    """ "0.031 ±0.003": three significant digits, and half the interval where there is one."""
-    if score.low is None or score.high is None or score.low == score.high:
-        return f"{score.value:.3g}"
-    return f"{score.value:.3g} ±{(score.high - score.low) / 2:.2g}"
 
 
 def _example(run: Run) -> str:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import escape
 
 from genwright.compare.facts import RunFacts
-from genwright.compare.numbers import ASPECTS, Comparison, Measured, build, cell, cost_rows, facts_of, save_json, short
+from genwright.compare.numbers import ASPECTS, Comparison, Measured, build, cell, cost_rows, facts_of, save_json
 from genwright.errors import RequestError
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
 from genwright.pages.page import picture, render
 from genwright.run import write_atomic
-from genwright.scores import Metric
+from genwright.scores import Metric, figure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -86,7 +86,7 @@ def terminal(comparison: Comparison) -> RenderableType:
             cells = [
                 Text(cell(g.scores[metric.name]), style="bold" if g.name in ahead else "") for g in comparison.groups
             ]
-            known = [short(v[metric.name]) if metric.name in v else "" for v in comparison.references.values()]
+            known = [figure(v[metric.name]) if metric.name in v else "" for v in comparison.references.values()]
             table.add_row(Text("  " + metric.title + _ARROWS[metric.better]), *cells, *known)
     costs = cost_rows(comparison)
     if costs:

@@ -121,6 +121,9 @@ class BaseTask(ABC):
     parts_groups: ClassVar[bool] = False
     """Whether a group only asks for the same thing, so that its members may stand on both sides of the split where need be."""
 
+    cut_below: ClassVar[int] = 200
+    """With fewer groups the items that can be divided are: to score by whole ones, more than a tenth would have to be held out."""
+
     def __init__(self, prepare: BaseModel, model: BaseModel, family: str):
         self.prepare = prepare
         self.model = model
@@ -142,6 +145,10 @@ class BaseTask(ABC):
         """`group_key` of each item; a task that compares items with one another does it here. `known` are the groups that were given
         a split before: an item whose group is among them must keep it."""
         return [self.group_key(item) for item in items]
+
+    def kind(self, item: Item) -> str:
+        """What the model can be asked for by, where that must be learnt from to be known: a label; "" where any words will do."""
+        return ""
 
     def encoding_settings(self) -> dict[str, Any]:
         """The settings that `encode` follows; when one changes, everything is prepared anew."""

@@ -22,7 +22,10 @@ class Score(BaseModel):
     value: float
     low: float | None = None
     high: float | None = None
-    n: int | None = Field(None, description="how many independent things (texts, conversations, pictures, blocks) the value was measured on")
+    n: int | None = Field(
+        None,
+        description="how many independent things (texts, conversations, pictures, blocks) the value was measured on",
+    )
 
 
 class Metric(BaseModel):

@@ -25,7 +25,7 @@ from genwright.ledger import Item
 from genwright.model_folder import build_task
 from genwright.run import Run
 from genwright.stages.collect import read as collect_read
-from genwright.stages.collect import split as collect_split
+from genwright.stages.collect.record import SplitRecord
 from genwright.stages.collect.shares import deal, fill_empty
 from genwright.stages.prepare import stage as prepare
 from genwright.tasks.write.task import item_text
@@ -148,7 +148,7 @@ def test_what_was_dealt_out_stays_and_what_was_whole_stays_whole(run: Run, tmp_p
     assert set(by_caption(items)["cat"]) == {"train", "validation", "test"}
     assert all(len(counts) == 1 for caption, counts in by_caption(items).items() if "thing" in caption)
     # A run of a version that held whole groups out goes on so.
-    record = collect_split._Record.read(
+    record = SplitRecord.read(
         run.stage("collect") / "splits.parquet", "hash [('test', 0.1), ('train', 0.85), ('validation', 0.05)]"
     )
     assert record.splits

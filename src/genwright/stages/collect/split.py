@@ -8,9 +8,8 @@ group that is too large are. What was once decided is recorded and stays.
 
 from __future__ import annotations
 
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -20,6 +19,7 @@ from genwright.errors import RequestError
 from genwright.ledger import Item, item_id
 from genwright.media.base import is_textual
 from genwright.stages.collect import told
+from genwright.stages.collect.record import SplitRecord
 from genwright.stages.collect.shares import by_share, deal, fill_empty, share_of, shares_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ LARGE_GROUP = 0.1
 def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> list[Item]:
     """Give every kept item its group and split; items that are divided get child rows behind them. Returns all rows."""
     kept = [item for item in items if item.kept]
-    before = _Record.read(record, f"{rule} {sorted(task.split_shares.items())}")
+    before = SplitRecord.read(record, f"{rule} {sorted(task.split_shares.items())}")
     for item, group in zip(kept, task.group_keys(kept, before.splits), strict=True):
         item.group = group
     if rule.startswith("tail"):
@@ -52,7 +52,7 @@ def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> li
     return rows
 
 
-def _split(kept: Sequence[Item], task: BaseTask, before: _Record) -> dict[str, list[Item]]:
+def _split(kept: Sequence[Item], task: BaseTask, before: SplitRecord) -> dict[str, list[Item]]:
     """Give leaves their splits by the hash of their groups. Returns the children of those that are divided."""
     divided = _blocks(kept, task, before)
     leaves = [leaf for item in kept for leaf in divided.get(item.id, [item])]
@@ -62,7 +62,7 @@ def _split(kept: Sequence[Item], task: BaseTask, before: _Record) -> dict[str, l
     return {item.id: _joined(item, divided[item.id], task, before) for item in kept if item.id in divided}
 
 
-def _blocks(kept: Sequence[Item], task: BaseTask, before: _Record) -> dict[str, list[Item]]:
+def _blocks(kept: Sequence[Item], task: BaseTask, before: SplitRecord) -> dict[str, list[Item]]:
     """Children of the items that are divided: those that were, and new ones while there are few groups. What belongs together is
     held out together and not divided, but where that is too much to hold out."""
     members = Counter(item.group for item in kept)
@@ -81,7 +81,7 @@ def _blocks(kept: Sequence[Item], task: BaseTask, before: _Record) -> dict[str, 
     return divided
 
 
-def _joined(item: Item, pieces: Sequence[Item], task: BaseTask, before: _Record) -> list[Item]:
+def _joined(item: Item, pieces: Sequence[Item], task: BaseTask, before: SplitRecord) -> list[Item]:
     """The blocks of an item; new ones next to each other that are learnt from become one, so that no text is cut where nothing is
     held out."""
     spans: list[tuple[int, int]] = []
@@ -109,7 +109,7 @@ def _first(task: BaseTask) -> str:
     return next(iter(task.split_shares))
 
 
-def _grown(item: Item, task: BaseTask, before: _Record) -> list[tuple[int, int]]:
+def _grown(item: Item, task: BaseTask, before: SplitRecord) -> list[tuple[int, int]]:
     """The blocks of a text that was divided and has changed since: as they were up to the first change, and new ones behind.
 
     So what was added to a text moves nothing that stood there before from one split to another. [] where nothing stands as it did.
@@ -131,7 +131,7 @@ def _grown(item: Item, task: BaseTask, before: _Record) -> list[tuple[int, int]]
     return kept + ([*pairwise([*edges, length])] if length > end else [])
 
 
-def _children(item: Item, spans: Sequence[tuple[int, int]], task: BaseTask, before: _Record) -> list[Item]:
+def _children(item: Item, spans: Sequence[tuple[int, int]], task: BaseTask, before: SplitRecord) -> list[Item]:
     """A row a block. Its hash is that of its own characters, but for the last one, at whose end the text may go on some day."""
     children = [_child(item, number, *span) for number, span in enumerate(spans)]
     before.marks[item.id] = task.fingerprints(item, spans)
@@ -149,7 +149,7 @@ def _child(item: Item, number: int, start: int, stop: int) -> Item:
     return child
 
 
-def _parted(items: Sequence[Item], count: int, task: BaseTask, before: _Record) -> dict[str, str]:
+def _parted(items: Sequence[Item], count: int, task: BaseTask, before: SplitRecord) -> dict[str, str]:
     """Make groups of their own of the members of groups that can't be held out whole, and deal them out to the splits so that each
     group is learnt from and, where it is large enough, held out too. Returns the splits of the new ones. `count` is that of all leaves.
 
@@ -180,7 +180,9 @@ def _parted(items: Sequence[Item], count: int, task: BaseTask, before: _Record) 
     return dealt
 
 
-def _by_hash(leaves: Sequence[Item], task: BaseTask, before: _Record, dealt: Mapping[str, str] | None = None) -> None:
+def _by_hash(
+    leaves: Sequence[Item], task: BaseTask, before: SplitRecord, dealt: Mapping[str, str] | None = None
+) -> None:
     """Give every leaf the split that its group has, had, or now gets."""
     shares, new = task.split_shares, dict(dealt or {})
     known = {**new, **before.splits}
@@ -212,7 +214,7 @@ def _learn_each_kind(leaves: Sequence[Item], new: Mapping[str, str], task: BaseT
         told.all_learnt(list(moved))
 
 
-def _tail(kept: Sequence[Item], percent: int, task: BaseTask, before: _Record) -> dict[str, list[Item]]:
+def _tail(kept: Sequence[Item], percent: int, task: BaseTask, before: SplitRecord) -> dict[str, list[Item]]:
     """The last `percent` of all characters, in the ledger's order, are for validation; texts that came later are learnt from."""
     divided = {}
     if before.splits:
@@ -237,68 +239,3 @@ def _tail(kept: Sequence[Item], percent: int, task: BaseTask, before: _Record) -
         else:
             item.split = "train" if cut > 0 else "validation"
     return divided
-
-
-class _Record:
-    """Every group that was ever assigned, so that a file that goes and comes back finds its place."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.splits: dict[str, str] = {}
-        self.parents: dict[str, list[tuple[int, int]]] = {}
-        self.contents: dict[str, str] = {}
-        self.marks: dict[str, list[str]] = {}
-        """Hashes of the characters of each block, by parent."""
-
-    @classmethod
-    def read(cls, file: Path, key: str) -> _Record:
-        """What was recorded under the same rule; nothing when the rule is another."""
-        import pyarrow.parquet as pq
-
-        record = cls(key)
-        if not file.exists():
-            return record
-        table = pq.read_table(file)
-        if (table.schema.metadata or {}).get(b"rule") != key.encode():
-            return record
-        for row in table.to_pylist():
-            if row["parent"] is None:
-                record.splits[row["group"]] = row["split"]
-            else:
-                record.parents.setdefault(row["parent"], []).append((row["start"], row["stop"]))
-                record.contents[row["parent"]] = row["sha256"]
-                record.marks.setdefault(row["parent"], []).append(row.get("mark") or "")
-        return record
-
-    def spans(self, item: Item) -> list[tuple[int, int]]:
-        """How the item was divided, if it was and still has the same content."""
-        return self.parents.get(item.id, []) if self.contents.get(item.id) == item.sha256 else []
-
-    def add(self, leaves: Iterable[Item], contents: Mapping[str, str]) -> None:
-        """`contents` are the hashes of whole items, by id."""
-        parents: dict[str, list[tuple[int, int]]] = {}
-        for leaf in leaves:
-            self.splits[str(leaf.group)] = leaf.split
-            if leaf.parent is not None and leaf.start is not None and leaf.stop is not None:
-                parents.setdefault(leaf.parent, []).append((leaf.start, leaf.stop))
-                self.contents[leaf.parent] = contents[leaf.parent]
-        self.parents.update(parents)
-
-    def write(self, file: Path) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        columns = {"group": pa.string(), "split": pa.string(), "parent": pa.string(), "sha256": pa.string()}
-        columns["mark"] = pa.string()
-        schema = pa.schema([*columns.items(), ("start", pa.int64()), ("stop", pa.int64())], {"rule": self.key})
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        pq.write_table(pa.Table.from_pylist(list(self._rows()), schema=schema), temporary)
-        temporary.replace(file)
-
-    def _rows(self) -> Iterator[dict[str, object]]:
-        for group, split in self.splits.items():
-            yield {"group": group, "split": split}
-        for parent, spans in self.parents.items():
-            marks = self.marks.get(parent) or [""] * len(spans)
-            for (start, stop), mark in zip(spans, marks, strict=True):
-                yield {"parent": parent, "sha256": self.contents[parent], "mark": mark, "start": start, "stop": stop}

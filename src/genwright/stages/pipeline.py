@@ -16,6 +16,7 @@ from genwright.errors import RequestError
 from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, write_atomic
+from genwright.stages import enough
 from genwright.stages.collect import stage as collect
 from genwright.stages.evaluate import stage as evaluate
 from genwright.stages.export import stage as export
@@ -36,6 +37,8 @@ class Options:
     fresh: bool = False
     refit: bool = False
     more: str | None = None
+    anyway: bool = False
+    """Train on data that is too little for the model, too."""
 
 
 def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str] = STAGES) -> None:
@@ -63,7 +66,10 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
             "export": lambda: export.run(recipe, run, task=task, device=device),
             "report": lambda: report.run(recipe, run),
         }
+        learns = next((name for name in stages if name in ("prepare", "train")), None)
         for name in stages:
+            if name == learns:
+                enough.check(task, run, trains="train" in stages, anyway=options.anyway)
             if _stands(name, recipe, run, task, options):
                 say(f"{name:9} up to date")
                 continue

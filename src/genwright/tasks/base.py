@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from genwright.engine.engine import Engine
 from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
-from genwright.media.base import Media
+from genwright.media.base import Media, is_textual
 from genwright.model import Facts, Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.registry import about
@@ -133,6 +133,15 @@ class BaseTask(ABC):
     def medium(self) -> str:
         """What its items are."""
         return about(self.name).medium
+
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether the model starts from weights of other people, and so needs less to learn from."""
+        return False
+
+    def amount(self, item: Item) -> int:
+        """How much of what `ABOUT.least` counts an item holds. Default: characters of a text, 1 of anything else."""
+        return (item.characters or 0) if is_textual(self.medium) else 1
 
     def check(self) -> None:  # noqa: B027 - most tasks need nothing
         """Raise RequestError when something that a later stage needs is not installed: better now than after the training."""

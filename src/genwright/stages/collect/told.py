@@ -24,8 +24,8 @@ def held_out(leaves: Sequence[Item], task: BaseTask) -> None:
         return
     sizes = [sum(leaf.characters or 1 for leaf in some) for some in (held, leaves)]
     cut = len({leaf.parent for leaf in held if leaf.parent is not None})
-    what = f"blocks of {cut:,} text{'s' * (cut != 1)}" if cut else "whole ones"
-    said = f"split: {len(held):,} are held out ({what}), {sizes[0] / sizes[1]:.0%} of all"
+    what = f"blocks of {cut:,} text{'s' * (cut != 1)}" if cut else "items"
+    said = f"split: {len(held):,} {what} are held out, {sizes[0] / sizes[1]:.0%} of all"
     enough = len(held) >= ENOUGH
     say(f"{said}." if enough else f"{said}; scores of fewer than {ENOUGH} say little, and more data helps.")
 

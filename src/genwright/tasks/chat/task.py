@@ -77,6 +77,10 @@ class Chat(TextTask):
         ]
         return hashlib.sha256("\0".join(asked).encode()).hexdigest() if asked else super().group_key(item)
 
+    def amount(self, item: Item) -> int:
+        """Conversations."""
+        return sum(1 for _ in self._dialogues(item))
+
     def divide(self, item: Item) -> list[tuple[int, int]]:
         """A file of JSON Lines is cut between lines, an export of WhatsApp between conversations; any other one stays whole."""
         if WHOLE_ROW in item.fields or isinstance(text := whole_text(item), Drop):

@@ -12,6 +12,9 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+ENOUGH = 20
+"""Held-out things below which no sentence tells a number: any one of them would move a mean by more than a twentieth, and the 95 %
+interval of a share would be wider than 40 points."""
 LOPSIDED = 0.2
 """An interval whose arms differ by more than this share of the longer one is said by its ends."""
 
@@ -24,7 +27,7 @@ class Score(BaseModel):
     high: float | None = None
     n: int | None = Field(
         None,
-        description="how many independent things (texts, conversations, pictures, blocks) the value was measured on",
+        description="how many samples the value was measured on",
     )
 
 

@@ -140,7 +140,9 @@ def test_anyway_trains_and_goes_on_without(
     monkeypatch.chdir(tmp_path)
     conversations(tmp_path / "data")
     content = {"task": "chat", "data": {"sources": [{"folder": str(tmp_path / "data")}]}}
-    small = recipes.parse(yaml.safe_dump(content), overrides=[*TRAIN, *DECODER, "model.context=64", "train.budget=4 steps"])
+    small = recipes.parse(
+        yaml.safe_dump(content), overrides=[*TRAIN, *DECODER, "model.context=64", "train.budget=4 steps"]
+    )
     (tmp_path / "r.yaml").write_text(small.to_yaml(), encoding="utf-8")
     with pytest.raises(SystemExit) as end:
         main(["run", "r.yaml", "--device", "cpu"])

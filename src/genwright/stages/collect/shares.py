@@ -11,8 +11,8 @@ import hashlib
 from collections import Counter
 from collections.abc import Mapping
 
-ENOUGH = 20
-"""Independent things that a score should be measured on, at least."""
+from genwright.scores import ENOUGH
+
 _MOST_SCORED, _MOST_CHOSEN = 3, 12
 """One in so many may be held out to have enough to score by, or to choose by."""
 
@@ -59,10 +59,12 @@ def deal(sizes: Mapping[str, int], have: Mapping[str, int], shares: Mapping[str,
     count, before = sum(sizes.values()), sum(have.values())
     wanted = held_out(count + before, shares)
     missing = {split: number - have.get(split, 0) for split, number in wanted.items()}
-    if not are_few(count + before, shares) or (before and max(missing.values(), default=0) <= 0):
+    later = before and (count < _MOST_SCORED or max(missing.values(), default=0) <= 0)
+    if later or not are_few(count + before, shares):
         return {group: by_share(share_of(group), shares) for group in sizes}
     # Data that comes later is learnt from as well: no more of it than of a whole of its size makes up for what is missing.
-    room = {split: max(min(missing[split], number), 0) for split, number in held_out(count, shares).items()}
+    most = held_out(count, shares)
+    room = {split: max(min(missing[split], most[split]), round(shares[split] * count)) for split in most}
     waiting = sorted(sizes, key=share_of, reverse=True)
     found: dict[str, str] = {}
     for split in reversed(list(room)):

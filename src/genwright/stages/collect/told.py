@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from genwright.console import say
 from genwright.ledger import Item, printable
-from genwright.stages.collect.shares import ENOUGH, are_few
+from genwright.scores import ENOUGH
+from genwright.stages.collect.shares import are_few
 
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask

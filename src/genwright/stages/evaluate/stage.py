@@ -41,7 +41,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
     model.capacity = SAMPLES_AT_ONCE
     splits = load_splits(run, task)
     keep_former_sheet(folder, splits.hash)
-    say(f"evaluate: scoring {recipe.evaluate.samples:,} samples ...")
+    say("evaluate: scoring ...")
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.evaluate.seed)
         sheet = task.score(model, splits, recipe.evaluate, judge_trainer(recipe.evaluate.seed, device), folder)

@@ -222,7 +222,7 @@ def test_bad_files_beside_good_ones_cost_a_row_each(place: Path, capsys: pytest.
         "noise.txt": "undecodable",
         "line.txt": None,
     }
-    assert sum(reason is None for reason in rows.values()) == 31
+    assert sum(reason is None for path, reason in rows.items() if "#" not in path) == 31
 
 
 def test_a_run_folder_goes_on_where_a_recipe_is_asked_for(place: Path, capsys: pytest.CaptureFixture[str]) -> None:

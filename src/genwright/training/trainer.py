@@ -254,7 +254,9 @@ class Trainer:
         stale = self.progress.best["stale"] + 1
         self.progress.best = {**self.progress.best, "stale": stale}
         between = max(span.begin for span in self.progress.borders.values()) < self.step < self.settings.steps
-        self.progress.stopped_early = between and 0 < self.settings.patience <= stale
+        self.progress.stopped_early = between and self.settings.lost_patience(
+            self.step, self.progress.best["step"], stale
+        )
 
     def _diverged(self, record: dict[str, Any]) -> None:
         for phase in self.family.phases:

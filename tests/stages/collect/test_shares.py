@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -63,7 +64,7 @@ def test_notes_are_cut_so_that_twenty_blocks_are_held_out(tmp_path: Path, capsys
     said = capsys.readouterr().err
     assert "blocks of" in said and "are held out" in said
     # No text is cut where nothing is held out: what is learnt from lies together.
-    for one, following in zip(leaves, leaves[1:], strict=False):
+    for one, following in pairwise(leaves):
         assert (
             one.parent is None or one.parent != following.parent or (one.split, following.split) != ("train", "train")
         )

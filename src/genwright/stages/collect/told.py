@@ -21,7 +21,9 @@ def held_out(leaves: Sequence[Item], task: BaseTask) -> None:
     if not leaves or not are_few(len(leaves), shares):
         return
     if not held:
-        say("split: nothing is held out, for there are not two groups to tell apart, so no score can be measured.")
+        one = len({leaf.group for leaf in leaves}) == 1
+        why = ", because they are one group" if one and len(leaves) > 1 else ""
+        say(f"split: nothing is held out{why}, so no score can be measured.")
         return
     sizes = [sum(leaf.characters or 1 for leaf in some) for some in (held, leaves)]
     cut = len({leaf.parent for leaf in held if leaf.parent is not None})

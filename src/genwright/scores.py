@@ -12,6 +12,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, Field
 
+from genwright.console import Printed, SideBySide
+
+ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
+"""Behind a metric's title: where better is."""
 ENOUGH = 20
 """Held-out things below which no sentence tells a number: any one of them would move a mean by more than a twentieth, and the 95 %
 interval of a share would be wider than 40 points."""
@@ -62,10 +66,15 @@ class Exhibit(BaseModel):
     title: str
     caption: str = ""
     file: str = Field(description="path inside the evaluate folder; its suffix says its medium")
+    words: list[str] = Field(
+        default=[],
+        description="of a sheet of pictures: what each shows, left to right and top to bottom; or each column",
+    )
+    across: int = Field(default=0, description="of a sheet with words: how many pictures stand side by side")
     shows_training_items: bool = Field(False, description="left out of `report --public`")
 
 
-class ScoreSheet(BaseModel):
+class ScoreSheet(Printed, BaseModel):
     metrics: list[Metric]
     rows: list[Row]
     protocol: dict[str, Any] = Field(description="reference set, n, split hash, extractor, resize filter, seed, ...")
@@ -74,6 +83,15 @@ class ScoreSheet(BaseModel):
 
     def row(self, kind: str) -> Row:
         return next(row for row in self.rows if row.kind == kind)
+
+    def __rich__(self) -> SideBySide:
+        """A line for each metric, an arrow for its better direction; what was scored stands side by side."""
+        rows = [
+            (metric.title + ARROWS[metric.better], [row.cell(metric.name) for row in self.rows])
+            for metric in self.metrics
+        ]
+        styles = ["bold" if row.kind == "model" else "" for row in self.rows]
+        return SideBySide([row.title for row in self.rows], rows, styles=styles)
 
     def write(self, file: Path) -> None:
         file.write_text(self.model_dump_json(indent=2) + "\n", encoding="utf-8")

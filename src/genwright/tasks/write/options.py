@@ -48,7 +48,7 @@ ABOUT = About(
     families=("transformer",),
     example=_example,
     arguments='"Once upon a time"',
-    use='print(made.data, end="")',
+    use="print(made.text)",
     pipeline="text-generation",
     limits="Text in the manner of the texts it learned from: sketches, play, study of a corpus. It knows nothing of the world, states "
     "what is false as readily as what is true, and should not be asked for facts, advice or decisions.",
@@ -62,6 +62,10 @@ ABOUT = About(
 
 class Prepare(text_options.Prepare):
     min_characters: int = Field(1, ge=1, description="Shorter texts are dropped as too_small.")
+    numbers: bool = Field(
+        False,
+        description="Learn files that are mostly a table of numbers (CSV and the like) too; they are left out otherwise.",
+    )
     condition: list[str] = Field(
         [],
         description="Fields that a text can be asked for by: those of a joined table (`[author, title]`), or `folder`, the name of "

@@ -35,7 +35,7 @@ class DataSettings(Section):
     )
     split: str = Field(
         "hash",
-        description="`hash`: 90 % train, 5 % validation, 5 % test by hash of the group; `tail 10%`: the end of the text is held out (for benchmarks).",
+        description="`hash`: 90 % train, 5 % validation, 5 % test by hash of the group, more for test where that is less than 20; `tail 10%`: the end of the text is held out (for benchmarks).",
     )
     max_item_bytes: int = Field(268_435_456, gt=0, description="Items larger than this are dropped as too_large.")
     limit: int | None = Field(
@@ -98,7 +98,7 @@ class TrainSettings(Section):
     patience: int = Field(
         5,
         ge=0,
-        description="Stop when the held-out loss has not improved for this many measurements; 0 never stops early.",
+        description="Stop when the held-out loss has not improved for this many measurements, and 100 steps at least; 0 never stops early.",
     )
     new_data_share: Literal["auto"] | float = Field(
         "auto",

@@ -61,6 +61,7 @@ Refit = Annotated[
     ),
 ]
 More = Annotated[str | None, typer.Option("--more", metavar="BUDGET", help="Train on for this much longer, like 30m.")]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Train on data that is too little for the model, too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -99,15 +100,15 @@ def run(
     more: More = None,
     fresh: Fresh = False,
     refit: Refit = False,
+    anyway: Anyway = False,
     device: Device = None,
     threads: Threads = None,
     offline: Offline = False,
     debug: Debug = False,
 ) -> None:
     """All stages in order, skipping what is up to date."""
-    made = _stages(
-        recipe, sets, run_dir, None, threads, more=more, fresh=fresh, refit=refit, device=device, offline=offline
-    )
+    options = {"more": more, "fresh": fresh, "refit": refit, "anyway": anyway, "device": device, "offline": offline}
+    made = _stages(recipe, sets, run_dir, None, threads, **options)
     from genwright.cli.summary import print_summary
 
     print_summary(made)
@@ -143,15 +144,15 @@ def _stage_command(name: str, text: str) -> None:
         fresh: Fresh = False,
         refit: Refit = False,
         more: More = None,
+        anyway: Anyway = False,
         device: Device = None,
         threads: Threads = None,
         offline: Offline = False,
         as_json: Json = False,
         debug: Debug = False,
     ) -> None:
-        made = _stages(
-            recipe, sets, run_dir, [name], threads, more=more, fresh=fresh, refit=refit, device=device, offline=offline
-        )
+        options = {"more": more, "fresh": fresh, "refit": refit, "anyway": anyway, "device": device, "offline": offline}
+        made = _stages(recipe, sets, run_dir, [name], threads, **options)
         if as_json:
             _print(_result(made, name))
 

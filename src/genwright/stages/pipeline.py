@@ -19,6 +19,7 @@ from genwright.model import Model
 from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, write_atomic
+from genwright.stages import enough
 from genwright.stages.accept import accept
 from genwright.stages.collect import stage as collect
 from genwright.stages.copy import copy_of
@@ -42,6 +43,8 @@ class Options:
     fresh: bool = False
     refit: bool = False
     more: str | None = None
+    anyway: bool = False
+    """Train on data that is too little for the model, too."""
 
 
 def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str] = STAGES) -> None:
@@ -67,7 +70,10 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
             "report": lambda: report.run(recipe, run),
         }
         refit = options.refit or (options.fresh and "train" in stages)
+        learns = next((name for name in stages if name in ("prepare", "train")), None)
         for name in stages:
+            if name == learns:
+                enough.check(task, run, trains="train" in stages, anyway=options.anyway, fresh=options.fresh)
             if not options.fresh and _stands(name, recipe, run, task, options):
                 say(f"{name:9} up to date")
                 continue

@@ -43,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_texts_of(place / "a", 0)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(place)
-        assert genwright("run", "a/poems.yaml", "--device", "cpu") == 0
+        assert genwright("run", "a/poems.yaml", "--device", "cpu", "--anyway") == 0
     return place
 
 
@@ -223,7 +223,7 @@ def test_a_copy_whose_data_is_other_is_another_recipe(place: Path) -> None:
 
 
 def test_begin_again_takes_another_recipe(others: Path) -> None:
-    assert genwright("run", "b/poems.yaml", "--fresh") == 0
+    assert genwright("run", "b/poems.yaml", "--fresh", "--anyway") == 0
     assert Run(Path("runs/poems")).made_from() == others / "b/poems.yaml"
     assert genwright("run", "a/poems.yaml") == 2
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import (
@@ -131,11 +132,20 @@ def checked(schema: type[BaseModel], given: dict[str, Any], spelled: Callable[[s
     except ValidationError as error:
         first = error.errors()[0]
         name, value = ".".join(map(str, first["loc"])), first.get("input")
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            raise RequestError(_unknown(name, schema, spelled)) from error
         wrong = f"{spelled(name)}: " if name else ""
         wrong += first["msg"].removeprefix("Value error, ")
         if name and isinstance(value, str | int | float) and len(str(value)) <= _LONGEST_SHOWN:
             wrong += f" (given: {value!r})"
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(map(spelled, schema.model_fields))
-            wrong += f"; there are {known}" if known else "; this model has no such option, leave it out"
         raise RequestError(f"{wrong}.") from error
+
+
+def _unknown(name: str, schema: type[BaseModel], spelled: Callable[[str], str]) -> str:
+    near = get_close_matches(name, schema.model_fields, n=1)
+    if near:
+        return f"there is no {spelled(name)}; did you mean {spelled(near[0])}?"
+    known = ", ".join(map(spelled, schema.model_fields))
+    return (
+        f"there is no {spelled(name)}; there are {known}." if known else f"there is no {spelled(name)}; leave it out."
+    )

@@ -175,22 +175,26 @@ def only_writer(folder: Path, otherwise: str) -> Iterator[None]:
 
 def open_run(folder: Path) -> Run:
     """An existing run. Raises RequestError when the folder is not one."""
-    if not Run(folder).recipe.exists():
+    if not _exists(Run(folder).recipe):
         raise RequestError(f"{folder}: not a run folder (no recipe.yaml in it); name one like runs/demo-write.")
     return Run(folder)
 
 
 def is_run_or_model(folder: Path) -> bool:
     """Whether a folder looks like a run, finished or not, or like a model folder."""
-    return any((folder / name).exists() for name in ("recipe.yaml", "config.json", "model/config.json"))
+    return any(_exists(folder / name) for name in ("recipe.yaml", "config.json", "model/config.json"))
+
+
+def _exists(place: Path) -> bool:
+    return os.path.exists(place)  # noqa: PTH110 - Path.exists raises where a word, like a prompt, is too long to be a name
 
 
 def model_folder(folder: Path) -> Path:
     """The model folder of a run, or the folder itself where it is one. Raises RequestError when it is neither."""
     for place in (Run(folder).stage("export"), folder):
-        if (place / "config.json").exists():
+        if _exists(place / "config.json"):
             return place
-    if Run(folder).recipe.exists():
+    if _exists(Run(folder).recipe):
         raise RequestError(f"{folder}: this run has no model yet; finish it with `genwright run` on its recipe.")
     raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,7 @@ _FROM = 0.1
 def explain_nearest(folder: Path, passage: str | None, file: Path | None, n: int, as_json: bool) -> None:
     """Print the `n` nearest documents. Raises RequestError when the run or the passage can't be used."""
     text = _passage(passage, file)
-    if not folder.is_dir():
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         raise RequestError(f"{folder}: no such folder; name a run, like runs/demo-write.")
     check(text)
     run = Run(folder)
@@ -41,7 +42,7 @@ def _passage(passage: str | None, file: Path | None) -> str:
     if file is None:
         return passage or ""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise RequestError(f"--nearest-file {file}: can't be read ({why}); name a text file.") from error

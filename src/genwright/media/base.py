@@ -6,10 +6,10 @@ Media are named in `registry.MEDIA`. Collect, the command line, the report and `
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from markupsafe import Markup
 
@@ -73,6 +73,15 @@ class Medium(Protocol):
         ...
 
 
+@runtime_checkable
+class Sheets(Protocol):
+    """A medium of which several things can be laid side by side in one file."""
+
+    def sheet(self, made: Sequence[tuple[Any, str]]) -> Any:
+        """What holds all of them, each with its words below it; `encode` writes it."""
+        ...
+
+
 def medium(name: str) -> Medium:
     """A medium by its name. Raises RequestError when there is none."""
     return MEDIA[name].load()
@@ -132,6 +141,12 @@ class Media:
     index: int = 0
     final: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def finish(self) -> str:
+        """Why it ended, of the last piece of a text: "end" (an end of its own), "stop" (a text to stop at), "length" (cut, because
+        no more tokens were asked for or the context is full); "" where there is nothing to tell."""
+        return str(self.metadata.get("finish", ""))
 
     def save(self, file: str | Path) -> None:
         """Write it to a file, whole or not at all. Raises OSError."""

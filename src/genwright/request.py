@@ -7,7 +7,10 @@ field's `json_schema_extra`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -28,7 +31,7 @@ from pydantic.fields import FieldInfo
 from genwright.errors import RequestError
 from genwright.media.base import is_of, medium, medium_of
 from genwright.media.kind import HEAD_BYTES
-from genwright.registry import FAMILIES, TASKS
+from genwright.registry import FAMILIES, TASKS, about
 
 POSITIONAL: dict[str, Any] = {"positional": True}
 """What the command line takes without an option's name, behind the run: a text, or the name of a file where the field holds a file."""
@@ -123,6 +126,38 @@ def is_marked(field: FieldInfo, mark: dict[str, Any]) -> bool:
 def positional(schema: type[BaseModel]) -> str | None:
     """The name of the field that is given without a name."""
     return next((name for name, field in schema.model_fields.items() if is_marked(field, POSITIONAL)), None)
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A request as people are shown it."""
+
+    command: str
+    """What is typed behind `genwright generate RUN`: quoted for the shell, on one line."""
+    arguments: str
+    """What stands between the brackets of `generate(...)` in Python."""
+
+
+def shown(task: str, family: str, values: Mapping[str, Any] | None = None) -> Shown:
+    """A request of a task from the values of its fields, files by their names; None: the task's own example."""
+    schema, told = request_class(task, family), about(task)
+    values, bare = told.example if values is None else values, positional(schema)
+    first = [str(values[bare])] if bare in values else []
+    words, named = list(first), []
+    for name, value in values.items():
+        if name == bare:
+            named.insert(0, _in_python(value, schema.model_fields[name]))
+            continue
+        flag = "-n" if name == "n" else "--" + name.replace("_", "-")
+        named.append(f"{name}={_in_python(value, schema.model_fields[name])}")
+        for one in map(str, value if isinstance(value, list) else [value]):
+            words += [f"{flag}={one}"] if one.startswith("-") else [flag, one]
+    made = medium(told.medium)
+    return Shown(shlex.join(words if made.textual else [*words, "--out", made.plural]), ", ".join(named))
+
+
+def _in_python(value: Any, field: FieldInfo) -> str:
+    return f'Blob(name="{value}", data=...)' if field.annotation is Blob else json.dumps(value, ensure_ascii=False)
 
 
 def checked(schema: type[BaseModel], given: dict[str, Any], spelled: Callable[[str], str] = "`{}`".format) -> Any:

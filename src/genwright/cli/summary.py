@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import shlex
+
 import yaml
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from genwright.registry import example
 from genwright.run import Run
 from genwright.scores import Row, Score, ScoreSheet
+from genwright.stages.export.example import shown_of
 
 
 def print_summary(run: Run) -> None:
@@ -21,7 +23,9 @@ def print_summary(run: Run) -> None:
         if sheet.headline:
             console.print(sheet.headline)
     print(f"\nreport    {run.report}")
-    print(f"generate  genwright generate {run.folder} {_example(run)}")
+    recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
+    example = shown_of(run, recipe["task"], recipe["model"]["family"], public=False)
+    print(f"generate  genwright generate {shlex.quote(str(run.folder))} {example.command}")
 
 
 def score_table(sheet: ScoreSheet, title: str) -> Table:
@@ -47,8 +51,3 @@ def format_score(score: Score) -> str:
     if score.low is None or score.high is None or score.low == score.high:
         return f"{score.value:.3g}"
     return f"{score.value:.3g} ±{(score.high - score.low) / 2:.2g}"
-
-
-def _example(run: Run) -> str:
-    recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
-    return example(recipe["task"], recipe["prepare"])

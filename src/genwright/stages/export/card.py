@@ -15,6 +15,7 @@ from genwright.exporters.source import is_language_model
 from genwright.model import Model
 from genwright.pages.page import render
 from genwright.recipe import Recipe
+from genwright.request import shown
 from genwright.rights.duties import duties
 from genwright.run import Run
 from genwright.scores import Row, ScoreSheet
@@ -56,7 +57,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
         "recipe_yaml": public_recipe(recipe),
         "about": registry.about(recipe.task),
         "in_transformers": in_transformers,
-        "example": registry.example(recipe.task, recipe.prepare.model_dump(mode="json")),
+        "example": shown(recipe.task, recipe.family, model.about.get("example")),
         "data": data,
         "unknown": next((row.kept for row in data.licences if row.name is None), 0) if data else 0,
         "duties": {row.name: duties(row.name) for row in data.licences} if data else {},

@@ -28,11 +28,14 @@ from genwright.exporters.source import ModelReference, is_language_model
 from genwright.model import Model
 from genwright.recipe import Recipe
 from genwright.run import Run, write_atomic
-from genwright.stages.export import card
+from genwright.stages.export import card, example
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare.stage import load_splits
 from genwright.stages.train.stage import load_trained
 from genwright.tasks.base import BaseTask, Splits
+
+_MOST_NAMES = 500
+"""Words that config.json lists as known."""
 
 
 def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> dict[str, Any]:
@@ -40,14 +43,16 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     started = time.monotonic()
     inputs = stage_inputs("export", recipe, run, task)
     model = load_trained(run, device)
-    model.about = card.about(recipe, run, model.about)
+    splits = load_splits(run, task)
+    examples = example.choose(model, splits)
+    model.about = {**card.about(recipe, run, model.about), "knows": _known(model), example.OWN: examples[example.PUBLIC]}
     run.forget("export")
     temporary = run.folder / f".model.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
         models.save(model, temporary)
         compared = ["genwright"]
-        _compare(model, models.load(temporary, device), load_splits(run, task))
+        _compare(model, models.load(temporary, device), splits)
         compared += _compare_foreign(model, temporary)
         facts = card.gather(recipe, run, model)
         write_atomic(temporary / "README.md", card.write(facts))
@@ -58,7 +63,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
         temporary.rename(folder)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
-    summary = {"bytes": _size_bytes(folder), "files": _hashes(folder), "compared_in": compared}
+    summary = {"bytes": _size_bytes(folder), "files": _hashes(folder), "compared_in": compared, **examples}
     run.complete(
         "export",
         inputs=inputs,
@@ -68,6 +73,12 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
         summary=summary,
     )
     return summary
+
+
+def _known(model: Model) -> dict[str, dict[str, Any]]:
+    """What the model can be asked for by name: how much there is of each kind, and the most frequent."""
+    known = model.task.known(model.facts)
+    return {kind: {"count": len(names), "names": names[:_MOST_NAMES]} for kind, names in known.items()}
 
 
 def _compare(trained: Model, loaded: Model, splits: Splits) -> None:

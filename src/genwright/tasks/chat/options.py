@@ -45,8 +45,7 @@ def _verdict(survey: Survey) -> Verdict:
 ABOUT = About(
     medium="text",
     families=("transformer",),
-    example='"How was your day?"',
-    arguments='"How was your day?"',
+    example={"prompt": "How was your day?"},
     use='print(made.data, end="")',
     pipeline="text-generation",
     tags=("conversational",),

@@ -27,7 +27,7 @@ from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
 from genwright.sources.exports import assistant_of, whatsapp
 from genwright.sources.json_values import are_lines, loads
-from genwright.tasks.base import Part, Splits, TrainJudge
+from genwright.tasks.base import Asked, Part, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.chat import options as chat_options
 from genwright.tasks.chat import preference as chat_preference
 from genwright.tasks.chat.formats import Dialogue, Mapping, Message, dialogues, read_values
@@ -39,6 +39,8 @@ from genwright.training.base import Stackable
 
 _BLOCKS = 100
 _PREVIEW_TOKENS = 80
+_LOOKED_AT = 200
+"""Held-out conversations among which one is looked for whose question is short enough to be shown."""
 
 
 class Chat(TextTask):
@@ -194,6 +196,18 @@ class Chat(TextTask):
         """The reply alone; it ends where the context does, because a conversation that lost its beginning is none."""
         left = window(model) - len(self.prompt(model, request))
         return super().answer(model, request.model_copy(update={"max_tokens": min(request.max_tokens, left)}), engine)
+
+    def example(self, facts: Tokenizer, splits: Splits) -> Asked | None:
+        """What a held-out conversation begins with."""
+        from genwright.tasks.chat.samples import asked, turns_of
+
+        store = splits.held_out()[1]
+        for row in evenly(store, _LOOKED_AT):
+            row = store.ids.index(store.ids[row])  # not in the middle of a conversation that was cut
+            turns = turns_of(store, row)
+            if turns and can_be_typed(question := " ".join(asked(turns[0], facts).split())):
+                return Asked({"prompt": question}, store.ids[row])
+        return None
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Answers to the same few held-out conversations each time; the mark >>> stands before what the model made."""

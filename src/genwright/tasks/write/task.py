@@ -21,7 +21,7 @@ from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks.base import Splits, TrainJudge
+from genwright.tasks.base import Asked, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.text.blocks import blocks
 from genwright.tasks.text.samples import continue_all
 from genwright.tasks.text.task import TextTask, item_text, whole_text, window
@@ -31,6 +31,9 @@ from genwright.tokens.tokenizer import Tokenizer
 
 _PREVIEW_PROMPTS = 3
 _PREVIEW_TOKENS = 160
+_LOOKED_AT = 50
+"""Held-out texts among which one is looked for that has words to show."""
+_FIRST_WORDS, _FIRST_LETTERS = 5, 40
 
 
 class Write(TextTask):
@@ -114,6 +117,23 @@ class Write(TextTask):
         room = window(model) * 3 // 4 - len(head)
         return head + tokens[max(len(tokens) - max(room, 0), 0) :]
 
+    def example(self, facts: Tokenizer, splits: Splits) -> Asked | None:
+        """The first words of a held-out text, or what a held-out text can be asked for by."""
+        store = splits.held_out()[1]
+        for row in evenly(store, _LOOKED_AT):
+            item, names = splits.items.get(store.ids[row]), self.prepare.condition
+            if names:
+                fields = write_conditions.fields_of(item, names) if item is not None else {}
+                values: Any = [f"{name}={value}" for name, value in fields.items() if can_be_typed(value)]
+            else:
+                values = first_words(facts.decode(store[row]["tokens"]))
+            if values:
+                return Asked({"condition" if names else "prompt": values}, store.ids[row])
+        return None
+
+    def known(self, facts: Tokenizer) -> dict[str, list[str]]:
+        return {"conditions": list(self.prepare.condition)} if self.prepare.condition else {}
+
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Continuations of the same few held-out lines each time; the mark >>> stands between the line and what the model made."""
         store = splits["validation"] if len(splits["validation"]) else splits["train"]
@@ -148,6 +168,19 @@ class Write(TextTask):
         from genwright.tasks.write.scores import score
 
         return score(model, splits, settings, folder)
+
+
+def first_words(text: str) -> str:
+    """The first words of a text that goes on behind them: at most five, or as many letters where there are no spaces; "" where none
+    will do."""
+    for line in text.split("\n"):
+        words = line.split()
+        start = " ".join(words[:_FIRST_WORDS] if len(words) > 1 else words)[:_FIRST_LETTERS].strip()
+        if len(words) > _FIRST_WORDS or len(line.strip()) > _FIRST_LETTERS:
+            start = start if len(words) > 1 else start[: 2 * _FIRST_WORDS]
+            if can_be_typed(start):
+                return start
+    return ""
 
 
 def _tokens(facts: Tokenizer, text: str, begins: bool, ends: bool) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel
 
 from genwright import device as devices
@@ -15,7 +16,7 @@ from genwright.errors import RequestError
 from genwright.media.base import Media
 from genwright.model import Model
 from genwright.request import Blob, checked, positional, request_class
-from genwright.run import Run, model_folder
+from genwright.run import Run, is_unfinished, model_folder
 from genwright.scores import ScoreSheet
 from genwright.stages.pipeline import Options, run_stages
 from genwright.stages.start import recipe_and_run
@@ -30,7 +31,7 @@ class Generator:
         Raises RequestError naming the option that is wrong, or that can't be had here.
         """
         self.folder = folder
-        self.model = models.load(model_folder(folder), devices.choose(device))
+        self.model = _model(folder, devices.choose(device))
         self.model.capacity = capacity
         self.model.opening = checked(self.model.family.Opening, opening)
         self.engine = Engine()
@@ -62,6 +63,15 @@ class Generator:
         if not file.exists():
             raise RequestError(f"{self.folder}: no scores here; run `genwright evaluate` on its recipe.")
         return ScoreSheet.read(file)
+
+
+def _model(folder: Path, device: torch.device) -> Model:
+    """Of a model folder, or of a run, which may be one that is not finished."""
+    if is_unfinished(folder):
+        from genwright.stages.train.unfinished import load_newest
+
+        return load_newest(Run(folder), device)
+    return models.load(model_folder(folder), device)
 
 
 def run(

@@ -199,6 +199,12 @@ def model_folder(folder: Path) -> Path:
     raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder is a run whose training has begun and that has no model folder."""
+    run = Run(folder)
+    return _exists(run.recipe) and _exists(run.stage("train")) and not _exists(run.stage("export") / "config.json")
+
+
 def exports_of(model: Path) -> Path:
     """Where a model folder is written to for other programs: `runs/x/export` for a run's, `NAME-export` for one handed on."""
     model = model.resolve()

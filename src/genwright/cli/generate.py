@@ -11,6 +11,7 @@ from typing import Any
 
 import click
 
+from genwright import recipe as recipes
 from genwright.about import About, Around
 from genwright.cli.deliver import Delivery, deliver, read_prompt, read_text
 from genwright.cli.options import check, file_type, options_of, taken_out
@@ -18,7 +19,7 @@ from genwright.errors import RequestError
 from genwright.media.base import Sheets, medium
 from genwright.registry import about
 from genwright.request import Blob, opening_class, positional, request_class
-from genwright.run import is_run_or_model, model_folder
+from genwright.run import Run, is_run_or_model, is_unfinished, model_folder
 
 _LONGEST_PROMPT = 1_000_000
 """Characters of a prompt that are looked at: its end, far more than any model sees at once."""
@@ -55,6 +56,10 @@ def _run_among(arguments: list[str]) -> str | None:
 
 
 def task_and_family(folder: Path) -> tuple[str, str]:
+    """What a run or a model folder was made for. Raises RequestError where it is neither."""
+    if is_unfinished(folder):
+        recipe = recipes.load(Run(folder).recipe)
+        return recipe.task, recipe.family
     file = model_folder(folder) / "config.json"
     try:
         about = json.loads(file.read_text(encoding="utf-8"))["genwright"]

@@ -47,6 +47,11 @@ def _environment() -> Environment:
     return environment
 
 
+def typeface() -> Path:
+    """The file of the letters that pages are set in: Latin ones."""
+    return _TEMPLATES / "inter-latin.woff2"
+
+
 @lru_cache
 def style() -> Markup:
     """The style sheet with its two typefaces inside, and the colours of both modes."""

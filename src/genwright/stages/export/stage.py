@@ -44,8 +44,14 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     inputs = stage_inputs("export", recipe, run, task)
     model = load_trained(run, device)
     splits = load_splits(run, task)
-    examples = example.choose(model, splits)
-    model.about = {**card.about(recipe, run, model.about), "knows": _known(model), example.OWN: examples[example.PUBLIC]}
+    asked = task.example(model.facts, splits)
+    item = splits.items.get(asked.quoted) if asked else None
+    examples = example.chosen(task.name, asked, item.licence if item else None)
+    model.about = {
+        **card.about(recipe, run, model.about),
+        "knows": _known(model),
+        example.OWN: examples[example.PUBLIC],
+    }
     run.forget("export")
     temporary = run.folder / f".model.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)

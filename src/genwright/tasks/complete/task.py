@@ -33,10 +33,12 @@ from genwright.tasks.complete.prompt import Prompt, lay_out
 from genwright.tasks.complete.syntax import edges_of, is_python
 from genwright.tasks.packing import Packed
 from genwright.tasks.text.blocks import blocks
-from genwright.tasks.text.task import TextTask, item_text, whole_text
+from genwright.tasks.text.task import TextTask, item_text, say_cut, whole_text, window
 from genwright.tokens.tokenizer import Tokenizer
 from genwright.training.base import Stackable
 
+_MOST_PROMPT = 1_000_000
+"""Characters of a prompt that are counted."""
 _LOOKED_AT = 50
 """Held-out files among which a line is looked for that can be shown."""
 
@@ -166,6 +168,9 @@ class Complete(TextTask):
         )
 
     def prompt(self, model: Model, request: Any) -> list[int]:
+        whole = 0 if request.has_hole else len(model.facts.encode(request.prompt[-_MOST_PROMPT:]))
+        if whole >= window(model):
+            say_cut(whole, window(model))
         return self.laid_out(model, request).tokens
 
     def guide(self, model: Model, request: Any, vocabulary: int) -> Constraint | None:

@@ -178,9 +178,9 @@ class Draw(BaseTask):
                     return Asked({"prompt": label})
             item = splits.items.get(store.ids[row])
             caption = " ".join(item.fields.get("text", "").split()) if item else ""
-            if facts.condition == "text" and can_be_typed(caption):
-                if not facts.is_cut(caption) and not facts.unseen(caption):
-                    return Asked({"prompt": caption}, store.ids[row])
+            strange = facts.condition != "text" or facts.is_cut(caption) or bool(facts.unseen(caption))
+            if can_be_typed(caption) and not strange:
+                return Asked({"prompt": caption}, store.ids[row])
         return None
 
     def known(self, facts: DrawFacts) -> dict[str, list[str]]:

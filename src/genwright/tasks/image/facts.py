@@ -87,7 +87,9 @@ class DrawFacts:
                 f'The prompt is longer than the {MAX_TOKENS - 1} tokens that the model reads: what is drawn is "{self.read(prompt)}".'
             )
         if unknown := self.unseen(prompt):
-            say(f"Never seen in training: {', '.join(map(self._with_near, unknown[:5]))}; what is drawn goes by the rest.")
+            say(
+                f"Never seen in training: {', '.join(map(self._with_near, unknown[:5]))}; what is drawn goes by the rest."
+            )
 
     def unseen(self, prompt: str) -> list[str]:
         """The words of a prompt that no training caption has."""

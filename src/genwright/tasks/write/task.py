@@ -24,7 +24,7 @@ from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.text.blocks import blocks
 from genwright.tasks.text.samples import continue_all
-from genwright.tasks.text.task import TextTask, item_text, whole_text, window
+from genwright.tasks.text.task import TextTask, item_text, say_cut, whole_text, window
 from genwright.tasks.write import conditions as write_conditions
 from genwright.tasks.write import options as write_options
 from genwright.tokens.tokenizer import Tokenizer
@@ -105,7 +105,10 @@ class Write(TextTask):
 
     def prompt(self, model: Model, request: Any) -> list[int]:
         fields = write_conditions.requested(request.condition, self.prepare.condition)
-        return self.opening(model, fields, request.prompt)
+        tokens = self.opening(model, fields, request.prompt)
+        if self.prepare.condition and len(tokens) == window(model) * 3 // 4:
+            say_cut(len(model.facts.encode(request.prompt)), window(model))
+        return tokens
 
     def opening(self, model: Model, fields: dict[str, str], text: str) -> list[int]:
         """The tokens before what the model is to write: header and the text so far, whose start is let go where it is too long."""

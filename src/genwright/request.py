@@ -142,7 +142,7 @@ def shown(task: str, family: str, values: Mapping[str, Any] | None = None) -> Sh
     """A request of a task from the values of its fields, files by their names; None: the task's own example."""
     schema, told = request_class(task, family), about(task)
     values, bare = told.example if values is None else values, positional(schema)
-    first = [str(values[bare])] if bare in values else []
+    first = [str(values[bare])] if bare is not None and bare in values else []
     words, named = list(first), []
     for name, value in values.items():
         if name == bare:

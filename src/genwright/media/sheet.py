@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -40,7 +42,7 @@ def sheet(made: Sequence[tuple[Image.Image, str]], columns: int | None = None) -
 
 def _font() -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     try:
-        return ImageFont.truetype(typeface(), _LETTERS)
+        return ImageFont.truetype(io.BytesIO(typeface()), _LETTERS)
     except OSError:  # a FreeType that reads no WOFF2
         return ImageFont.load_default(_LETTERS)
 
@@ -56,7 +58,11 @@ def _wrapped(text: str, width: int) -> list[str]:
 
 
 def _tell_unknown(font: ImageFont.FreeTypeFont | ImageFont.ImageFont, text: str) -> None:
-    nothing = bytes(font.getmask(_UNKNOWN))
-    unknown = [letter for letter in dict.fromkeys(text) if letter.strip() and bytes(font.getmask(letter)) == nothing]
+    def drawn(letter: str) -> bytes:
+        mask: Any = font.getmask(letter)
+        return bytes(mask)
+
+    nothing = drawn(_UNKNOWN)
+    unknown = [letter for letter in dict.fromkeys(text) if letter.strip() and drawn(letter) == nothing]
     if unknown:
         say(f"The sheet's font has no letters for {''.join(unknown[:20])}; the names of the files have them.")

@@ -47,9 +47,9 @@ def _environment() -> Environment:
     return environment
 
 
-def typeface() -> Path:
-    """The file of the letters that pages are set in: Latin ones."""
-    return _TEMPLATES / "inter-latin.woff2"
+def typeface() -> bytes:
+    """The letters that pages are set in, Latin ones, as WOFF2."""
+    return (_TEMPLATES / "inter-latin.woff2").read_bytes()
 
 
 @lru_cache

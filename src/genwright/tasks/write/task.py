@@ -33,7 +33,7 @@ _PREVIEW_PROMPTS = 3
 _PREVIEW_TOKENS = 160
 _LOOKED_AT = 50
 """Held-out texts among which one is looked for that has words to show."""
-_FIRST_WORDS, _FIRST_LETTERS = 5, 40
+_FIRST_WORDS, _FIRST_LETTERS = 5, 10
 
 
 class Write(TextTask):
@@ -174,15 +174,15 @@ class Write(TextTask):
 
 
 def first_words(text: str) -> str:
-    """The first words of a text that goes on behind them: at most five, or as many letters where there are no spaces; "" where none
-    will do."""
+    """The first words of a line that goes on behind them, or its first letters where it has no spaces; "" where no line will do."""
     for line in text.split("\n"):
         words = line.split()
-        start = " ".join(words[:_FIRST_WORDS] if len(words) > 1 else words)[:_FIRST_LETTERS].strip()
-        if len(words) > _FIRST_WORDS or len(line.strip()) > _FIRST_LETTERS:
-            start = start if len(words) > 1 else start[: 2 * _FIRST_WORDS]
-            if can_be_typed(start):
-                return start
+        if len(words) > _FIRST_WORDS:
+            start = " ".join(words[:_FIRST_WORDS])
+        else:
+            start = words[0][:_FIRST_LETTERS] if len(words) == 1 and len(words[0]) > 2 * _FIRST_LETTERS else ""
+        if can_be_typed(start):
+            return start
     return ""
 
 

@@ -144,7 +144,7 @@ def test_a_picture_model_has_no_such_format(exported: Run, form: str):
 
 @pytest.mark.parametrize("exported", ["transformer"], indirect=True)
 def test_a_transformer_of_a_task_without_texts_is_no_language_model(exported: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(options, "ABOUT", replace(options.ABOUT, medium="midi", pipeline="text-to-audio"))
+    monkeypatch.setattr(options, "ABOUT", replace(options.ABOUT, medium="image", pipeline="text-to-audio"))
     with pytest.raises(RequestError, match=r"by transformer, and only language models can be written as gguf"):
         export_as(exported.folder, "gguf")
     loaded = model.load(exported.stage("export"), CPU)

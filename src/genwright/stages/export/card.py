@@ -5,7 +5,7 @@ It names no file of the data and no place on the machine it was made on, for the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -43,8 +43,8 @@ def about(recipe: Recipe, run: Run, known: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
-    """Everything the card's template is handed."""
+def gather(recipe: Recipe, run: Run, model: Model, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Everything the card's template is handed; `asked` are the values of a request that is shown."""
     records = {name: run.record(name) for name in ("collect", "prepare", "train", "evaluate")}
     trained = records["train"]
     data, sheet = read_data(run, public=True), _sheet(run)
@@ -57,7 +57,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
         "recipe_yaml": public_recipe(recipe),
         "about": registry.about(recipe.task),
         "in_transformers": in_transformers,
-        "example": shown(recipe.task, recipe.family, model.about.get("example")),
+        "example": shown(recipe.task, recipe.family, asked),
         "data": data,
         "unknown": next((row.kept for row in data.licences if row.name is None), 0) if data else 0,
         "duties": {row.name: duties(row.name) for row in data.licences} if data else {},

@@ -60,7 +60,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
         compared = ["genwright"]
         _compare(model, models.load(temporary, device), splits)
         compared += _compare_foreign(model, temporary)
-        facts = card.gather(recipe, run, model)
+        facts = card.gather(recipe, run, model, examples[example.PUBLIC])
         write_atomic(temporary / "README.md", card.write(facts))
         if facts["notices"]:
             write_atomic(temporary / "NOTICES.txt", card.notices_text(facts["notices"]))

@@ -105,7 +105,7 @@ class About:
     """Fields of a request that every model of the task can answer; what a model's own data has to ask for is put over it
     (`BaseTask.example`). Commands and Python are written from it for people who just made a model; a file is given by its name."""
     use: str = "print(made.data)"
-    """A line of Python for each Media `made` that it gives."""
+    """A line of Python for each result `made` that it gives."""
     pipeline: str = "other"
     """The card's `pipeline_tag`, one of those that the Hugging Face hub knows."""
     tags: tuple[str, ...] = ()

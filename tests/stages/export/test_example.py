@@ -28,6 +28,12 @@ def test_a_shell_reads_it_as_it_was_meant() -> None:
     assert shlex.split(asked.command) == ["--prefix=-f(", "--suffix", ")"]
 
 
+def test_what_the_data_asks_takes_the_place_of_what_anybody_might() -> None:
+    hole = {"prefix": "f(", "suffix": ")"}
+    assert chosen("complete", Asked(hole, "item"), None)[OWN] == hole
+    assert chosen("write", Asked({"prompt": "Dear"}, "item"), None)[OWN] == {"max_tokens": 300, "prompt": "Dear"}
+
+
 @pytest.mark.parametrize(
     ("licence", "public"), [("MIT", True), (None, False), ("CC-BY-ND-4.0", False), ("CC-BY-SA-4.0", True)]
 )

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from genwright.registry import about
-from genwright.request import Shown, shown
+from genwright.registry import TASKS, about
+from genwright.request import Shown, positional, shown
 from genwright.rights.duties import allows
 from genwright.run import Run
 
@@ -32,7 +32,10 @@ def chosen(task: str, asked: Asked | None, licence: str | None) -> dict[str, dic
     plain = dict(about(task).example)
     if asked is None:
         return {OWN: plain, PUBLIC: plain}
-    own = {**plain, **asked.values}
+    bare = positional(
+        TASKS[task].load_options().Request
+    )  # what the data has to ask takes the place of what anybody might ask
+    own = {**{name: value for name, value in plain.items() if name != bare}, **asked.values}
     return {OWN: own, PUBLIC: own if not asked.quoted or allows(licence) else plain}
 
 

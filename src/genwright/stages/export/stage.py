@@ -21,7 +21,7 @@ import torch
 
 from genwright import device as devices
 from genwright import model_folder as models
-from genwright.console import say
+from genwright.console import progress, say
 from genwright.engine.engine import Engine
 from genwright.errors import WorkError
 from genwright.exporters.source import ModelReference, is_language_model
@@ -56,10 +56,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     temporary = run.folder / f".model.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        models.save(model, temporary)
-        compared = ["genwright"]
-        _compare(model, models.load(temporary, device), splits)
-        compared += _compare_foreign(model, temporary)
+        compared = _write(model, splits, temporary)
         facts = card.gather(recipe, run, model, examples[example.PUBLIC])
         write_atomic(temporary / "README.md", card.write(facts))
         if facts["notices"]:
@@ -85,6 +82,21 @@ def _known(model: Model) -> dict[str, dict[str, Any]]:
     """What the model can be asked for by name: how much there is of each kind, and the most frequent."""
     known = model.task.known(model.facts)
     return {kind: {"count": len(names), "names": names[:_MOST_NAMES]} for kind, names in known.items()}
+
+
+def foretell(model: Model, splits: Splits, scratch: Path) -> float:
+    """Seconds that export takes, by doing the most of it with an untrained model."""
+    started = time.monotonic()
+    with progress("plan: a trial export"):
+        _write(model, splits, scratch / "model")
+    return time.monotonic() - started
+
+
+def _write(model: Model, splits: Splits, folder: Path) -> list[str]:
+    """Write the model and compare what is read back; returns by which readers."""
+    models.save(model, folder)
+    _compare(model, models.load(folder, model.device), splits)
+    return ["genwright", *_compare_foreign(model, folder)]
 
 
 def _compare(trained: Model, loaded: Model, splits: Splits) -> None:

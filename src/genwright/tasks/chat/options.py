@@ -46,7 +46,7 @@ ABOUT = About(
     medium="text",
     families=("transformer",),
     example={"prompt": "How was your day?"},
-    use='print(made.data, end="")',
+    use="print(made.text)",
     pipeline="text-generation",
     tags=("conversational",),
     limits="Answers in the manner of the conversations it learned from: practice, play, a tone of voice. It does not know whether what "

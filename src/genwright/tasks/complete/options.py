@@ -115,7 +115,7 @@ ABOUT = About(
     medium="text",
     families=("transformer",),
     example={"prompt": "def main("},
-    use='print(made.data, end="")',
+    use="print(made.text)",
     pipeline="text-generation",
     tags=("code",),
     limits="Program text in the manner of the files it learned from: a suggestion to read, as an editor makes them while one types. "

@@ -74,7 +74,7 @@ def test_where_there_is_nothing_yet_it_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
         RequestError, match="has no checkpoint yet, so there is nothing to try; go on with `genwright run"
     ):
-        Generator(run, "cpu")
+        Generator(run, "cpu").generate("x")
     (run / "train" / "plan.json").unlink()
     with pytest.raises(RequestError, match="its training has not begun"):
-        Generator(run, "cpu")
+        Generator(run, "cpu").generate("x")

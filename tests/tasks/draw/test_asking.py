@@ -44,6 +44,7 @@ def splits(made: Draw, facts: DrawFacts, held_out: list[Item], folder: Path) -> 
 
 def test_a_word_that_was_never_seen_is_said_and_the_picture_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
     facts = task().fit(items(CAPTIONS))
+    assert facts.unseen("I drew a b 蓝 heart") == ["drew", "蓝"]
     assert facts.prompt("a RED moon").shape == facts.prompt("红 heart").shape
     assert capsys.readouterr().err == ""
     facts.prompt("a green dragon")

@@ -23,11 +23,11 @@ from genwright.training.optimizers import Ema, TensorState
 
 def load_newest(run: Run, device: torch.device) -> Model:
     """The model as far as it is trained; says how far that is. Raises RequestError where there is nothing to try yet."""
+    if run.record("prepare") is None or not (run.stage("train") / "plan.json").exists():
+        raise RequestError(_nothing(run, "its training has not begun"))
     if run.record("train") is not None:
         say(f"{run.folder}: trained and not exported yet; `genwright export {run.folder}` writes its model folder.")
         return load_trained(run, device)
-    if run.record("prepare") is None or not (run.stage("train") / "plan.json").exists():
-        raise RequestError(_nothing(run, "its training has not begun"))
     recipe = recipes.load(run.recipe)
     chosen = Chosen.model_validate(read_json(run.stage("train") / "plan.json"))
     workshop = Workshop.open(recipe, run, build_task(recipe), device)

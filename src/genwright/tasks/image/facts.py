@@ -24,6 +24,7 @@ MAX_TOKENS = 24
 _VOCABULARY = 2048
 _SOME = 200
 _DENSE = "\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff"
+_WORD_ALONE = re.compile(f"[{_DENSE}]")
 _WORD = re.compile(rf"[{_DENSE}]|(?:(?![{_DENSE}])\w)+")
 _FACTS, _CAPTIONS = "draw.json", "captions.json"
 
@@ -92,9 +93,10 @@ class DrawFacts:
             )
 
     def unseen(self, prompt: str) -> list[str]:
-        """The words of a prompt that no training caption has."""
+        """The words of a prompt that no training caption has, but for single letters like "a" of scripts that have words."""
         known = set(self.known_words)
-        return [word for word in dict.fromkeys(words_of(prompt)) if word not in known] if known else []
+        words = (word for word in dict.fromkeys(words_of(prompt)) if len(word) > 1 or _WORD_ALONE.match(word))
+        return [word for word in words if word not in known] if known else []
 
     def _with_near(self, word: str) -> str:
         near = get_close_matches(word, self.known_words, n=1, cutoff=0.75)

@@ -54,7 +54,7 @@ def _explain_picture(run: Run, passage: str | None, file: Path | None, n: int, a
     from genwright.explain.pictures import nearest_pictures, write_sheet
 
     asked = file or (Path(passage) if passage else None)
-    if asked is None:
+    if asked is None or (file is None and not os.path.isfile(asked)):  # noqa: PTH113 - a passage may be too long to be a name
         raise RequestError(
             f"{run.folder}: learned from pictures; say which is to be explained, by `--nearest-file FILE`."
         )

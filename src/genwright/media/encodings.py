@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -16,9 +17,16 @@ _WESTERN_SHARE = 0.05
 """Up to this share of bytes above 127 a text that makes sense in Windows-1252 is taken as such: ASCII with a few accents, for
 which a dozen tables would do."""
 
+_FRENCH_MARKS = b"\xa0\xab\xbb"
+"""No-break space and quotes, the same in all tables of Windows: they tell nothing of the letters, and French has one every line."""
 _TYPOGRAPHY = frozenset("‘’“”‚„«»‹›–—…•°§£€©®™½¼¾·¿¡\u00a0\u00ad†‡²³¹×´")
 _SAMPLE_BYTES = 1 << 20
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
+
+_NAMED = re.compile(
+    rb"""(?:<meta[^>]{0,200}charset|<\?xml[^>]{0,200}encoding)\s*=\s*["']?\s*([\w-]{2,40})""", re.IGNORECASE
+)
+_HEAD_BYTES = 4096
 
 _COMMON = {
     "cp932": ((0x81, 0x84), (0x88, 0x97)),
@@ -33,7 +41,7 @@ _TELLING_KOREAN = 8
 
 def detect(data: bytes) -> str | None:
     """The encoding of a text that is not UTF-8, or None where nothing speaks for any."""
-    above = sum(map(data.count, range(128, 256)))
+    above = sum(data.count(byte) for byte in range(128, 256) if byte not in _FRENCH_MARKS)
     if above <= _WESTERN_SHARE * len(data) and _fits(data, "cp1252"):
         return "cp1252"
     from charset_normalizer import from_bytes
@@ -45,6 +53,20 @@ def detect(data: bytes) -> str | None:
     if best is None:
         return None
     return "cp1252" if _may_be_western(best) else best.encoding
+
+
+def named(data: bytes) -> str | None:
+    """The encoding that a web page says it is in, where it is one that fits all of it."""
+    found = _NAMED.search(data[:_HEAD_BYTES])
+    if found is None or not data.lstrip().startswith(b"<"):
+        return None
+    try:
+        name = codecs.lookup(found[1].decode()).name
+        # As browsers do: what calls itself Latin-1 may have the quotes of Windows.
+        name = "cp1252" if name in ("iso8859-1", "ascii") else name
+        return None if _decoded(data, name) is None else name
+    except (LookupError, UnicodeError):
+        return None
 
 
 def detect_names(names: Sequence[bytes]) -> str:
@@ -87,7 +109,7 @@ def _fits(data: bytes, encoding: str) -> bool:
 def _decoded(data: bytes, encoding: str) -> str | None:
     try:
         return data.decode(encoding)
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import html
 import io
+import json
 import re
 import shutil
 from pathlib import Path
@@ -46,6 +47,16 @@ def test_the_account_is_the_ledgers(drawn: Run):
     assert {row.reason: row.count for row in data.reasons} == account.dropped
     assert sum(source.offered for source in data.sources) == account.offered
     assert sum(row.kept for row in data.licences) == account.kept
+
+
+def test_a_plan_that_was_revised_is_told(tmp_path: Path):
+    run = draw_run(tmp_path / "run")
+    assert "slower than when the plan was made" not in write(run)
+    plan = {"settings": {"steps": 1200}, "budget": "2m", "revision": {"at": 300, "steps": 640}}
+    next(run.stage("train").glob("*/metrics.jsonl")).with_name("plan.json").write_text(
+        json.dumps(plan), encoding="utf-8"
+    )
+    assert "from step 300 on the training went for 640 steps in all instead of 1,200" in write(run)
 
 
 def test_what_prepare_dropped_is_dropped(tmp_path: Path):

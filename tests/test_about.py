@@ -8,8 +8,8 @@ import sys
 import pytest
 
 from genwright.about import About
-from genwright.registry import FAMILIES, TASKS, about, example, families_of
-from genwright.request import request_class
+from genwright.registry import FAMILIES, TASKS, about, families_of
+from genwright.request import checked, request_class, shown
 
 PIPELINES = {
     "text-generation", "text-to-image", "unconditional-image-generation", "image-to-image", "text-to-speech", "text-to-audio",
@@ -30,14 +30,13 @@ def test_a_task_says_what_it_is(task: str):
 
 @pytest.mark.parametrize("task", list(TASKS))
 def test_what_it_shows_can_be_typed(task: str):
-    typed = example(task, {})
-    for family in families_of(task):
-        fields = request_class(task, family).model_fields
-        for word in typed.split():
-            if word.startswith("--") and word != "--out":  # that one is the command's own
-                assert word.removeprefix("--").replace("-", "_") in fields
     told = about(task)
-    compile(f"for made in generate({told.arguments}):\n    {told.use}\n{told.transformers}\n", task, "exec")
+    for family in families_of(task):
+        asked = shown(task, family)
+        request = checked(request_class(task, family), dict(told.example))
+        assert request.model_fields_set == set(told.example)
+        assert "\n" not in asked.command
+        compile(f"for made in generate({asked.arguments}):\n    {told.use}\n{told.transformers}\n", task, "exec")
     assert bool(told.transformers) == (told.pipeline == "text-generation")
 
 

@@ -152,10 +152,10 @@ def test_scores_are_read_without_torch(there: Path) -> None:
 
 def test_a_run_is_looked_into_before_there_is_a_model(tmp_path: Path) -> None:
     half = gw.load(draw_run(tmp_path / "half", until="train").folder)
-    assert half.ledger().account.offered == 1951 and "no model yet" in repr(half)
+    assert half.ledger().account.offered == 1951 and "draw by gan" in repr(half)
     with pytest.raises(RequestError, match="no scores here"):
         _ = half.scores
-    with pytest.raises(RequestError, match="no model yet; finish it"):
+    with pytest.raises(RequestError, match="there is nothing to try; go on with"):
         half.generate("x")
 
 
@@ -165,7 +165,7 @@ def test_what_is_wrong_is_said_at_once(there: Path) -> None:
     with pytest.raises(gw.RequestError, match=r"`weights`: .*\(given: 'int4'\)"):
         gw.load("runs/recipe", weights="int4")
     run = gw.load("runs/recipe")
-    with pytest.raises(gw.RequestError, match=r"`tempature`: .*; there are"):
+    with pytest.raises(gw.RequestError, match=r"there is no `tempature`; did you mean `temperature`\?"):
         run.generate("To be", stream=True, tempature=1)
     assert "model" not in vars(run), "a wrong option costs no reading of weights"
     with pytest.raises(gw.RequestError, match="belong to a form"):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -124,10 +124,9 @@ class About:
     medium: str
     families: tuple[str, ...]
     """The families that can do it, default first; others may name it in their `TASKS`."""
-    example: str | Callable[[Any], str] = '"..."'
-    """What to type after `genwright generate RUN`, for people who just made one; or that by the recipe's section `prepare`."""
-    arguments: str = '"..."'
-    """What to write between the brackets of `generate(...)` in Python."""
+    example: Mapping[str, Any] = field(default_factory=dict)
+    """Fields of a request that every model of the task can answer; what a model's own data has to ask for is put over it
+    (`BaseTask.example`). Commands and Python are written from it for people who just made a model; a file is given by its name."""
     use: str = "print(made.data)"
     """A line of Python for each result `made` that it gives."""
     pipeline: str = "other"
@@ -153,7 +152,8 @@ class About:
     converses: bool = False
     """Whether `genwright chat` can talk with it: its request has `messages` and `system`."""
     traceable: bool = False
-    """Whether `genwright explain --nearest` can find what it makes in the training data: examples are text as "tokens"."""
+    """Whether `genwright explain --nearest` can find what it makes in the training data: examples are text as "tokens", or pictures as
+    "image"."""
 
 
 def on_scale(amount: int, scale: Sequence[tuple[int | None, str]]) -> str:

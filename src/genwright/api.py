@@ -20,12 +20,13 @@ from genwright.console import Printed, SideBySide
 from genwright.errors import RequestError
 from genwright.media.base import Media
 from genwright.request import Blob, checked, opening_class, positional, request_class
-from genwright.run import is_run_or_model, model_folder, open_run, task_and_family
+from genwright.run import Run, is_run_or_model, is_unfinished, model_folder, open_run, task_and_family
 from genwright.scores import ScoreSheet
 from genwright.stages.start import recipe_and_run
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import torch
 
     from genwright.engine.engine import Engine
     from genwright.model import Model
@@ -93,9 +94,8 @@ class Generator:
     def model(self) -> Model:
         """The model in memory. Raises RequestError where the run has none yet, and naming the option that can't be had here."""
         from genwright import device as devices
-        from genwright import model_folder as models
 
-        model = models.load(model_folder(self.folder), devices.choose(self._device))
+        model = _opened(self.folder, devices.choose(self._device))
         model.capacity = self._capacity or model.capacity
         model.opening = checked(model.family.Opening, self._opening)
         return model
@@ -228,6 +228,17 @@ def whole(pieces: Iterable[Media]) -> list[Media]:
         before = found.get(piece.index)
         found[piece.index] = piece if before is None else replace(piece, data=before.data + piece.data)
     return [found[index] for index in sorted(found)]
+
+
+def _opened(folder: Path, device: torch.device) -> Model:
+    """Of a model folder, or of a run, which may be one that is not finished."""
+    if is_unfinished(folder):
+        from genwright.stages.train.unfinished import load_newest
+
+        return load_newest(Run(folder), device)
+    from genwright import model_folder as models
+
+    return models.load(model_folder(folder), device)
 
 
 def run(

@@ -134,9 +134,3 @@ def families_of(task: str) -> tuple[str, ...]:
     """The families that can do a task, default first: those that it names, and those that name it in the `TASKS` of their options."""
     own = about(task).families
     return own + tuple(name for name in FAMILIES if name not in own and task in FAMILIES[name].load_options().TASKS)
-
-
-def example(task: str, prepare: Any) -> str:
-    """What to type after `genwright generate RUN`; `prepare` is the recipe's section as a mapping."""
-    made = about(task).example
-    return made if isinstance(made, str) else made(prepare)

@@ -7,7 +7,11 @@ field's `json_schema_extra`.
 from __future__ import annotations
 
 import base64
-from collections.abc import Callable
+import json
+import shlex
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Annotated, Any
 
 from pydantic import (
@@ -27,7 +31,7 @@ from pydantic.fields import FieldInfo
 from genwright.errors import RequestError
 from genwright.media.base import is_of, medium, medium_of
 from genwright.media.kind import HEAD_BYTES
-from genwright.registry import FAMILIES, TASKS
+from genwright.registry import FAMILIES, TASKS, about
 
 POSITIONAL: dict[str, Any] = {"positional": True}
 """What the command line takes without an option's name, behind the run: a text, or the name of a file where the field holds a file."""
@@ -130,6 +134,38 @@ def positional(schema: type[BaseModel]) -> str | None:
     return next((name for name, field in schema.model_fields.items() if is_marked(field, POSITIONAL)), None)
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A request as people are shown it."""
+
+    command: str
+    """What is typed behind `genwright generate RUN`: quoted for the shell, on one line."""
+    arguments: str
+    """What stands between the brackets of `generate(...)` in Python."""
+
+
+def shown(task: str, family: str, values: Mapping[str, Any] | None = None) -> Shown:
+    """A request of a task from the values of its fields, files by their names; None: the task's own example."""
+    schema, told = request_class(task, family), about(task)
+    values, bare = told.example if values is None else values, positional(schema)
+    first = [str(values[bare])] if bare is not None and bare in values else []
+    words, named = list(first), []
+    for name, value in values.items():
+        if name == bare:
+            named.insert(0, _in_python(value, schema.model_fields[name]))
+            continue
+        flag = "-n" if name == "n" else "--" + name.replace("_", "-")
+        named.append(f"{name}={_in_python(value, schema.model_fields[name])}")
+        for one in map(str, value if isinstance(value, list) else [value]):
+            words += [f"{flag}={one}"] if one.startswith("-") else [flag, one]
+    made = medium(told.medium)
+    return Shown(shlex.join(words if made.textual else [*words, "--out", made.plural]), ", ".join(named))
+
+
+def _in_python(value: Any, field: FieldInfo) -> str:
+    return f'Blob(name="{value}", data=...)' if field.annotation is Blob else json.dumps(value, ensure_ascii=False)
+
+
 def checked(schema: type[BaseModel], given: dict[str, Any], spelled: Callable[[str], str] = "`{}`".format) -> Any:
     """A request from the values of its fields. Raises RequestError, one sentence with the field's name as `spelled` writes it."""
     try:
@@ -137,11 +173,20 @@ def checked(schema: type[BaseModel], given: dict[str, Any], spelled: Callable[[s
     except ValidationError as error:
         first = error.errors()[0]
         name, value = ".".join(map(str, first["loc"])), first.get("input")
+        if first["type"] == "extra_forbidden" and len(first["loc"]) == 1:
+            raise RequestError(_unknown(name, schema, spelled)) from error
         wrong = f"{spelled(name)}: " if name else ""
         wrong += first["msg"].removeprefix("Value error, ")
         if name and isinstance(value, str | int | float) and len(str(value)) <= _LONGEST_SHOWN:
             wrong += f" (given: {value!r})"
-        if first["type"] == "extra_forbidden":
-            known = ", ".join(map(spelled, schema.model_fields))
-            wrong += f"; there are {known}" if known else "; this model has no such option, leave it out"
         raise RequestError(f"{wrong}.") from error
+
+
+def _unknown(name: str, schema: type[BaseModel], spelled: Callable[[str], str]) -> str:
+    near = get_close_matches(name, schema.model_fields, n=1)
+    if near:
+        return f"there is no {spelled(name)}; did you mean {spelled(near[0])}?"
+    known = ", ".join(map(spelled, schema.model_fields))
+    return (
+        f"there is no {spelled(name)}; there are {known}." if known else f"there is no {spelled(name)}; leave it out."
+    )

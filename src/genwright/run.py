@@ -22,6 +22,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
@@ -281,13 +282,25 @@ def model_folder(folder: Path) -> Path:
     raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
 
 
+def is_unfinished(folder: Path) -> bool:
+    """Whether a folder is a run whose training has begun and that has no model folder."""
+    run = Run(folder)
+    return (
+        _is_there(run.recipe) and _is_there(run.stage("train")) and not _is_there(run.stage("export") / "config.json")
+    )
+
+
 def task_and_family(folder: Path) -> tuple[str, str]:
     """What the model of a run, or of a model folder, was trained to do, and by what. Raises RequestError as `model_folder` does."""
-    file = model_folder(folder) / "config.json"
+    unfinished = is_unfinished(folder)
+    file = Run(folder).recipe if unfinished else model_folder(folder) / "config.json"
     try:
+        if unfinished:
+            recipe = yaml.safe_load(file.read_text(encoding="utf-8"))
+            return recipe["task"], recipe["model"]["family"]
         about = read_json(file)["genwright"]
         return about["task"], about["family"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
 
 

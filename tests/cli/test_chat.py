@@ -136,6 +136,7 @@ def test_commands(monkeypatch, capsys, tmp_path: Path) -> None:
     run_lines(terminal, [*lines, "/nonsense", "/help", "/quit", "never read"], monkeypatch)
     shown = capsys.readouterr()
     assert shown.out.startswith("You said Hello\nBe short\nYou said Hi\n") and "/retry" in shown.out
+    assert shown.err.count("The conversation is forgotten; a new one begins.") == 2, "by /system and by /reset"
     assert "there is no command /nonsense" in shown.err and "/save needs the name of a file" in shown.err
     first, second = map(json.loads, file.read_text(encoding="utf-8").splitlines())
     assert [m["content"] for m in first["messages"]] == ["Hello", "You said Hello"]
@@ -150,3 +151,17 @@ def test_a_full_context_is_said_once(monkeypatch, capsys) -> None:
     terminal = Terminal(conversation(Echo(context=2)))
     run_lines(terminal, ["one", "two", "three", "four"], monkeypatch)
     assert capsys.readouterr().err.count("longer than the model's context") == 1
+
+
+def test_an_answer_that_was_cut_is_said(monkeypatch, capsys) -> None:
+    task = Echo()
+    whole = task.answer
+
+    def cut(model, request, engine):
+        yield from whole(model, request, engine)
+        yield Media("text", "", 0, True, {"finish": "length"})
+
+    task.answer = cut
+    run_lines(Terminal(conversation(task)), ["Hello"], monkeypatch)
+    said = capsys.readouterr()
+    assert said.out == "You said Hello\n" and said.err.startswith("The answer was cut")

@@ -127,5 +127,5 @@ def test_one_wording_for_python_and_the_command_line() -> None:
         checked(CHAT, {"max_tokens": 0})
     with pytest.raises(RequestError, match=r"^--max-tokens: Input should be .* \(given: 0\)\.$"):
         check(CHAT, {"max_tokens": 0})
-    with pytest.raises(RequestError, match=r"^`colour`: .*; there are .*`prompt`, "):
+    with pytest.raises(RequestError, match=r"^there is no `colour`; there are .*`prompt`, "):
         checked(CHAT, {"colour": "red"})

@@ -25,4 +25,4 @@ def test_a_task_from_outside_keeps_its_promises(
     task: str, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    keeps_its_promises(task, family, tmp_path, capsys)
+    keeps_its_promises(task, family, tmp_path, monkeypatch, capsys)

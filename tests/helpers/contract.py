@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shlex
@@ -18,6 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import genwright as gw
 from genwright import recipe as recipes
 from genwright.cli.app import main
 from genwright.exporters.formats import FORMATS
@@ -104,7 +106,9 @@ def genwright(*arguments: object) -> int:
     return 0
 
 
-def keeps_its_promises(task: str, family: str, here: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def keeps_its_promises(
+    task: str, family: str, here: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Walk with a task and a family in `here`, the folder that the test stands in."""
     assert task in TINY, f"no tiny data for the task {task}: add some to TINY"
     recipe = recipe_of_new(task, family, here, capsys)
@@ -116,7 +120,8 @@ def keeps_its_promises(task: str, family: str, here: Path, capsys: pytest.Captur
     assert genwright("train", recipe, "--run-dir", killed, "--device", "cpu", "--threads", "1") == 0
     same_weights(run, Run(killed))
     report_and_card(run, task, family)
-    printed_example(said, run, capsys)
+    with monkeypatch.context() as inside:
+        printed_example(said, run, inside, capsys)
     leaves_or_says_why_not(run, capsys)
     explains_or_says_why_not(run, capsys)
 
@@ -185,16 +190,35 @@ def report_and_card(run: Run, task: str, family: str) -> None:
     assert "{{" not in card and "None" not in re.sub(r"`[^`]*`", "", card)
 
 
-def printed_example(said: str, run: Run, capsys: pytest.CaptureFixture[str]) -> None:
-    """What the terminal tells the user to type makes something."""
+def printed_example(said: str, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """What terminal, report and card tell the user to type makes something, as it stands there; so does their Python."""
     (line,) = (line for line in said.splitlines() if line.startswith("generate "))
-    words = shlex.split(line.removeprefix("generate ").strip())
-    assert words[:2] == ["genwright", "generate"]
-    assert genwright(*words[1:], "--device", "cpu") == 0
-    made = capsys.readouterr().out
-    assert made  # of a text that may be white space alone, after so few steps
-    if about(run_task(run)).medium != "text":
-        assert all(Path(file).stat().st_size for file in made.split("\n") if file)
+    page = html.unescape(re.sub("<[^>]*>", "\n", run.report.read_text(encoding="utf-8")))
+    card = (run.stage("export") / "README.md").read_text(encoding="utf-8")
+    commands = [line.removeprefix("generate ").strip()]
+    commands += re.findall(r"genwright generate .*", page) + re.findall(r"^genwright generate .*", card, re.MULTILINE)
+    assert len(commands) == 3, commands
+    for command in commands:
+        words = shlex.split(command)
+        assert words[:2] == ["genwright", "generate"]
+        if words[2] == ".":  # the card is written for who has the model folder alone
+            monkeypatch.chdir(run.stage("export"))
+            takes_a_file(run, words)
+        assert genwright(*words[1:], "--device", "cpu") == 0, command
+        made = capsys.readouterr().out
+        assert made  # of a text that may be white space alone, after so few steps
+        if about(run_task(run)).medium != "text":
+            assert all(Path(file).stat().st_size for file in made.split("\n") if file)
+    asked = re.search(r"\.generate\((.*)\):", card)
+    assert asked
+    if "Blob(" not in asked[1]:
+        assert eval(f"list(gw.load('.', device='cpu').generate({asked[1]}))", {"gw": gw})
+
+
+def takes_a_file(run: Run, words: list[str]) -> None:
+    """Where the example is a file, it stands beside the data."""
+    if words[3:] and (file := run.folder.parents[1] / words[3]).is_file():
+        shutil.copy(file, words[3])
 
 
 def leaves_or_says_why_not(run: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,7 @@ from genwright.settings import Section
 ABOUT = About(
     medium="wav",
     families=("mean",),
-    example="quiet.wav",
-    arguments='Blob(name="quiet.wav", data=...)',
+    example={"recording": "quiet.wav"},
     use='made.save("loud.wav")',
     pipeline="audio-to-audio",
 )

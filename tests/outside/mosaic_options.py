@@ -11,8 +11,7 @@ from genwright.settings import MainSection, PartSection, Section
 ABOUT = About(
     medium="image",
     families=("code_prior",),
-    example="-n 10 --out pictures",
-    arguments="n=10",
+    example={"n": 10},
     use='made.data.save(f"{made.index}.png")',
     pipeline="unconditional-image-generation",
 )

@@ -8,8 +8,7 @@ from genwright.tasks.write.options import Model, Prepare, Request
 ABOUT = About(
     medium="text",
     families=("transformer",),
-    example="-n 10",
-    arguments="n=10",
+    example={"n": 10},
     pipeline="text-generation",
     traceable=True,
 )

@@ -290,13 +290,16 @@ def explain(
         str | None, typer.Option("--nearest", metavar="TEXT", help="A generated passage: from which training texts?")
     ] = None,
     nearest_file: Annotated[
-        Path | None, typer.Option("--nearest-file", metavar="FILE", help="The same, read from a file.")
+        Path | None,
+        typer.Option(
+            "--nearest-file", metavar="FILE", help="The same, read from a file; for a run that draws, a picture."
+        ),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=100, help="How many training documents.")] = 5,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Which training documents a generated passage is nearest to, and the longest run of characters they share."""
+    """Which training documents a generated passage is nearest to, and what they share; or which training pictures a picture is."""
     from genwright.explain.view import explain_nearest
 
     explain_nearest(folder, nearest, nearest_file, n, as_json)

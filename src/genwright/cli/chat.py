@@ -87,6 +87,8 @@ class Conversation:
         """Answers begun: each has a random stream of its own, so that a second try says something else."""
         self.left_out = 0
         """How many of the oldest messages the last answer was made without."""
+        self.cut = False
+        """Whether the last answer was cut, not ended."""
 
     def ask(self, text: str) -> Iterator[str]:
         """The answer to a message, in pieces; what came of it, also of one that is closed half way, is remembered."""
@@ -113,12 +115,14 @@ class Conversation:
         _, self.left_out = task.opening(model, system + messages, self.request.max_tokens)
         # The schema's own message type stands behind `messages`, so the request is checked again.
         more = {"messages": messages, "system": self.system, "prompt": "", "seed": self.request.seed + self.asked}
-        request = checked(type(self.request), {**self.request.model_dump(), **more})
+        request = checked(type(self.request), {**self.request.model_dump(exclude_unset=True), **more})
         self.asked += 1
         said = ""
         pieces: Any = self.generator.answer(request)
+        self.cut = False
         try:
             for piece in pieces:
+                self.cut = piece.finish == "length"
                 text = piece.data if said else piece.data.lstrip()
                 said += text
                 if text:
@@ -185,6 +189,8 @@ class Terminal:
         finally:
             getattr(pieces, "close", lambda: None)()
         print(flush=True)
+        if self.conversation.cut:
+            print("The answer was cut, where --max-tokens or the model's context ends.", file=sys.stderr, flush=True)
 
     def _tell(self) -> None:
         """Say once that the model no longer sees the beginning."""
@@ -201,6 +207,7 @@ class Terminal:
     def _reset(self, _: str) -> None:
         self.conversation.reset()
         self._told = False
+        print("The conversation is forgotten; a new one begins.", file=sys.stderr, flush=True)
 
     def _system(self, text: str) -> None:
         if not text:

@@ -3,103 +3,140 @@
 from __future__ import annotations
 
 import json
-import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from genwright.about import Around
-from genwright.errors import RequestError
-from genwright.media.base import Media, Medium, medium, write_whole
+from genwright.cli.places import STANDARD_OUTPUT, Places
+from genwright.console import say
+from genwright.errors import RequestError, WorkError
+from genwright.media.base import Media, Medium, Sheets, medium, write_whole
 
 DEFAULT_FOLDER = Path("generated")
-STANDARD_OUTPUT = Path("-")
 
 
-def deliver(
-    media: Iterable[Media],
-    prompt: str,
-    n: int,
-    out: Path | None,
-    as_json: bool,
-    continued: Path | None = None,
-    around: Around | None = None,
-    echo: bool = True,
-) -> None:
-    """Hand out what a task answers, as it comes. Raises RequestError when `out` cannot take it.
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """How what a task answers is to be handed out."""
 
-    `echo`: show the prompt before what goes on from it; an answer to it stands by itself.
+    prompt: str = ""
+    n: int = 1
+    out: Path | None = None
+    as_json: bool = False
+    continued: Path | None = None
+    """The file that the prompt is the content of. It is not shown again, but stands before what is made in the files."""
+    around: Around | None = None
+    """What stands around what is made, in the files."""
+    echo: bool = True
+    """Show the prompt before what goes on from it; an answer to it stands by itself."""
+    grid: bool = False
+    """Lay everything side by side in one more file."""
+    guided: bool = False
+    """Whether a form was asked of the answers, which one that is cut does not have."""
 
-    `continued`: the file that the prompt is the content of. It is not shown again, but stands before what is made in the files.
-    `around`: what stands around what is made, in the files.
-    """
-    if out == STANDARD_OUTPUT and (n > 1 or as_json):
-        raise RequestError(
-            "--out -: standard output takes one output as it is; leave out -n and --json, or name a place."
-        )
-    first = next(iterator := iter(media), None)
+    def check(self, made: Medium) -> Places | None:
+        """The places of files of a medium; None where it is printed. Raises RequestError when `out` cannot take them."""
+        if self.out == STANDARD_OUTPUT and (self.n > 1 or self.as_json or self.grid):
+            raise RequestError(
+                "--out -: standard output takes one output as it is; leave out -n, --json and --grid, or name a place."
+            )
+        if self.grid and not isinstance(made, Sheets):
+            raise RequestError(f"--grid: {made.plural} can't be laid side by side in one file; leave it out.")
+        if self.out is None and made.textual:
+            return None
+        like = None if self.around is None else self.around.like
+        return Places(self.out or DEFAULT_FOLDER, self.n, made.suffixes[0], like)
+
+
+def deliver(media: Iterable[Media], how: Delivery) -> None:
+    """Hand out what a task answers, as it comes. Raises RequestError when `how.out` cannot take it, WorkError where an answer was cut
+    that has to be whole."""
+    iterator = iter(media)
+    first = next(iterator, None)
     if first is None:
         return
-    everything = _chain(first, iterator)
     made = medium(first.kind)
+    places = how.check(made)
+    everything = _chain(first, iterator)
     if made.textual:
-        if around is None:
-            around = Around(prompt if echo else "", "", continued)
-        shown = prompt if echo and continued is None else ""
-        _deliver_text(everything, made, prompt, n, out, as_json, continued, around, shown)
+        _deliver_text(everything, made, places, how)
     else:
-        _deliver_files(everything, made, prompt, n, out or DEFAULT_FOLDER, as_json)
+        assert places is not None
+        _deliver_files(everything, made, places, how)
 
 
-def _chain(first: Media, rest: Iterator[Media]) -> Iterator[Media]:
+def _chain(first: Media, rest: Iterable[Media]) -> Iterable[Media]:
     yield first
     yield from rest
 
 
-def _deliver_text(
-    media: Iterable[Media],
-    made: Medium,
-    prompt: str,
-    n: int,
-    out: Path | None,
-    as_json: bool,
-    continued: Path | None,
-    around: Around,
-    shown: str,
-) -> None:
-    whole: dict[int, str] = {}
-    about: dict[int, dict[str, Any]] = {}
-    streaming = out is None and not as_json and n == 1
+@dataclass
+class _Told:
+    """What was made, whole, and what is known of it, by index."""
+
+    texts: dict[int, str] = field(default_factory=dict)
+    about: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def take(self, piece: Media) -> None:
+        self.texts[piece.index] = self.texts.get(piece.index, "") + piece.data
+        if piece.final:
+            self.about[piece.index] = piece.metadata
+
+
+def _deliver_text(media: Iterable[Media], made: Medium, places: Places | None, how: Delivery) -> None:
+    told = _Told()
+    shown = how.prompt if how.echo and how.continued is None else ""
+    streaming = places is None and not how.as_json and how.n == 1
     if streaming:
         print(shown, end="", flush=True)
     for piece in media:
-        whole[piece.index] = whole.get(piece.index, "") + piece.data
+        told.take(piece)
         if streaming:
             print(piece.data, end="", flush=True)
-        if piece.final:
-            about[piece.index] = piece.metadata
     if streaming:
         print()
-        return
-    for index in sorted(whole):
-        if as_json:
-            origin = {"prompt": prompt} if continued is None else {"continues": str(continued)}
-            line = {"index": index, "kind": made.name, **origin, "text": whole[index], **about.get(index, {})}
-            print(json.dumps(line, ensure_ascii=False))
-        elif out is None:
-            print(f"--- {index + 1} of {n} ---\n{shown}{whole[index]}\n")
-        if out is None:
+    else:
+        _print_or_write(told, shown, made, places, how)
+    _tell(told, how)
+
+
+def _print_or_write(told: _Told, shown: str, made: Medium, places: Places | None, how: Delivery) -> None:
+    around = how.around or Around(how.prompt if how.echo else "", "", how.continued)
+    for index in sorted(told.texts):
+        text, about = told.texts[index], told.about.get(index, {})
+        if how.as_json:
+            origin = {"prompt": how.prompt} if how.continued is None else {"continues": str(how.continued)}
+            print(json.dumps({"index": index, "kind": made.name, **origin, "text": text, **about}, ensure_ascii=False))
+        elif places is None:
+            print(f"--- {index + 1} of {how.n} ---\n{shown}{text}\n")
+        if places is None:
             continue
-        content = made.encode(around.before + whole[index] + around.after, about.get(index, {}))
-        if out == STANDARD_OUTPUT:
+        content = made.encode(around.before + text + around.after, about)
+        if places.out == STANDARD_OUTPUT:
             _print_bytes(content)
             continue
-        name = prompt if around.like is None else around.like.stem
-        file = _place(out, name, index, n, made.suffixes[0], around.like)
+        file = places.of(how.prompt if around.like is None else around.like.stem, index)
         write_whole(file, content)
-        if not as_json:
+        if not how.as_json:
             print(file)
+
+
+def _tell(told: _Told, how: Delivery) -> None:
+    """What was left out of the request, and which answers were cut. Raises WorkError where a cut one has not the form it was to have."""
+    left_out = max((about.get("left_out_messages", 0) for about in told.about.values()), default=0)
+    if left_out:
+        say(f"The conversation is longer than the model's context, so its oldest {left_out:,} messages were left out.")
+    cut = [about["tokens"] for about in told.about.values() if about.get("finish") == "length"]
+    if not cut:
+        return
+    which = "The text was" if how.n == 1 else f"{len(cut):,} of {how.n:,} texts were"
+    why = f"cut after {max(cut):,} tokens, where --max-tokens or the model's context ends"
+    if how.guided:
+        raise WorkError(f"{which[0].lower()}{which[1:]} {why}, and so is not whole; give a larger --max-tokens.")
+    say(f"{which} {why}.")
 
 
 def _print_bytes(content: bytes) -> None:
@@ -107,40 +144,24 @@ def _print_bytes(content: bytes) -> None:
     sys.stdout.flush()
 
 
-def _deliver_files(media: Iterable[Media], made: Medium, prompt: str, n: int, out: Path, as_json: bool) -> None:
+def _deliver_files(media: Iterable[Media], made: Medium, places: Places, how: Delivery) -> None:
+    all_of_them: list[tuple[Any, str]] = []
     for piece in media:
+        words = str(piece.metadata.get("prompt", how.prompt))
         content = made.encode(piece.data, piece.metadata)
-        if out == STANDARD_OUTPUT:
+        if places.out == STANDARD_OUTPUT:
             _print_bytes(content)
             continue
-        file = _place(out, prompt, piece.index, n, made.suffixes[0])
+        file = places.of(words, piece.index)
         write_whole(file, content)
-        if as_json:
-            print(
-                json.dumps(
-                    {"index": piece.index, "kind": piece.kind, "file": str(file), **piece.metadata}, ensure_ascii=False
-                ),
-                flush=True,
-            )
-        else:
-            print(file, flush=True)
-
-
-def _place(out: Path, prompt: str, index: int, n: int, suffix: str, like: Path | None = None) -> Path:
-    """A file of its own for each output; a folder is made when `out` is not plainly a file. It may end as `like` does."""
-    try:
-        if (out.suffix and not out.is_dir()) or out.is_file():
-            if out.suffix.lower() not in (suffix, like.suffix.lower() if like else suffix):
-                raise RequestError(f"--out {out}: what is made is a {suffix} file; name it so, or name a folder.")
-            out.parent.mkdir(parents=True, exist_ok=True)
-            return out if n == 1 else out.with_stem(f"{out.stem}-{index:04d}")
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RequestError(
-            f"--out {out}: can't be made ({error.strerror}); name a place that can be written to."
-        ) from error
-    slug = re.sub(r"[^\w]+", "-", prompt.lower()).strip("-")[:40] or "sample"
-    return out / f"{slug}-{index:04d}{(like.suffix if like else '') or suffix}"
+        if how.grid:
+            all_of_them.append((piece.data, words))
+        line = {"index": piece.index, "kind": piece.kind, "file": str(file), **piece.metadata}
+        print(json.dumps(line, ensure_ascii=False) if how.as_json else file, flush=True)
+    if how.grid and isinstance(made, Sheets):
+        file = places.beside("grid")
+        write_whole(file, made.encode(made.sheet(all_of_them), {}))
+        print(json.dumps({"kind": made.name, "file": str(file), "grid": True}) if how.as_json else file, flush=True)
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:
@@ -148,12 +169,12 @@ def read_prompt(prompt: str | None, file: Path | None) -> str:
     if file is not None:
         return read_text(file, "--prompt-file").replace("\r\n", "\n")
     if prompt == "-":
-        return sys.stdin.read().rstrip("\n")
+        return sys.stdin.read().removeprefix("\ufeff").rstrip("\n")
     return prompt or ""
 
 
 def read_text(file: Path, option: str) -> str:
-    """A text file that an option names, its line ends as they are. Raises RequestError."""
+    """A text file that an option names, its line ends as they are, without a byte order mark. Raises RequestError."""
     try:
         text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from itertools import pairwise
 from pathlib import Path
@@ -9,10 +10,11 @@ from typing import Any
 
 import click
 
-from genwright.about import About
-from genwright.cli.deliver import deliver, read_prompt, read_text
+from genwright.about import About, Around
+from genwright.cli.deliver import Delivery, deliver, read_prompt, read_text
 from genwright.cli.options import HELP_NAMES, check, file_type, options_of, taken_out
 from genwright.errors import RequestError
+from genwright.media.base import Sheets, medium
 from genwright.registry import about
 from genwright.request import Blob, opening_class, positional, request_class
 from genwright.run import is_run_or_model, named, task_and_family
@@ -23,10 +25,14 @@ _LONGEST_PROMPT = 1_000_000
 _WITH_VALUE = ("--out", "--prompt-file", "--continue", "--device", "--threads", "--weights")
 """Options of every run, each with a value behind it that may be the name of a folder."""
 
+_FORMS = {"json_schema", "regex"}
+"""Fields of a request that ask for a form which an answer has only when it is whole."""
+
 _OUT = "A file or a folder for what is made; - writes it to standard output."
 _CONTINUE = (
     "Go on from the end of a text file; with --out FILE the whole is written, old and new (FILE may be the same)."
 )
+_GRID = "Also lay all of them side by side in one file, with the words below each."
 
 
 def generate_command(arguments: list[str]) -> None:
@@ -65,6 +71,8 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
     if bare and not takes_file:
         file = click.Path(path_type=Path)
         fixed.insert(2, click.Option(["--prompt-file"], type=file, help="Read the prompt from a file."))
+    if told is not None and isinstance(medium(told.medium), Sheets):
+        fixed.append(click.Option(["--grid"], is_flag=True, help=_GRID))
     if told is None or told.continues:
         file = click.Path(path_type=Path)
         fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
@@ -80,6 +88,7 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
         debug: bool,
         prompt_file: Path | None = None,
         go_on: Path | None = None,
+        grid: bool = False,
         **options: Any,
     ) -> None:
         if go_on is not None and (prompt is not None or prompt_file is not None):
@@ -93,19 +102,36 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
             text = read_prompt(prompt, prompt_file) if go_on is None else read_text(go_on, "--continue")
             asked_for = text[-_LONGEST_PROMPT:].replace("\r\n", "\n")
         request = check(schema, options | ({bare: asked_for} if bare else {}))
+        assert told is not None  # a run that is none was refused before
+        delivery = Delivery(
+            prompt=text,
+            n=options.get("n") or 1,
+            out=out,
+            as_json=as_json,
+            continued=go_on,
+            around=told.around(request) if told.around else _around(go_on, text),
+            echo=told.echo and not takes_file,
+            grid=grid,
+            guided=bool(_FORMS & request.model_fields_set),
+        )
+        delivery.check(medium(told.medium))  # before minutes are spent on what then has no place
         if threads:
             import torch
 
             torch.set_num_threads(threads)
         from genwright.api import Generator
 
-        assert told is not None  # a run that is none was refused before
-        answer = Generator(run, device, **how).answer(request)
-        around = told.around(request) if told.around else None
-        echoed = told.echo and not takes_file
-        deliver(answer, text, getattr(request, "n", 1), out, as_json, continued=go_on, around=around, echo=echoed)
+        deliver(Generator(run, device, **how).answer(request), delivery)
 
     help_text = "Make something new with a trained run." + (
         "" if schema else " Name a run to see the options of its task."
     )
     return click.Command("generate", HELP_NAMES, call, [*fixed, *asked], help=help_text)
+
+
+def _around(go_on: Path | None, text: str) -> Around | None:
+    """What stands before what is made in the file that is gone on with: all of it, a byte order mark too."""
+    if go_on is None:
+        return None
+    mark = "\ufeff" if go_on.read_bytes().startswith(codecs.BOM_UTF8) else ""
+    return Around(mark + text, "", go_on)

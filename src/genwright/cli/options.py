@@ -37,9 +37,18 @@ def taken_out(options: dict[str, Any], schema: type[BaseModel] | None) -> dict[s
     return {name: value for name, value in found.items() if value is not None}
 
 
+def flag(name: str) -> str:
+    """How the option of a field is written, and named where it is wrong."""
+    return "-n" if name == "n" else long_flag(name)
+
+
+def long_flag(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
 def _option(name: str, field: FieldInfo) -> click.Option:
-    flag = "--" + name.replace("_", "-")
-    names = ["-n", flag] if name == "n" else [flag]
+    long = long_flag(name)
+    names = list(dict.fromkeys([flag(name), long]))
     kind, multiple = _click_type(field.annotation)
     default = None if field.is_required() else field.default
     text = (field.description or "") + (
@@ -50,7 +59,7 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     if is_marked(field, NAMED_BY_FILE):
         text = f"{text} [default: the name of the file that is given]"
     if kind is bool:
-        return click.Option([f"{flag}/--no-{flag[2:]}", name], default=None, help=text)
+        return click.Option([f"{long}/--no-{long[2:]}", name], default=None, help=text)
     metavar = "FILE" if file_type(field) else None
     return click.Option([*names, name], type=kind, multiple=multiple, default=None, help=text, metavar=metavar)
 
@@ -81,7 +90,7 @@ def check(schema: type[BaseModel], given: dict[str, Any]) -> Any:
 
     def spelled(name: str) -> str:
         option = name.partition(".")[0]  # what is wrong may lie inside of what the option holds
-        return option.upper() if option == bare else "--" + option.replace("_", "-")
+        return option.upper() if option == bare else flag(option)
 
     values = {name: value for name, value in given.items() if value not in (None, ())}
     return checked(schema, _with_files(values, schema, spelled), spelled)

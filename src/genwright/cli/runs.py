@@ -17,6 +17,9 @@ from genwright.files import printable
 from genwright.run import STAGES, Run, named, open_run, read_json
 from genwright.scores import ScoreSheet
 
+_MOST_NAMES = 60
+"""Words that a model knows, as many as are shown; --json has more."""
+
 
 @dataclass(frozen=True)
 class Listed:
@@ -153,8 +156,9 @@ def show(folder: Path, *, as_json: bool) -> None:
         for stage in STAGES
         if (record := run.record(stage))
     }  # fmt: skip
+    known = _known(run)
     if as_json:
-        _print_json(asdict(listed) | {"stages": stages})
+        _print_json(asdict(listed) | {"stages": stages, "knows": known})
         return
     from rich.console import Console
     from rich.table import Table
@@ -163,6 +167,10 @@ def show(folder: Path, *, as_json: bool) -> None:
     print(f"{printable(listed.folder)}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}")
     if listed.headline:
         print(printable(listed.headline))
+    for kind, about in known.items():
+        names = about["names"][:_MOST_NAMES]
+        more = f", and {about['count'] - len(names):,} more" if about["count"] > len(names) else ""
+        print(f"it knows {about['count']:,} {kind}: {', '.join(map(printable, names))}{more}")
     table = Table("stage", "seconds", "finished", "on disk", box=None)
     for stage, about in stages.items():
         table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))
@@ -210,6 +218,14 @@ def _data_inside(folder: Path) -> str | None:
             if isinstance(path, str) and (folder / path).resolve().is_relative_to(folder.resolve()):
                 return path
     return None
+
+
+def _known(run: Run) -> dict[str, dict[str, Any]]:
+    """What the model can be asked for by name, as export wrote it down; {} where it has no list of that."""
+    try:
+        return read_json(run.stage("export") / "config.json")["genwright"]["about"].get("knows", {})
+    except (OSError, ValueError, KeyError):
+        return {}
 
 
 def _recipe(file: Path) -> dict[str, Any]:

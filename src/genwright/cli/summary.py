@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
+
 import yaml
 from rich.console import Console
 
-from genwright.registry import example
 from genwright.run import Run
 from genwright.scores import ScoreSheet
+from genwright.stages.export.example import shown_of
 
 
 def print_summary(run: Run) -> None:
@@ -20,9 +22,6 @@ def print_summary(run: Run) -> None:
         if sheet.headline:
             console.print(sheet.headline, markup=False)
     print(f"\nreport    {run.report}")
-    print(f"generate  genwright generate {run.folder} {_example(run)}")
-
-
-def _example(run: Run) -> str:
     recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
-    return example(recipe["task"], recipe["prepare"])
+    example = shown_of(run, recipe["task"], recipe["model"]["family"], public=False)
+    print(f"generate  genwright generate {shlex.quote(str(run.folder))} {example.command}")

@@ -30,8 +30,11 @@ class Engine:
         self._waiting: deque[_Ticket] = deque()
         self._running: list[_Ticket] = []
 
-    def submit(self, session: Session, start: Start) -> Generator[Any, None, None]:
-        """Queue a request; iterate over what it emits. Closing the iterator early frees its slot before the next step."""
+    def submit(self, session: Session, start: Start) -> Generator[Any, None, str]:
+        """Queue a request; iterate over what it emits. Closing the iterator early frees its slot before the next step.
+
+        It returns why the request was done (`State.finish`), as the value of its StopIteration.
+        """
         ticket = _Ticket(session, start)
         self._waiting.append(ticket)
         outputs = self._outputs(ticket)
@@ -39,7 +42,7 @@ class Engine:
         next(outputs)
         return outputs
 
-    def _outputs(self, ticket: _Ticket) -> Generator[Any, None, None]:
+    def _outputs(self, ticket: _Ticket) -> Generator[Any, None, str]:
         try:
             yield None
             while True:
@@ -50,7 +53,7 @@ class Engine:
                 if ticket.state.error:
                     raise ticket.state.error
                 if ticket.state.done:
-                    return
+                    return ticket.state.finish
         finally:
             self._leave(ticket)
 

@@ -20,6 +20,7 @@ from genwright import files
 from genwright import recipe as recipes
 from genwright.console import progress
 from genwright.errors import RequestError
+from genwright.media.base import is_textual
 from genwright.model_folder import build_task
 from genwright.registry import about
 from genwright.run import Run, read_json
@@ -66,7 +67,8 @@ def open_corpus(run: Run) -> Corpus:
             f"{run.folder}: the training data does not stand here, so nothing can be traced to it; name the run that made the model."
         )
     recipe = recipes.load(run.recipe)
-    if not about(recipe.task).traceable:
+    told = about(recipe.task)
+    if not (told.traceable and is_textual(told.medium)):
         raise RequestError(f"{run.folder}: --nearest compares texts, and `{recipe.task}` does not learn from texts.")
     folder = run.explain / "corpus"
     key = {"format": _FORMAT, "data": record.outputs}

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
+from genwright import recipe as recipes
 from genwright.console import count
 from genwright.errors import RequestError
 from genwright.explain.corpus import open_corpus
 from genwright.explain.nearest import Found, Neighbour, check, nearest
 from genwright.files import printable
 from genwright.ledger import LEDGER
-from genwright.run import Run, named
+from genwright.registry import about
+from genwright.run import Run, is_run_or_model, named
 
 _COLUMNS = ["id", "source", "path", "row", "licence", "notice", "start", "stop"]
 _OTHERS = 5
@@ -22,9 +25,14 @@ _FROM = 0.1
 
 
 def explain_nearest(folder: Path, passage: str | None, file: Path | None, n: int, as_json: bool) -> None:
-    """Print the `n` nearest documents. Raises RequestError when the run or the passage can't be used."""
-    text, folder = _passage(passage, file), named(folder)
-    if not folder.is_dir():
+    """Print the `n` nearest documents, or pictures where those were learned. Raises RequestError when the run, the passage or the
+    picture can't be used."""
+    folder = named(folder)
+    if _draws(Run(folder)):
+        _explain_picture(Run(folder), passage, file, n, as_json)
+        return
+    text = _passage(passage, file)
+    if not os.path.isdir(folder):  # noqa: PTH112 - Path.is_dir raises where the name is too long
         raise RequestError(f"{folder}: no such folder; name a run, like runs/demo-write.")
     check(text)
     run = Run(folder)
@@ -35,6 +43,42 @@ def explain_nearest(folder: Path, passage: str | None, file: Path | None, n: int
         print(json.dumps(_as_json(run, text, found, items), ensure_ascii=False, indent=2))
     else:
         _show(text, found, items)
+
+
+def _draws(run: Run) -> bool:
+    """Whether what was learned is pictures, prepared here, that can be told apart."""
+    if not is_run_or_model(run.folder) or run.record("prepare") is None:
+        return False
+    told = about(recipes.load(run.recipe).task)
+    return told.traceable and told.medium == "image"
+
+
+def _explain_picture(run: Run, passage: str | None, file: Path | None, n: int, as_json: bool) -> None:
+    from genwright.explain.pictures import nearest_pictures, write_sheet
+
+    asked = file or (Path(passage) if passage else None)
+    if asked is None or (file is None and not os.path.isfile(asked)):  # noqa: PTH113 - a passage may be too long to be a name
+        raise RequestError(
+            f"{run.folder}: learned from pictures; say which is to be explained, by `--nearest-file FILE`."
+        )
+    found = nearest_pictures(run, asked, n)
+    items = _items(run, [near.item for near in found.near])
+    place = write_sheet(run, asked, found, [_named(items.get(near.item, {})) for near in found.near])
+    if as_json:
+        near = [{**items.get(one.item, {}), "item": one.item, "distance": one.distance} for one in found.near]
+        told = {"run": str(run.folder), "picture": str(asked), "sheet": str(place), "pictures": found.pictures}
+        print(json.dumps({**told, "searched": found.searched, "nearest": near}, ensure_ascii=False, indent=2))
+        return
+    for rank, one in enumerate(found.near, start=1):
+        row = items.get(one.item, {})
+        print(f"{rank}. {_named(row)}  {row.get('licence') or 'licence unknown'}  distance {one.distance:.1f}")
+    first = (
+        "" if found.searched == found.pictures else f", of which the {found.searched:,} nearest by pixels were compared"
+    )
+    print(
+        f"Searched {found.pictures:,} training pictures{first}; 0 is the same picture to the features that are compared."
+    )
+    print(place)
 
 
 def _passage(passage: str | None, file: Path | None) -> str:

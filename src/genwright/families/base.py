@@ -143,6 +143,8 @@ class State:
     batch_key: Hashable = None
     emitted: deque[Any] = field(default_factory=deque)
     done: bool = False
+    finish: str = ""
+    """Why it is done, where that is not always the same: "end" (an end of its own), "length" (as long as it may be)."""
     error: Exception | None = None
     cost_bytes: int = 0
     slot: int | None = None

@@ -5,12 +5,12 @@ Media are named in `registry.MEDIA`. Collect, the command line, the report and `
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 
 from markupsafe import Markup
 
@@ -81,6 +81,15 @@ class Medium(Protocol):
         ...
 
 
+@runtime_checkable
+class Sheets(Protocol):
+    """A medium of which several things can be laid side by side in one file."""
+
+    def sheet(self, made: Sequence[tuple[Any, str]]) -> Any:
+        """What holds all of them, each with its words below it; `encode` writes it."""
+        ...
+
+
 def medium(name: str) -> Medium:
     """A medium by its name. Raises RequestError when there is none."""
     return MEDIA[name].load()
@@ -138,6 +147,12 @@ class Media:
     index: int = 0
     final: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def finish(self) -> str:
+        """Why it ended, of the last piece of a text: "end" (an end of its own), "stop" (a text to stop at), "length" (cut, because
+        no more tokens were asked for or the context is full); "" where there is nothing to tell."""
+        return str(self.metadata.get("finish", ""))
 
     @property
     def text(self) -> str:

@@ -23,6 +23,7 @@ from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed, write_whole
 from genwright.media.foreign import opened, readers, remark_of
 from genwright.media.kind import HEAD_BYTES, is_heif, is_svg, kind
+from genwright.media.sheet import sheet
 from genwright.pages import page
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "PSD")
@@ -276,6 +277,9 @@ class Picture:
         out = io.BytesIO()
         made.save(out, format="PNG", pnginfo=chunks)
         return out.getvalue()
+
+    def sheet(self, made: Sequence[tuple[Any, str]]) -> Image.Image:
+        return sheet([(one if isinstance(one, Image.Image) else Image.fromarray(one), words) for one, words in made])
 
     def show(self, file: Path, title: str, public: bool) -> str:
         found = page.picture(file)

@@ -54,6 +54,11 @@ def _environment() -> Environment:
     return environment
 
 
+def typeface() -> bytes:
+    """The letters that pages are set in, Latin ones, as WOFF2."""
+    return (_TEMPLATES / "inter-latin.woff2").read_bytes()
+
+
 @lru_cache
 def style() -> Markup:
     """The style sheet with its two typefaces inside, and the colours of both modes."""

@@ -28,6 +28,18 @@ class Duties:
         return ", ".join(said)
 
 
+def allows(licence: str | None) -> bool:
+    """Whether words of something may be quoted where they are passed on: its licence is known, and asks for no unchanged copies."""
+    asked = duties(licence)
+    return asked is not None and not asked.no_derivatives
+
+
+def forbids(licence: str | None) -> bool:
+    """Whether a licence is known to forbid that; an unknown one is mostly that of the user's own things."""
+    asked = duties(licence)
+    return asked is not None and asked.no_derivatives
+
+
 _FREE = ("CC0-1.0", "Unlicense", "public domain", "0BSD", "PDDL-1.0")
 _NOTICE = ("MIT", "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "PSF-2.0", "Zlib", "BSL-1.0", "OFL-1.1")
 _COPYLEFT = ("GPL-", "AGPL-", "LGPL-", "MPL-", "EPL-", "GFDL-", "EUPL-")

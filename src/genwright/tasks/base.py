@@ -108,6 +108,29 @@ class Splits:
         return name, self.stores[name]
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Values of some fields of a request. `quoted` is the item that they are words of; "": they are the model's own."""
+
+    values: dict[str, Any]
+    quoted: str = ""
+
+
+LONGEST_SHOWN = 80
+"""Characters of a text that is shown as something to ask for."""
+
+
+def can_be_typed(text: str) -> bool:
+    """Whether a text is short, stands on one line and can't be taken for an option, so that it can be shown in a command."""
+    return 0 < len(text) <= LONGEST_SHOWN and text.isprintable() and not text.startswith(("-", "@"))
+
+
+def evenly(store: ExampleStore, most: int) -> list[int]:
+    """Rows spread over a store."""
+    count = min(most, len(store))
+    return [number * len(store) // count for number in range(count)]
+
+
 TrainJudge = Callable[[Family, Batches, int], None]
 """Trains a judge (a two-sample discriminator, a dual encoder) for a number of steps by the same loop that trains models."""
 
@@ -225,6 +248,15 @@ class BaseTask(ABC):
         """Quick scores of held-out examples, by which two states of a model are compared, the chief one first. None: the family's
         held-out loss is all there is."""
         return None
+
+    def example(self, facts: Any, splits: Splits) -> Asked | None:
+        """A request that the model's own data has to ask for, out of what is held out; None where it has none."""
+        return None
+
+    def known(self, facts: Any) -> dict[str, list[str]]:
+        """What the model can be asked for by name, the most frequent first: {"labels": [...]}, {"words": [...]}; {} where anything
+        may be asked."""
+        return {}
 
     @abstractmethod
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:

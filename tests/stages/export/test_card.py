@@ -66,4 +66,4 @@ def test_the_python_in_it_runs(card: Path, monkeypatch: pytest.MonkeyPatch, caps
     for block in blocks:
         exec(textwrap.dedent(block), {})
         made = capsys.readouterr().out
-        assert made or len(list(card.parent.glob("*.png"))) == 4
+        assert made or len(list(card.parent.glob("*.png"))) == 16

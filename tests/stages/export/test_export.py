@@ -14,6 +14,7 @@ import yaml
 
 from genwright import ledger, recipe
 from genwright import model_folder as model
+from genwright.cli.runs import runs
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError, WorkError
 from genwright.exporters.formats import export_as
@@ -143,7 +144,7 @@ def test_a_picture_model_has_no_such_format(exported: Run, form: str):
 
 @pytest.mark.parametrize("exported", ["transformer"], indirect=True)
 def test_a_transformer_of_a_task_without_texts_is_no_language_model(exported: Run, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(options, "ABOUT", replace(options.ABOUT, medium="midi", pipeline="text-to-audio"))
+    monkeypatch.setattr(options, "ABOUT", replace(options.ABOUT, medium="image", pipeline="text-to-audio"))
     with pytest.raises(RequestError, match=r"by transformer, and only language models can be written as gguf"):
         export_as(exported.folder, "gguf")
     loaded = model.load(exported.stage("export"), CPU)
@@ -262,3 +263,22 @@ def test_duties_by_licence(licence: str, words: str):
 @pytest.mark.parametrize("licence", [None, "Proprietary"])
 def test_duties_of_an_unknown_licence_are_not_guessed(licence: str | None):
     assert duties(licence) is None
+
+
+@pytest.mark.parametrize("exported", ["gan"], indirect=True)
+def test_what_the_model_knows_is_listed_and_what_to_ask_is_written_down(
+    exported: Run, capsys: pytest.CaptureFixture[str]
+):
+    about = json.loads((exported.stage("export") / "config.json").read_text(encoding="utf-8"))["genwright"]["about"]
+    record = exported.record("export")
+    assert record is not None
+    captions = {
+        row["text"] for row in map(json.loads, (ASSETS / "pictures" / "emoji.jsonl").read_text("utf-8").splitlines())
+    }
+    assert record.summary["example"]["prompt"] in captions and about["example"] == record.summary["public_example"]
+    assert (exported.stage("export") / "README.md").read_text(encoding="utf-8").count("genwright generate . ") == 1
+    runs("show", exported.folder, where=exported.folder.parent, yes=False, as_json=True)
+    knows = json.loads(capsys.readouterr().out)["knows"]["words"]
+    assert knows == about["knows"]["words"] and knows["count"] >= len(knows["names"]) > 40 and "face" in knows["names"]
+    runs("show", exported.folder, where=exported.folder.parent, yes=False, as_json=False)
+    assert f"it knows {knows['count']:,} words: face, " in capsys.readouterr().out

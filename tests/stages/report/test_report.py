@@ -140,14 +140,15 @@ def test_commands_are_those_that_the_task_can_do(tmp_path: Path, drawn: Run):
     assert "genwright explain" in text and "AutoModelForCausalLM" not in text, "that folder is no transformers folder"
     (tmp_path / "poems" / "model" / "config.json").write_text('{"architectures": ["Qwen3ForCausalLM"]}')
     assert "AutoModelForCausalLM" in write(Run(tmp_path / "poems"))
-    for words in ("genwright explain", "AutoModelForCausalLM"):
+    for words in ('--nearest "..."', "AutoModelForCausalLM"):
         assert words not in write(drawn)
+    assert "--nearest-file FILE" in write(drawn)
 
 
 def test_a_transformer_that_draws_is_promised_nothing_of_text(tmp_path: Path):
     run = draw_run(tmp_path / "run")
     (run.stage("export") / "config.json").write_text('{"architectures": ["Qwen3ForCausalLM"]}')
-    with outside_task("sketch", About(medium="image", families=("transformer",), arguments='"a fish"')):
+    with outside_task("sketch", About(medium="image", families=("transformer",), example={"prompt": "a fish"})):
         run.recipe.write_text(f"task: sketch\ndata: {{sources: [{{folder: {tmp_path}}}]}}\n")
         page = write(run)
         assert "genwright explain" not in page and "AutoModelForCausalLM" not in page

@@ -1,6 +1,7 @@
 """The task chat: examples cut by whole turns, the mask, rows and files, requests, and a small model end to end."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ import torch
 from genwright import ledger, recipe
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
+from genwright.families.transformer.options import Controls
 from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.model_folder import build_task
-from genwright.request import request_class
+from genwright.request import controls_of, request_class
 from genwright.tasks.chat.before import before_of
 from genwright.tasks.chat.formats import dialogues
 from genwright.tasks.chat.preference import collate, preferred
-from genwright.tasks.chat.task import Chat, _mapping, asked_messages
+from genwright.tasks.chat.task import Chat, _mapping, asked_messages, recommended
 from genwright.tasks.chat.turns import exchanges, fit, replies, windows
 from genwright.tokens.chat_template import START, STOP, ChatTemplate
 from helpers import ASSETS
@@ -71,7 +73,7 @@ def test_every_reply_of_real_conversations_counts_once_and_nothing_else(items, f
     whole = 0
     for item in items[:60]:
         (dialogue,) = dialogues(json.loads(item.fields[WHOLE_ROW]), _mapping(task.prepare.conversation))
-        examples = list(task.encode(item, facts))
+        examples = [example for example in task.encode(item, facts) if not isinstance(example, Drop)]
         for example in examples:
             assert len(example["tokens"]) <= 256 and example["tokens"][0] == facts.special[START]
             assert example["weight"].tolist() == counted_by_hand(example["tokens"], facts)
@@ -94,8 +96,8 @@ def test_a_long_conversation_is_cut_by_whole_exchanges_behind_the_system_prompt(
     found = list(windows(messages, template, facts, 96))
     assert len(found) > 2
     said: list[str] = []
-    for tokens, weight in found:
-        assert len(tokens) <= 96 and int(tokens[-2]) == facts.special[STOP]
+    for tokens, weight, length in found:
+        assert len(tokens) == length <= 96 and int(tokens[-2]) == facts.special[STOP]
         assert facts.decode(tokens).startswith("system\nBe kind\nuser\nquestion")
         said += [facts.decode(tokens[a:b]) for a, b in replies(tokens, weight)]
     assert said == [f"answer {number}" for number in range(12)]
@@ -104,13 +106,17 @@ def test_a_long_conversation_is_cut_by_whole_exchanges_behind_the_system_prompt(
 def test_of_an_exchange_that_is_too_long_the_beginning_is_learned(facts) -> None:
     template = ChatTemplate.of(facts)
     long = [{"role": "user", "content": "Tell me"}, {"role": "assistant", "content": "word " * 200}]
-    ((tokens, weight),) = windows(long, template, facts, 64)
-    assert len(tokens) == 64 and weight[-1] == 1 and facts.special[STOP] not in tokens[weight == 1]
+    ((tokens, weight, length),) = windows(long, template, facts, 64)
+    assert len(tokens) == 64 < length and weight[-1] == 1 and facts.special[STOP] not in tokens[weight == 1]
     endless = [{"role": "user", "content": "word " * 200}, {"role": "assistant", "content": "Yes"}]
-    assert list(windows(endless, template, facts, 64)) == []
+    (nothing,) = windows(endless, template, facts, 64)
+    assert nothing.is_cut and not nothing.weight.any()
     task = make_task(model="{layers: 1, width: 32, context: 64}", rest="prepare: {tokenizer: bpe}")
     (dropped,) = task.encode(row_item({"messages": endless}), facts)
     assert isinstance(dropped, Drop) and dropped.reason == "too_large"
+    kept, cut = task.encode(row_item({"messages": long}), facts)
+    assert isinstance(kept, dict) and isinstance(cut, Drop) and cut.reason == "too_large"
+    assert re.search(r"an exchange of \d+ tokens, of which the first 64 are read; raise `model.context`", cut.detail)
 
 
 def test_what_leaves_no_room_for_an_answer_is_dropped_oldest_first_by_whole_exchanges(facts) -> None:
@@ -469,3 +475,13 @@ def test_questions_too_long_to_be_answered_are_told_as_that(tmp_path: Path) -> N
     sheet = json.loads((tmp_path / "run" / "evaluate" / "scores.json").read_text(encoding="utf-8"))
     assert "too long to leave room for an answer" in sheet["headline"]
     assert sheet["rows"][0]["scores"]["bits_per_byte"]["value"] > 0
+
+
+def test_an_answer_is_drawn_as_a_conversation_wants_it_or_as_the_weights_say() -> None:
+    request = request_class("chat", "transformer")()
+    drawn = controls_of(request, Controls)
+    assert (drawn.temperature, drawn.top_p) == (0.7, 0.9) and Controls().top_p == 1
+    said = {"temperature": 0.6, "top_k": 20, "eos_token_id": 2, "do_sample": True}
+    assert recommended(said, Controls) == {"temperature": 0.6, "top_k": 20}
+    for nothing in ({"eos_token_id": 2}, {**said, "do_sample": False}, {"temperature": 99}, {"top_p": None}):
+        assert recommended(nothing, Controls) == {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 from pathlib import Path
 from typing import Any
@@ -102,7 +103,9 @@ def test_how_many_captions_are_cut_is_said(capsys):
             "1girl, solo, long hair, looking at viewer, smile, open mouth, blue eyes, outdoors, sky, day"
         )
     _task().fit(items)
-    assert f"3 of {len(items)} captions are longer than the model reads" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert f"3 of {len(items)} captions are longer than the 23 tokens that the model reads, and are cut: of" in said
+    assert re.search(r'it reads "1girl, solo, [^"]*"\.$', said.strip()) and "sky, day" not in said.split("it reads")[1]
     _task().fit(_items())
     assert capsys.readouterr().err == ""
 

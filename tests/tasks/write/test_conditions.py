@@ -17,7 +17,6 @@ from genwright.ledger import Item
 from genwright.model import Model
 from genwright.model_folder import build_parts, load, save
 from genwright.recipe import EvaluateSettings, recipe_class
-from genwright.registry import example
 from genwright.request import request_class
 from genwright.shards import ExampleStore, write_part
 from genwright.tasks.base import Splits
@@ -258,9 +257,3 @@ def test_previews_and_the_model_folder(lab, tmp_path: Path):
     assert [p.data for p in again.task.answer(again, asked, Engine())] == [
         p.data for p in model.task.answer(model, asked, Engine())
     ]
-
-
-def test_what_to_type_next():
-    assert example("write", {"condition": ["author", "title"]}) == '--condition author="..." --condition title="..."'
-    assert example("write", {"condition": []}).startswith('"')
-    assert example("draw", {}).startswith('"')

@@ -54,8 +54,6 @@ class TextState(State):
     drafts: Drafts = field(default_factory=Drafts)
     settled: bool = False
     """Whether other slots have been searched for the beginning of its prompt."""
-    finish: str | None = None
-    """Why it ended: "stop" (end of text) or "length" (max_tokens)."""
 
 
 class TextSession:
@@ -229,7 +227,7 @@ class TextSession:
     def _hand_out(self, state: TextState, token: int) -> None:
         """Emit a token, and see whether the text ends."""
         if token in self.end_tokens:
-            state.done, state.finish = True, "stop"
+            state.done, state.finish = True, "end"
             return
         state.generated.append(token)
         state.emitted.append(token)

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from genwright.console import say
-from genwright.ledger import Item, printable
+from genwright.files import printable
+from genwright.ledger import Item
 from genwright.scores import ENOUGH
 from genwright.stages.collect.shares import are_few
 

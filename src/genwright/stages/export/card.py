@@ -5,7 +5,7 @@ It names no file of the data and no place on the machine it was made on, for the
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import yaml
@@ -15,6 +15,7 @@ from genwright.exporters.source import is_language_model
 from genwright.model import Model
 from genwright.pages.page import render
 from genwright.recipe import Recipe
+from genwright.request import shown
 from genwright.rights.duties import duties
 from genwright.run import Run
 from genwright.scores import Row, ScoreSheet
@@ -42,8 +43,8 @@ def about(recipe: Recipe, run: Run, known: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
-    """Everything the card's template is handed."""
+def gather(recipe: Recipe, run: Run, model: Model, asked: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Everything the card's template is handed; `asked` are the values of a request that is shown."""
     records = {name: run.record(name) for name in ("collect", "prepare", "train", "evaluate")}
     trained = records["train"]
     data, sheet = read_data(run, public=True), _sheet(run)
@@ -56,7 +57,7 @@ def gather(recipe: Recipe, run: Run, model: Model) -> dict[str, Any]:
         "recipe_yaml": public_recipe(recipe),
         "about": registry.about(recipe.task),
         "in_transformers": in_transformers,
-        "example": registry.example(recipe.task, recipe.prepare.model_dump(mode="json")),
+        "example": shown(recipe.task, recipe.family, asked),
         "data": data,
         "unknown": next((row.kept for row in data.licences if row.name is None), 0) if data else 0,
         "duties": {row.name: duties(row.name) for row in data.licences} if data else {},

@@ -27,12 +27,15 @@ from genwright.exporters.source import ModelReference, is_language_model
 from genwright.model import Model
 from genwright.recipe import Recipe
 from genwright.run import Run, write_atomic
-from genwright.stages.export import card
+from genwright.stages.export import card, example
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare.stage import load_splits
 from genwright.stages.train.stage import load_trained
 from genwright.tasks.base import BaseTask, Splits
 from genwright.weights import open_weights
+
+_MOST_NAMES = 500
+"""Words that config.json lists as known."""
 
 
 def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> dict[str, Any]:
@@ -40,16 +43,24 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     started = time.monotonic()
     inputs = stage_inputs("export", recipe, run, task)
     model = load_trained(run, device)
-    model.about = card.about(recipe, run, model.about)
+    splits = load_splits(run, task)
+    asked = task.example(model.facts, splits)
+    item = splits.items.get(asked.quoted) if asked else None
+    examples = example.chosen(task.name, asked, item.licence if item else None)
+    model.about = {
+        **card.about(recipe, run, model.about),
+        "knows": _known(model),
+        example.OWN: examples[example.PUBLIC],
+    }
     folder = run.stage("export")
     run.forget("export")
     with files.whole(folder) as temporary:
-        compared = _write(model, load_splits(run, task), temporary)
-        facts = card.gather(recipe, run, model)
+        compared = _write(model, splits, temporary)
+        facts = card.gather(recipe, run, model, examples[example.PUBLIC])
         write_atomic(temporary / "README.md", card.write(facts))
         if facts["notices"]:
             write_atomic(temporary / "NOTICES.txt", card.notices_text(facts["notices"]))
-    summary = {"bytes": _size_bytes(folder), "files": _hashes(folder), "compared_in": compared}
+    summary = {"bytes": _size_bytes(folder), "files": _hashes(folder), "compared_in": compared, **examples}
     run.complete(
         "export",
         inputs=inputs,
@@ -59,6 +70,12 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
         summary=summary,
     )
     return summary
+
+
+def _known(model: Model) -> dict[str, dict[str, Any]]:
+    """What the model can be asked for by name: how much there is of each kind, and the most frequent."""
+    known = model.task.known(model.facts)
+    return {kind: {"count": len(names), "names": names[:_MOST_NAMES]} for kind, names in known.items()}
 
 
 def foretell(model: Model, splits: Splits, scratch: Path) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from markupsafe import Markup
 from genwright import ledger, registry
 from genwright.console import duration
 from genwright.console import size as size_text
-from genwright.media.base import by_suffix, show
+from genwright.media.base import by_suffix, medium, show
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
 from genwright.pages.page import render, tiles
@@ -21,6 +22,7 @@ from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, StageRecord, read_json, write_atomic
 from genwright.scores import Exhibit, Metric, Row, ScoreSheet
 from genwright.stages.collect.account import DataView, public_recipe, read_data, read_notices
+from genwright.stages.export.example import shown_of
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.report.changes import read_changes
 from genwright.stages.report.training import PartView, read_training
@@ -101,7 +103,7 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
         "recipe_hash": recipe.hash(),
         "versions": next((r.versions for r in reversed(list(records.values())) if r), {}),
         "device": _device(records),
-        "commands": _commands(recipe, run, f"runs/{run.name}" if public else str(run.folder)),
+        "commands": _commands(recipe, run, f"runs/{run.name}" if public else str(run.folder), public),
         "written": time.strftime("%Y-%m-%d %H:%M"),
         "reasons": ledger.REASONS,
     }
@@ -247,18 +249,20 @@ def _opens_elsewhere(run: Run) -> bool:
     return file.exists() and "architectures" in read_json(file)
 
 
-def _commands(recipe: Recipe, run: Run, place: str) -> list[tuple[str, str]]:
-    quoted = f"'{place}'" if any(c in place for c in " '\"&;<>()$") else place
-    typed = registry.example(recipe.task, recipe.prepare.model_dump(mode="json"))
+def _commands(recipe: Recipe, run: Run, place: str, public: bool) -> list[tuple[str, str]]:
+    quoted = shlex.quote(place)
+    example = shown_of(run, recipe.task, recipe.family, public=public)
     task = registry.about(recipe.task)
-    ask = [("Make something new", f"genwright generate {quoted} {typed}")]
-    if task.traceable:
+    ask = [("Make something new", f"genwright generate {quoted} {example.command}")]
+    if task.traceable and medium(task.medium).textual:
         ask.append(("Where a passage comes from", f'genwright explain {quoted} --nearest "..."'))
+    elif task.traceable:
+        ask.append(("What it is nearest to", f"genwright explain {quoted} --nearest-file FILE"))
     if task.transformers and _opens_elsewhere(run):
         ask.append(("In transformers", f'AutoModelForCausalLM.from_pretrained("{place}/model")'))
     return [
         *ask,
-        ("From Python", f'import genwright as gw; gw.load("{place}").generate({task.arguments})'),
+        ("From Python", f'import genwright as gw; gw.load("{place}").generate({example.arguments})'),
         ("The story of every file", f"genwright ledger {quoted} --dropped"),
         ("Train longer", f"genwright run {quoted} --more 30m"),
         ("Do it again", f"genwright run {quoted}/recipe.yaml --run-dir again"),

@@ -42,8 +42,7 @@ def _verdict(survey: Survey) -> Verdict:
 ABOUT = About(
     medium="text",
     families=("transformer",),
-    example='"How was your day?"',
-    arguments='"How was your day?"',
+    example={"prompt": "How was your day?"},
     use="print(made.text)",
     pipeline="text-generation",
     tags=("conversational",),
@@ -121,9 +120,21 @@ class Message(Section):
     content: str
 
 
+_OF_THE_WEIGHTS = "Weights started from may ask for another default."
+
+
 class Request(text_options.Request):
     prompt: str = Field("", description="The message to answer.", json_schema_extra=POSITIONAL)
     system: str | None = Field(None, description="How the assistant is to behave, said before the conversation.")
+    temperature: float = Field(
+        0.7, ge=0, le=5, description="0 always takes the likeliest token; higher is wilder. " + _OF_THE_WEIGHTS
+    )
+    top_p: float = Field(
+        0.9,
+        gt=0,
+        le=1,
+        description="Draw only from the likeliest tokens that add up to this probability. " + _OF_THE_WEIGHTS,
+    )
     messages: str | list[Message] | None = Field(
         None,
         description='The conversation so far, before the prompt, as JSON: [{"role": "user", "content": "Hello"}].',

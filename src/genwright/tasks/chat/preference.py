@@ -11,6 +11,7 @@ import torch
 from genwright.families.base import Batch, Family
 from genwright.families.transformer.family import Transformer
 from genwright.families.transformer.preference import Preference
+from genwright.ledger import Drop
 from genwright.metrics.text import share
 from genwright.model import Model
 from genwright.scores import Metric, Score, ScoreSheet
@@ -32,9 +33,7 @@ METRIC = Metric(
 )
 
 
-def encode_pair(
-    dialogue: Dialogue, template: ChatTemplate, facts: Tokenizer, context: int
-) -> Iterator[dict[str, np.ndarray]]:
+def encode_pair(dialogue: Dialogue, template: ChatTemplate, facts: Tokenizer, context: int) -> Iterator[Example | Drop]:
     """A pair as one example: "tokens" and "weight" of the preferred answer behind its prompt, "rejected" and "rejected_weight" of the
     other one. The prompt loses its oldest exchanges where it is too long; a pair whose answers do not fit is left out.
 
@@ -53,6 +52,9 @@ def encode_pair(
             "rejected": rejected,
             "rejected_weight": rejected_weight,
         }
+    else:
+        longest = max(len(tokens) for tokens, _ in sides)
+        yield Drop("too_large", f"a pair of {longest:,} tokens, where {context:,} are read; raise `model.context`")
 
 
 def collate(examples: list[Example], end_token: int) -> Batch:

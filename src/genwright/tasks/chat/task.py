@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+from pydantic import BaseModel, ValidationError
+
 from genwright.console import say
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
@@ -27,7 +29,7 @@ from genwright.scores import Metric, Score, ScoreSheet
 from genwright.shards import Example, ExampleStore
 from genwright.sources.exports import assistant_of, whatsapp
 from genwright.sources.json_values import are_lines, loads
-from genwright.tasks.base import Part, Splits, TrainJudge
+from genwright.tasks.base import Asked, Part, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.chat import options as chat_options
 from genwright.tasks.chat import preference as chat_preference
 from genwright.tasks.chat.formats import Dialogue, Mapping, Message, dialogues, read_values
@@ -40,6 +42,8 @@ from genwright.tokens.tokenizer import Tokenizer
 from genwright.training.base import Stackable
 
 _PREVIEW_TOKENS = 80
+_LOOKED_AT = 200
+"""Held-out conversations among which one is looked for whose question is short enough to be shown."""
 
 
 class Chat(TextTask):
@@ -138,6 +142,9 @@ class Chat(TextTask):
             try:
                 for dialogue in read:
                     for example in self._examples(dialogue, template, facts):
+                        if isinstance(example, Drop):
+                            drops.append(example)
+                            continue
                         found = True
                         yield example
             except RefusedError as error:
@@ -146,12 +153,18 @@ class Chat(TextTask):
         if not found and not drops and not item.start:
             yield Drop("too_large", f"no reply within the first {self.context:,} tokens; raise `model.context`")
 
-    def _examples(self, dialogue: Dialogue, template: ChatTemplate, facts: Tokenizer) -> Iterator[Example]:
+    def _examples(self, dialogue: Dialogue, template: ChatTemplate, facts: Tokenizer) -> Iterator[Example | Drop]:
         if self.prepare.preference:
             yield from chat_preference.encode_pair(dialogue, template, facts, self.context)
             return
-        for tokens, weight in windows(dialogue.messages, template, facts, self.context):
-            yield {"tokens": tokens, "weight": weight}
+        for part in windows(dialogue.messages, template, facts, self.context):
+            if part.weight.any():
+                yield {"tokens": part.tokens, "weight": part.weight}
+            if part.is_cut:
+                yield Drop(
+                    "too_large",
+                    f"an exchange of {part.length:,} tokens, of which the first {self.context:,} are read; raise `model.context`",
+                )
 
     def batches(
         self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True
@@ -199,9 +212,33 @@ class Chat(TextTask):
         return tokens.tolist(), dropped
 
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
-        """The reply alone; it ends where the context does, because a conversation that lost its beginning is none."""
-        left = window(model) - len(self.prompt(model, request))
-        return super().answer(model, request.model_copy(update={"max_tokens": min(request.max_tokens, left)}), engine)
+        """The reply alone; it ends where the context does, because a conversation that lost its beginning is none.
+
+        The last piece says how many of the oldest messages were left out for want of room.
+        """
+        prompt, left_out = self.opening(model, asked_messages(request), request.max_tokens)
+        most = min(request.max_tokens, window(model) - len(prompt))
+        pieces = super().answer(model, request.model_copy(update={"max_tokens": most}), engine)
+        return _telling(pieces, left_out) if left_out else pieces
+
+    def controls(self, model: Model, request: Any) -> Any:
+        """What the request does not say is as the weights started from ask for it (generation_config.json)."""
+        foreign = model.facts.foreign
+        asked = {} if foreign is None else recommended(foreign.generation, model.family.Controls)
+        unsaid = {name: value for name, value in asked.items() if name not in request.model_fields_set}
+        return super().controls(model, request.model_copy(update=unsaid))
+
+    def example(self, facts: Tokenizer, splits: Splits) -> Asked | None:
+        """What a held-out conversation begins with."""
+        from genwright.tasks.chat.samples import asked, turns_of
+
+        store = splits.held_out()[1]
+        for row in evenly(store, _LOOKED_AT):
+            row = store.ids.index(store.ids[row])  # not in the middle of a conversation that was cut
+            turns = turns_of(store, row)
+            if turns and can_be_typed(question := " ".join(asked(turns[0], facts).split())):
+                return Asked({"prompt": question}, store.ids[row])
+        return None
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Answers to the same few held-out conversations each time; the mark >>> stands before what the model made."""
@@ -287,6 +324,28 @@ def asked_messages(request: Any) -> list[Message]:
     if not messages or messages[-1]["role"] in ("assistant", "system"):
         raise RequestError("there is nothing to answer; give a message, or `messages` that end with the user's.")
     return messages
+
+
+def _telling(pieces: Iterator[Media], left_out: int) -> Iterator[Media]:
+    for piece in pieces:
+        if piece.final:
+            piece.metadata["left_out_messages"] = left_out
+        yield piece
+
+
+_SAMPLING = ("temperature", "top_p", "top_k", "min_p", "repetition_penalty")
+
+
+def recommended(generation: dict[str, Any], controls: type[BaseModel]) -> dict[str, Any]:
+    """How tokens are to be drawn as a generation_config.json says it; {} where it says nothing of drawing, or what nobody could do."""
+    said = {name: generation[name] for name in _SAMPLING if isinstance(generation.get(name), int | float)}
+    if generation.get("do_sample") is False or not said:
+        return {}
+    try:
+        controls.model_validate(said)
+    except ValidationError:
+        return {}
+    return said
 
 
 @lru_cache(maxsize=4)

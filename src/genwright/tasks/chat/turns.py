@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,6 +13,19 @@ from genwright.tokens.chat_template import ChatTemplate
 from genwright.tokens.tokenizer import Tokenizer
 
 _PROBE = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "a"}] * 2
+
+
+class Window(NamedTuple):
+    """A part of a conversation as the context holds it. It can be learned from where `weight` has a token that counts."""
+
+    tokens: np.ndarray
+    weight: np.ndarray
+    length: int
+    """Tokens that it would have if nothing were cut."""
+
+    @property
+    def is_cut(self) -> bool:
+        return self.length > len(self.tokens)
 
 
 def exchanges(messages: Sequence[Message]) -> tuple[int, list[tuple[int, int]]]:
@@ -23,11 +37,9 @@ def exchanges(messages: Sequence[Message]) -> tuple[int, list[tuple[int, int]]]:
     return head, [span for span in pairwise(edges) if span[0] < span[1]]
 
 
-def windows(
-    messages: Sequence[Message], template: ChatTemplate, facts: Tokenizer, context: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """A conversation as examples of at most `context` tokens: (tokens, weight), cut by whole exchanges, each led by the system's
-    words. Of an exchange that is longer than the context the beginning is learned, if it reaches a reply.
+def windows(messages: Sequence[Message], template: ChatTemplate, facts: Tokenizer, context: int) -> Iterator[Window]:
+    """A conversation as examples of at most `context` tokens, cut by whole exchanges, each led by the system's words. Of an exchange
+    that is longer than the context the beginning is learned, if it reaches a reply.
 
     Raises RefusedError where the template can't write the conversation.
     """
@@ -49,14 +61,13 @@ def windows(
             if len(tokens) <= context or stop == start + 1:
                 break
             stop -= 1
-        if weight[:context].any():
-            yield tokens[:context], weight[:context]
+        yield Window(tokens[:context], weight[:context], len(tokens))
         start = stop
 
 
 def _one_by_one(
     messages: Sequence[Message], template: ChatTemplate, facts: Tokenizer, context: int
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+) -> Iterator[Window]:
     """Each reply as an example that ends with it, behind as much of the conversation as the context holds."""
     head, spans = exchanges(messages)
     first = 0
@@ -69,8 +80,7 @@ def _one_by_one(
             if len(tokens) <= context or first + 1 == len(spans) or spans[first + 1][0] > index:
                 break
             first += 1
-        if weight[:context].any():
-            yield tokens[:context], weight[:context]
+        yield Window(tokens[:context], weight[:context], len(tokens))
 
 
 def fit(

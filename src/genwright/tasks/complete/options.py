@@ -117,8 +117,7 @@ def _verdict(survey: Survey) -> Verdict:
 ABOUT = About(
     medium="text",
     families=("transformer",),
-    example="--prefix 'for name in sorted(' --suffix '):'",
-    arguments='prefix="for name in sorted(", suffix="):"',
+    example={"prompt": "def main("},
     use="print(made.text)",
     pipeline="text-generation",
     tags=("code",),

@@ -22,7 +22,7 @@ from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks.base import Splits, TrainJudge
+from genwright.tasks.base import Asked, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.complete import options as complete_options
 from genwright.tasks.complete.fim import SPECIAL, can_fill, header, mark, with_holes
 from genwright.tasks.complete.imports import names_of
@@ -33,9 +33,14 @@ from genwright.tasks.complete.prompt import Prompt, lay_out
 from genwright.tasks.complete.syntax import edges_of, is_python
 from genwright.tasks.packing import Packed
 from genwright.tasks.text.blocks import blocks
-from genwright.tasks.text.task import TextTask, item_text, whole_text
+from genwright.tasks.text.task import TextTask, item_text, say_cut, whole_text, window
 from genwright.tokens.tokenizer import Tokenizer
 from genwright.training.base import Stackable
+
+_MOST_PROMPT = 1_000_000
+"""Characters of a prompt that are counted."""
+_LOOKED_AT = 50
+"""Held-out files among which a line is looked for that can be shown."""
 
 
 class Complete(TextTask):
@@ -136,6 +141,18 @@ class Complete(TextTask):
 
         return score(model, splits, settings, folder)
 
+    def example(self, facts: Tokenizer, splits: Splits) -> Asked | None:
+        """A line of a held-out file with a hole in its brackets; its head alone, for a model that fills none."""
+        store = splits.held_out()[1]
+        for row in evenly(store, _LOOKED_AT):
+            for line in map(str.strip, facts.decode(store[row]["tokens"]).split("\n")):
+                head, opens, rest = line.partition("(")
+                middle, closes, tail = rest.rpartition(")")
+                if head.strip() and middle.strip() and closes and can_be_typed(line):
+                    hole = {"prefix": head + opens, "suffix": closes + tail}
+                    return Asked(hole if self.prepare.fim_rate else {"prompt": head + opens}, store.ids[row])
+        return None
+
     def order(self, asked: str | None = None) -> str:
         """SPM where it was trained: what comes before a hole is then next to what goes in, which small models need."""
         return asked or ("spm" if self.prepare.spm_rate else "psm")
@@ -153,6 +170,9 @@ class Complete(TextTask):
         )
 
     def prompt(self, model: Model, request: Any) -> list[int]:
+        whole = 0 if request.has_hole else len(model.facts.encode(request.prompt[-_MOST_PROMPT:]))
+        if whole >= window(model):
+            say_cut(whole, window(model))
         return self.laid_out(model, request).tokens
 
     def guide(self, model: Model, request: Any, vocabulary: int) -> Constraint | None:

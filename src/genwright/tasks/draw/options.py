@@ -51,14 +51,14 @@ def _larger(model: Any, count: int) -> str:
 ABOUT = About(
     medium="image",
     families=("gan", "vae"),
-    example='"a red heart" -n 16 --out pictures',
-    arguments='"a red heart", n=4',
+    example={"n": 16},
     use='made.save(f"{made.index}.png")',
     pipeline="text-to-image",
     limits="Small pictures in the manner of the pictures it learned from. It knows the words of their captions and no others, draws no "
     "legible text and no faces of real people that were not in its data, and should not be taken to show anything that exists.",
     verdict=_verdict,
     least=Least("pictures", _PICTURES_FOR_SIZE[SIZES[0]], larger=_larger),
+    traceable=True,
 )
 
 

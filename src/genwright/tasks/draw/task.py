@@ -28,11 +28,12 @@ from genwright.networks.text_encoder import PAD
 from genwright.recipe import EvaluateSettings
 from genwright.registry import FAMILIES
 from genwright.request import controls_of
+from genwright.rights.duties import forbids
 from genwright.scores import ScoreSheet
 from genwright.shards import Example
-from genwright.tasks.base import BaseTask, Part, Splits, TrainJudge
+from genwright.tasks.base import Asked, BaseTask, Part, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.draw.options import Request
-from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts, caption_tokenizer
+from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts, caption_tokenizer, evenly_captions, words_by_count
 from genwright.tasks.image.networks import Drawn, networks_of
 from genwright.tasks.image.pixels import given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
@@ -40,6 +41,8 @@ from genwright.tasks.image.sampling import draw, sample
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
 _BATCH = 32
+_LOOKED_AT = 200
+"""Held-out pictures among which one is looked for that has words to ask for."""
 
 
 class Draw(BaseTask):
@@ -75,10 +78,14 @@ class Draw(BaseTask):
         condition = self.model.condition
         if condition == "auto":
             condition = "text" if 2 * len(captions) > len(items) else "label" if len(labels) > 1 else "none"
-        facts = DrawFacts(condition, labels, caption_tokenizer(captions), len(items))
-        if condition == "text" and (cut := sum(map(facts.is_cut, captions))):
+        shown = [item.fields["text"] for item in items if item.fields.get("text") and not forbids(item.licence)]
+        told = (words_by_count(captions), evenly_captions(shown)) if condition == "text" else ([], [])
+        facts = DrawFacts(condition, labels, caption_tokenizer(captions), len(items), *told)
+        cut = [caption for caption in captions if facts.is_cut(caption)] if condition == "text" else []
+        if cut:
             say(
-                f"prepare: {cut:,} of {len(captions):,} captions are longer than the model reads, {MAX_TOKENS} tokens, and are cut."
+                f"prepare: {len(cut):,} of {len(captions):,} captions are longer than the {MAX_TOKENS - 1} tokens that the model reads, and "
+                f'are cut: of "{cut[0][:200]}" it reads "{facts.read(cut[0])}".'
             )
         return facts
 
@@ -152,16 +159,40 @@ class Draw(BaseTask):
         return score(model, splits, settings, train_judge, folder)
 
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
-        """Picture i of a seed is the same whether it is drawn alone or with others."""
-        conditions = [model.facts.prompt(request.prompt)] * request.n
+        """Picture i of a seed is the same whether it is drawn alone or with others. Without a prompt each has words of its own."""
+        facts: DrawFacts = model.facts
+        if request.prompt.strip():
+            prompts, conditions = [request.prompt] * request.n, [facts.prompt(request.prompt)] * request.n
+        else:
+            prompts = facts.mix(request.n, request.seed)
+            conditions = [facts.encode(words, words) for words in prompts]
         controls = controls_of(request, model.family.Controls)
         for index, image_HWC in enumerate(draw(model, engine, conditions, request.seed, controls)):
             picture = Image.fromarray(image_HWC)
-            yield Media("image", picture, index, metadata=self._metadata(model, request, index))
+            yield Media("image", picture, index, metadata=self._metadata(model, request, prompts[index], index))
 
-    def _metadata(self, model: Model, request: Any, index: int) -> dict[str, Any]:
+    def example(self, facts: DrawFacts, splits: Splits) -> Asked | None:
+        """The words of a held-out picture: a caption that says nothing but what the model has seen words for, or a label."""
+        store = splits.held_out()[1]
+        for row in evenly(store, _LOOKED_AT):
+            if facts.condition == "label" and int(store[row]["label"][0]) >= 0:
+                label = facts.labels[int(store[row]["label"][0])]
+                if can_be_typed(label):
+                    return Asked({"prompt": label})
+            item = splits.items.get(store.ids[row])
+            caption = " ".join(item.fields.get("text", "").split()) if item else ""
+            strange = facts.condition != "text" or facts.is_cut(caption) or bool(facts.unseen(caption))
+            if can_be_typed(caption) and not strange:
+                return Asked({"prompt": caption}, store.ids[row])
+        return None
+
+    def known(self, facts: DrawFacts) -> dict[str, list[str]]:
+        names = {"label": ("labels", facts.labels), "text": ("words", facts.known_words)}
+        return dict([names[facts.condition]]) if facts.condition in names else {}
+
+    def _metadata(self, model: Model, request: Any, prompt: str, index: int) -> dict[str, Any]:
         made = {
-            "prompt": request.prompt,
+            "prompt": prompt,
             "seed": request.seed,
             "index": index,
             "task": self.name,

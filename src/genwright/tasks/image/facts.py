@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +17,15 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from genwright.console import say
 from genwright.errors import RequestError
 from genwright.networks.text_encoder import PAD, START
+from genwright.seeds import stream
 
 MAX_TOKENS = 24
 """A caption's first tokens are read, `START` included; longer ones are cut."""
 _VOCABULARY = 2048
+_SOME = 200
+_DENSE = "\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff"
+_WORD_ALONE = re.compile(f"[{_DENSE}]")
+_WORD = re.compile(rf"[{_DENSE}]|(?:(?![{_DENSE}])\w)+")
 _FACTS, _CAPTIONS = "draw.json", "captions.json"
 
 
@@ -30,6 +38,10 @@ class DrawFacts:
     captions: Tokenizer
     pictures: int
     """How many training items the facts were measured on."""
+    known_words: list[str] = field(default_factory=list)
+    """Every word of the training captions, the most frequent first; none where the facts were measured by an older Genwright."""
+    some_captions: list[str] = field(default_factory=list)
+    """Training captions evenly taken: what is drawn where nothing is asked for."""
 
     @property
     def condition_count(self) -> int:
@@ -53,15 +65,53 @@ class DrawFacts:
         return next((i for i, name in enumerate(self.labels) if unicodedata.normalize("NFC", name) == wanted), -1)
 
     def prompt(self, prompt: str) -> np.ndarray:
-        """A request's words as the networks are told them. Raises RequestError when the model can't take them."""
+        """A request's words as the networks are told them; says which of them mean nothing to the model.
+
+        Raises RequestError when the model can't take them.
+        """
         if self.condition == "label" and self.label_id(prompt) < 0:
+            near = get_close_matches(prompt.lower(), {label.lower(): label for label in self.labels}, n=1)
+            if near:
+                like = next(label for label in self.labels if label.lower() == near[0])
+                raise RequestError(f"The prompt {prompt!r} is no label of this model; did you mean {like!r}?")
             shown = ", ".join(self.labels[:20]) + (", ..." if len(self.labels) > 20 else "")
             raise RequestError(f"The prompt {prompt!r} is no label of this model; choose from {shown}.")
         if self.condition == "none" and prompt.strip():
             raise RequestError("This model draws without words; leave the prompt out.")
-        if self.condition == "text" and self.is_cut(prompt):
-            say(f"The prompt is longer than the {MAX_TOKENS - 1} tokens that the model reads, so its end is left out.")
+        if self.condition == "text":
+            self._tell(prompt)
         return self.encode(prompt, prompt)
+
+    def _tell(self, prompt: str) -> None:
+        if self.is_cut(prompt):
+            say(
+                f'The prompt is longer than the {MAX_TOKENS - 1} tokens that the model reads: what is drawn is "{self.read(prompt)}".'
+            )
+        if unknown := self.unseen(prompt):
+            say(
+                f"Never seen in training: {', '.join(map(self._with_near, unknown[:5]))}; what is drawn goes by the rest."
+            )
+
+    def unseen(self, prompt: str) -> list[str]:
+        """The words of a prompt that no training caption has, but for single letters like "a" of scripts that have words."""
+        known = set(self.known_words)
+        words = (word for word in dict.fromkeys(words_of(prompt)) if len(word) > 1 or _WORD_ALONE.match(word))
+        return [word for word in words if word not in known] if known else []
+
+    def _with_near(self, word: str) -> str:
+        near = get_close_matches(word, self.known_words, n=1, cutoff=0.75)
+        return f"{word} (did you mean {near[0]}?)" if near else word
+
+    def read(self, text: str) -> str:
+        """What is read of a caption."""
+        return self.words(self.encode(text, text))
+
+    def mix(self, n: int, seed: int) -> list[str]:
+        """Words for `n` pictures where none are asked for: labels or training captions in an order of the seed's; the i-th is the same
+        for every `n`."""
+        known = {"label": self.labels, "text": self.some_captions}.get(self.condition) or [""]
+        order = stream(seed, "mix").permutation(len(known))
+        return [known[order[index % len(known)]] for index in range(n)]
 
     def words(self, condition: np.ndarray) -> str:
         """The caption (lower-cased, as the model reads it) or the label behind an example's condition."""
@@ -70,7 +120,13 @@ class DrawFacts:
         return self.labels[int(condition[0])] if self.condition == "label" else ""
 
     def save(self, folder: Path) -> None:
-        facts = {"condition": self.condition, "labels": self.labels, "pictures": self.pictures}
+        facts = {
+            "condition": self.condition,
+            "labels": self.labels,
+            "pictures": self.pictures,
+            "words": self.known_words,
+            "captions": self.some_captions,
+        }
         (folder / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         self.captions.save(str(folder / _CAPTIONS))
 
@@ -80,11 +136,29 @@ class DrawFacts:
         try:
             facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
             captions = Tokenizer.from_file(str(folder / _CAPTIONS))
-            return cls(facts["condition"], facts["labels"], captions, facts["pictures"])
+            lists = facts.get("words", []), facts.get("captions", [])
+            return cls(facts["condition"], facts["labels"], captions, facts["pictures"], *lists)
         except Exception as error:  # the tokenizers library raises bare Exception
             raise RequestError(
                 f"{folder}: {_FACTS} or {_CAPTIONS} can't be read ({error}); prepare or export again."
             ) from error
+
+
+def words_of(text: str) -> list[str]:
+    """The words of a caption as the model tells them apart; of a script without spaces, the letters."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).lower())
+
+
+def words_by_count(captions: Iterable[str]) -> list[str]:
+    counts = Counter(word for caption in captions for word in words_of(caption))
+    return sorted(counts, key=lambda word: (-counts[word], word))
+
+
+def evenly_captions(captions: Sequence[str]) -> list[str]:
+    """Different captions spread over all, at most `_SOME`."""
+    different = list(dict.fromkeys(captions))
+    count = min(_SOME, len(different))
+    return [different[number * len(different) // count] for number in range(count)]
 
 
 def caption_tokenizer(captions: Sequence[str]) -> Tokenizer:

@@ -21,7 +21,7 @@ def stream_texts(
     stop: Sequence[str] = (),
 ) -> Iterator[Media]:
     """`n` answers that grow side by side, in pieces of whole characters; `start` begins the one of an index. Each ends before the
-    first text of `stop`."""
+    first text of `stop`. The last piece says how many tokens were drawn, and why the answer ended: see `Media.finish`."""
     waiting = iter(range(n))
     running: dict[int, _Output] = {}
     try:
@@ -36,7 +36,8 @@ def stream_texts(
                 if final:
                     del running[index]
                 if text or final:
-                    yield Media("text", text, index, final, {"seed": seed} if final else {})
+                    told = {"seed": seed, "finish": output.finish, "tokens": output.tokens} if final else {}
+                    yield Media("text", text, index, final, told)
     finally:
         for output in running.values():
             output.close()
@@ -45,17 +46,23 @@ def stream_texts(
 class _Output:
     """One answer on its way: tokens from the engine to text."""
 
-    def __init__(self, tokens: Generator[int], facts: Tokenizer, stop: Sequence[str]):
-        self._tokens, self._stream, self._stopper = tokens, facts.stream(), Stopper(stop)
+    def __init__(self, drawn: Generator[int, None, str], facts: Tokenizer, stop: Sequence[str]):
+        self._drawn, self._stream, self._stopper = drawn, facts.stream(), Stopper(stop)
+        self.tokens, self.finish = 0, ""
 
     def advance(self) -> tuple[str, bool]:
         """The next piece of text (often empty inside a character), and whether it was the last."""
-        for token in self._tokens:
-            text = self._stopper.feed(self._stream.feed(token))
-            if self._stopper.stopped:
-                self.close()
-            return text, self._stopper.stopped
-        return self._stopper.feed(self._stream.close()) + self._stopper.close(), True
+        try:
+            token = next(self._drawn)
+        except StopIteration as end:
+            self.finish = end.value
+            return self._stopper.feed(self._stream.close()) + self._stopper.close(), True
+        self.tokens += 1
+        text = self._stopper.feed(self._stream.feed(token))
+        if self._stopper.stopped:
+            self.finish = "stop"
+            self.close()
+        return text, self._stopper.stopped
 
     def close(self) -> None:
-        self._tokens.close()
+        self._drawn.close()

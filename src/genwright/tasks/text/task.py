@@ -144,15 +144,17 @@ class TextTask(BaseTask):
         """What an answer is held to."""
         return constraint(request, model.facts, vocabulary)
 
+    def controls(self, model: Model, request: Any) -> Any:
+        """How the tokens of an answer are drawn: the family's part of the request."""
+        return controls_of(request, model.family.Controls)
+
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """The answer alone, without the prompt, in pieces of whole characters; n outputs grow side by side."""
         prompt = self.prompt(model, request)
         context = window(model)
         if len(prompt) >= context:
-            say(
-                f"The prompt has {len(prompt):,} tokens and the model sees {context:,} at once, so it goes on from its end."
-            )
-        controls = controls_of(request, model.family.Controls)
+            say_cut(len(prompt), context)
+        controls = self.controls(model, request)
         vocabulary = model.config.network["vocab_size"]
 
         def guide() -> Constraint | None:
@@ -168,6 +170,10 @@ class TextTask(BaseTask):
             lambda session, index: session.start(prompt, request_stream(request.seed, index), controls, guide()),
             request.stop,
         )
+
+
+def say_cut(tokens: int, context: int) -> None:
+    say(f"The prompt has {tokens:,} tokens and the model sees {context:,} at once, so it goes on from its end.")
 
 
 def window(model: Model) -> int:

@@ -28,11 +28,6 @@ _CHARACTERS = (
 )
 
 
-def _example(prepare: dict[str, Any]) -> str:
-    names = prepare.get("condition") or []
-    return " ".join(f'--condition {name}="..."' for name in names) if names else '"ROMEO:" --max-tokens 300'
-
-
 def _verdict(survey: Survey) -> Verdict:
     table = survey.table if survey.table and survey.table.path is None else None
     items = survey.texts + (table.rows if table else 0)
@@ -46,8 +41,7 @@ def _verdict(survey: Survey) -> Verdict:
 ABOUT = About(
     medium="text",
     families=("transformer",),
-    example=_example,
-    arguments='"Once upon a time"',
+    example={"max_tokens": 300},
     use="print(made.text)",
     pipeline="text-generation",
     limits="Text in the manner of the texts it learned from: sketches, play, study of a corpus. It knows nothing of the world, states "

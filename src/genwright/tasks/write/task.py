@@ -21,10 +21,10 @@ from genwright.model import Model
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks.base import Splits, TrainJudge
+from genwright.tasks.base import Asked, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.text.blocks import blocks
 from genwright.tasks.text.samples import continue_all
-from genwright.tasks.text.task import TextTask, item_text, whole_text, window
+from genwright.tasks.text.task import TextTask, item_text, say_cut, whole_text, window
 from genwright.tasks.write import conditions as write_conditions
 from genwright.tasks.write import options as write_options
 from genwright.tokens.tokenizer import Tokenizer
@@ -33,6 +33,9 @@ _LEAST_BLOCK = 1000
 """Characters: a paragraph or two, so that little text has enough blocks to score by."""
 _PREVIEW_PROMPTS = 3
 _PREVIEW_TOKENS = 160
+_LOOKED_AT = 50
+"""Held-out texts among which one is looked for that has words to show."""
+_FIRST_WORDS, _FIRST_LETTERS = 5, 10
 
 
 class Write(TextTask):
@@ -106,7 +109,10 @@ class Write(TextTask):
 
     def prompt(self, model: Model, request: Any) -> list[int]:
         fields = write_conditions.requested(request.condition, self.prepare.condition)
-        return self.opening(model, fields, request.prompt)
+        tokens = self.opening(model, fields, request.prompt)
+        if self.prepare.condition and len(tokens) == window(model) * 3 // 4:
+            say_cut(len(model.facts.encode(request.prompt)), window(model))
+        return tokens
 
     def opening(self, model: Model, fields: dict[str, str], text: str) -> list[int]:
         """The tokens before what the model is to write: header and the text so far, whose start is let go where it is too long."""
@@ -117,6 +123,23 @@ class Write(TextTask):
         head = write_conditions.opening(facts, write_conditions.header(facts, fields, self.prepare.condition)[0])
         room = window(model) * 3 // 4 - len(head)
         return head + tokens[max(len(tokens) - max(room, 0), 0) :]
+
+    def example(self, facts: Tokenizer, splits: Splits) -> Asked | None:
+        """The first words of a held-out text, or what a held-out text can be asked for by."""
+        store = splits.held_out()[1]
+        for row in evenly(store, _LOOKED_AT):
+            item, names = splits.items.get(store.ids[row]), self.prepare.condition
+            if names:
+                fields = write_conditions.fields_of(item, names) if item is not None else {}
+                values: Any = [f"{name}={value}" for name, value in fields.items() if can_be_typed(value)]
+            else:
+                values = first_words(facts.decode(store[row]["tokens"]))
+            if values:
+                return Asked({"condition" if names else "prompt": values}, store.ids[row])
+        return None
+
+    def known(self, facts: Tokenizer) -> dict[str, list[str]]:
+        return {"conditions": list(self.prepare.condition)} if self.prepare.condition else {}
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Continuations of the same few held-out lines each time; the mark >>> stands between the line and what the model made."""
@@ -152,6 +175,19 @@ class Write(TextTask):
         from genwright.tasks.write.scores import score
 
         return score(model, splits, settings, folder)
+
+
+def first_words(text: str) -> str:
+    """The first words of a line that goes on behind them, or its first letters where it has no spaces; "" where no line will do."""
+    for line in text.split("\n"):
+        words = line.split()
+        if len(words) > _FIRST_WORDS:
+            start = " ".join(words[:_FIRST_WORDS])
+        else:
+            start = words[0][:_FIRST_LETTERS] if len(words) == 1 and len(words[0]) > 2 * _FIRST_LETTERS else ""
+        if can_be_typed(start):
+            return start
+    return ""
 
 
 def _tokens(facts: Tokenizer, text: str, begins: bool, ends: bool) -> np.ndarray:

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, field_validator
 
-from genwright.about import About, Survey, Verdict, on_scale
+from genwright.about import FROM_WEIGHTS, About, Survey, Verdict, on_scale
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
 
@@ -15,7 +15,10 @@ __all__ = ["ABOUT", "Model", "Prepare", "Request"]
 
 _CHARACTERS = (
     (2_000, "too little to learn from"),
-    (100_000, "enough to try it out; the model will mostly know it by heart"),
+    (
+        100_000,
+        "enough to teach weights that can write already its manner; too little to learn writing from, but by heart",
+    ),
     (
         1_000_000,
         "enough for a small model that spells and imitates the style; too little for one that makes sense for long",
@@ -30,14 +33,21 @@ def _example(prepare: dict[str, Any]) -> str:
     return " ".join(f'--condition {name}="..."' for name in names) if names else '"ROMEO:" --max-tokens 300'
 
 
+_WHY = (
+    "Too little text to learn writing from. So the model starts from weights that can write, and learns a small change of them.\n"
+    "To learn from nothing all the same, take `from` and `lora` out."
+)
+
+
 def _verdict(survey: Survey) -> Verdict:
-    table = survey.table if survey.table and survey.table.path is None else None
-    items = survey.texts + (table.rows if table else 0)
+    tables = survey.written()
+    items = survey.texts + sum(table.rows for table in tables)
     if not items:
         return Verdict(0, False, "no texts")
-    characters = max(survey.characters, table.characters if table else 0)
+    characters = survey.characters + sum(table.characters for table in tables)
     text = f"{characters:,} characters: {on_scale(characters, _CHARACTERS)}"
-    return Verdict(items, characters >= _CHARACTERS[0][0], text)
+    few = characters < 100_000
+    return Verdict(items, characters >= 2_000, text, settings=FROM_WEIGHTS if few else {}, why=_WHY if few else "")
 
 
 ABOUT = About(

@@ -1,0 +1,75 @@
+"""What the survey reads out of texts beside their length: what is private, what a task takes as it stands, what is no prose."""
+
+from __future__ import annotations
+
+import posixpath
+import re
+from collections.abc import Sequence
+
+from genwright.about import Found, Survey
+from genwright.console import say
+from genwright.ledger import Drop, Item, printable
+from genwright.media.text import decode
+from genwright.registry import TASKS, about
+from genwright.sources.rows import SUFFIXES
+from genwright.survey.privacy import private_in
+
+_LOOKED_AT = 20_000
+"""Characters by which a text is judged."""
+_MARKS = re.compile(r"<(!doctype html|html|head|body)\b", re.IGNORECASE)
+_PAGES = (".html", ".htm", ".xhtml", ".mht", ".mhtml")
+
+
+class Contents:
+    """Reads texts one after another, and notes in a survey what they hold."""
+
+    def __init__(self, survey: Survey):
+        self.survey = survey
+        self.takers = {task: take for task in TASKS if (take := about(task).whole_file)}
+
+    def read(self, item: Item, data: bytes) -> None:
+        """A text that was read whole."""
+        text = decode(data)
+        if isinstance(text, Drop):
+            return
+        self.survey.private += private_in(item.path, text)
+        ending = posixpath.splitext(item.path)[1].lower()
+        if not ending.endswith(SUFFIXES) and (found := self._whole(item, text, ending)):
+            self.survey.tables.append(found)
+        elif _figures(text[:_LOOKED_AT]):
+            self.survey.figures.append(item.path)
+        elif ending in _PAGES and _MARKS.search(text[:_LOOKED_AT]):
+            self.survey.pages.append(item.path)
+
+    def read_again(self, items: Sequence[Item]) -> None:
+        """Files that are called like tables but are none: a conversation a file, say."""
+        for item in items:
+            ending = posixpath.splitext(item.path)[1].lower()
+            if ending == ".parquet":
+                continue
+            try:
+                text = decode(item.read_bytes())
+            except OSError:
+                continue
+            if isinstance(text, str) and (found := self._whole(item, text, ending)):
+                self.survey.tables.append(found)
+
+    def _whole(self, item: Item, text: str, ending: str) -> Found | None:
+        counts = {task: count for task in list(self.takers) if (count := self._count(task, text, ending, item.path))}
+        return Found(item.path, max(counts.values()), whole=counts, bytes=len(text), joined=False) if counts else None
+
+    def _count(self, task: str, text: str, ending: str, path: str) -> int:
+        try:
+            return self.takers[task](text, ending)
+        except Exception as error:  # a task from another package must not keep the others from being looked at
+            say(
+                f"{task}: could not look into {printable(path)} ({type(error).__name__}: {error}), and is not asked again."
+            )
+            del self.takers[task]
+            return 0
+
+
+def _figures(text: str) -> bool:
+    """Whether a text has more digits than letters: a table of numbers, a log of measurements."""
+    letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
+    return digits > 100 and digits > letters

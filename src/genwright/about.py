@@ -97,6 +97,8 @@ class Survey:
     pages: list[str] = field(default_factory=list)
     """Saved web pages that are read with their marks."""
     private: list[Private] = field(default_factory=list)
+    searched_whole: bool = True
+    """Whether all texts were searched for what is private."""
     files: list[File] = field(default_factory=list, repr=False)
     remarks: dict[str, int] = field(default_factory=dict)
     """How files were read, where that is to be known, and how many."""

@@ -61,7 +61,7 @@ def choose(survey: Survey, judged: Mapping[str, Verdict], task: str | None) -> C
             f"{survey.folder}: what could be made of it is for you to say, by --task and one of {', '.join(usable)}."
         )
     items = _items_by_medium(known)
-    best = max(known, key=lambda name: _rank(name, known[name], items))
+    best = max(known, key=lambda name: _rank(name, known, items))
     near = [name for name in known if name != best and _is_near(name, best, known, items)]
     return Choice(best, max(near, key=lambda name: known[name].items, default=None))
 
@@ -75,10 +75,13 @@ def _items_by_medium(judged: Mapping[str, Verdict]) -> dict[str, int]:
     return items
 
 
-def _rank(name: str, verdict: Verdict, items: Mapping[str, int]) -> tuple[bool, int, bool, bool, int]:
-    """What there is enough of and is no mere trifle here, of the medium that most is; then a task made for it, then the general one."""
-    own = items[about(name).medium]
-    return verdict.enough and 4 * own >= sum(items.values()), own, verdict.enough, verdict.made_for, verdict.items
+def _rank(name: str, judged: Mapping[str, Verdict], items: Mapping[str, int]) -> tuple[bool, int, bool, bool, int]:
+    """The medium that most is, unless there is too little of it and enough of another, which is no mere trifle here; then a task made
+    for it before a general one."""
+    medium, verdict = about(name).medium, judged[name]
+    enough = any(one.enough for other, one in judged.items() if about(other).medium == medium)
+    worth = enough and 4 * items[medium] >= sum(items.values())
+    return worth, items[medium], verdict.made_for, verdict.enough, verdict.items
 
 
 def _is_near(name: str, best: str, judged: Mapping[str, Verdict], items: Mapping[str, int]) -> bool:

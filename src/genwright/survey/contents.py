@@ -14,8 +14,10 @@ from genwright.registry import TASKS, about
 from genwright.sources.rows import SUFFIXES
 from genwright.survey.privacy import private_in
 
-_LOOKED_AT = 20_000
+_LOOKED_AT = 5_000
 """Characters by which a text is judged."""
+_SEARCHED = 50_000_000
+"""Characters that are searched for what is private: some ten seconds."""
 _MARKS = re.compile(r"<(!doctype html|html|head|body)\b", re.IGNORECASE)
 _PAGES = (".html", ".htm", ".xhtml", ".mht", ".mhtml")
 
@@ -25,6 +27,7 @@ class Contents:
 
     def __init__(self, survey: Survey):
         self.survey = survey
+        self.searched = 0
         self.takers = {task: take for task in TASKS if (take := about(task).whole_file)}
 
     def read(self, item: Item, data: bytes) -> None:
@@ -32,11 +35,15 @@ class Contents:
         text = decode(data)
         if isinstance(text, Drop):
             return
-        self.survey.private += private_in(item.path, text)
+        if self.searched < _SEARCHED:
+            self.survey.private += private_in(item.path, text)
+            self.searched += len(text)
+        else:
+            self.survey.searched_whole = False
         ending = posixpath.splitext(item.path)[1].lower()
         if not ending.endswith(SUFFIXES) and (found := self._whole(item, text, ending)):
             self.survey.tables.append(found)
-        elif _figures(text[:_LOOKED_AT]):
+        elif _are_figures(text[:_LOOKED_AT]):
             self.survey.figures.append(item.path)
         elif ending in _PAGES and _MARKS.search(text[:_LOOKED_AT]):
             self.survey.pages.append(item.path)
@@ -69,7 +76,7 @@ class Contents:
             return 0
 
 
-def _figures(text: str) -> bool:
+def _are_figures(text: str) -> bool:
     """Whether a text has more digits than letters: a table of numbers, a log of measurements."""
-    letters, digits = sum(map(str.isalpha, text)), sum(map(str.isdigit, text))
-    return digits > 100 and digits > letters
+    digits = sum(map(text.count, "0123456789"))
+    return digits > 100 and digits > sum(map(str.isalpha, text))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from genwright.about import Private
 
@@ -12,33 +12,41 @@ ADDRESS, PHONE = "e-mail address", "phone number"
 
 _LOOKED_AT = 4_000_000
 """Characters of a file that are looked at."""
-_PREFIXED = (
-    ("private key", ("PRIVATE KEY",), r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
-    ("key of Amazon Web Services", ("AKIA", "ASIA"), r"\b(?:AKIA|ASIA)[0-9A-Z]{16}\b"),
-    ("token of GitHub", ("gh", "github_pat_"), r"\b(?:gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{40,})"),
-    ("token of GitLab", ("glpat-",), r"\bglpat-[\w-]{20,}"),
-    ("token of Slack", ("xox",), r"\bxox[abeprs]-[\w-]{10,}"),
-    ("API key", ("sk-", "k_live_"), r"\b(?:sk-[\w-]{20,}|[sr]k_live_[0-9A-Za-z]{16,})"),
-    ("key of Google", ("AIza",), r"\bAIza[\w-]{35}"),
-    ("token of Hugging Face", ("hf_",), r"\bhf_[A-Za-z0-9]{30,}"),
-    ("token of a package index", ("pypi-", "npm_"), r"\b(?:pypi-[\w-]{50,}|npm_[A-Za-z0-9]{36})"),
-    ("JSON web token", ("eyJ",), r"\beyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
-    ("password in an address", ("://",), r"\b[a-z][a-z0-9+.-]{1,20}://[^/\s:@'\"]+:[^/\s:@'\"{$<]{3,}@"),
+
+# Every pattern begins with fixed letters or a few characters, which the search finds at once; what stands before is looked at afterwards.
+_SECRETS = tuple(
+    (kind, re.compile(pattern))
+    for kind, pattern in (
+        ("private key", r"-----BEGIN (?:[A-Z]+ )*PRIVATE KEY(?: BLOCK)?-----"),
+        ("key of Amazon Web Services", r"AKIA[0-9A-Z]{16}\b"),
+        ("key of Amazon Web Services", r"ASIA[0-9A-Z]{16}\b"),
+        *(("token of GitHub", rf"gh{letter}_[A-Za-z0-9]{{36,}}") for letter in "pousr"),
+        ("token of GitHub", r"github_pat_\w{40,}"),
+        ("token of GitLab", r"glpat-[\w-]{20,}"),
+        ("token of Slack", r"xox[abeprs]-[\w-]{10,}"),
+        ("API key", r"sk-[\w-]{20,}"),
+        ("API key", r"[sr]k_live_[0-9A-Za-z]{16,}"),
+        ("key of Google", r"AIza[\w-]{35}"),
+        ("token of Hugging Face", r"hf_[A-Za-z0-9]{30,}"),
+        ("token of a package index", r"pypi-[\w-]{50,}"),
+        ("token of a package index", r"npm_[A-Za-z0-9]{36}"),
+        ("JSON web token", r"eyJ[\w-]{10,}\.eyJ[\w-]{10,}\.[\w-]{10,}"),
+    )
 )
-_SECRETS = [(kind, literals, re.compile(pattern)) for kind, literals, pattern in _PREFIXED]
-_WORDS = ("passw", "pwd", "secret", "token", "api_key", "apikey", "api-key", "access_key")
-_PASSWORD = re.compile(
-    r"(?:passw(?:or)?d|pwd|secret|token|api[_-]?key|access[_-]?key)\w*[\"']?[ \t]*(?:[:=][ \t]*[\"']([^\"'\s]{8,})[\"']|=([^\s\"'(){}\[\],;]{8,})$)",
-    re.IGNORECASE | re.MULTILINE,
+_IN_ADDRESS = re.compile(r"://[^/\s:@'\"]+:[^/\s:@'\"{$<]{3,}@")
+_VALUE = r"\w*[\"']?[ \t]*(?:[:=][ \t]*[\"']([^\"'\s]{8,})[\"']|=([^\s\"'(){}\[\],;]{8,})$)"
+_PASSWORDS = tuple(
+    re.compile(word + _VALUE, re.MULTILINE)
+    for word in ("passw", "pwd", "secret", "token", "api_key", "api-key", "apikey", "access_key")
 )
-_NO_PASSWORD = re.compile(r"[<${%*.]|x{4}|your|example|change|placeholder|none|null|secret$|password$", re.IGNORECASE)
-_ADDRESS = re.compile(
-    r"(?<![\w.+%/-])[\w.+%-]{1,64}@(?!example\.|localhost)(?:[\w-]{1,63}\.){1,5}[a-z]{2,24}\b", re.IGNORECASE
-)
-_PHONE = re.compile(
-    r"(?<![\w.+])\+\d{1,3}(?:[ .()/\u00a0-]{0,2}\d{2,4}){3,5}(?!\w)"
-    r"|(?<![\w.-])(?:\(\d{3}\) ?|\d{3}[.-])\d{3}[.-]\d{4}(?![\w-])"
-    r"|(?<![\w.,+-])0\d{2,4}[ /-]\d{3,4}[ -]?\d{3,5}(?![\w.,-])"
+"""In lower case: a name like these with a value."""
+_NO_PASSWORD = re.compile(r"[<${%*.]|x{4}|your|example|change|placeholder|none|null|secret$|password$")
+_ADDRESS = re.compile(r"@(?!example\.|localhost|[\w.-]+:[\w/~])(?:[\w-]{1,63}\.){1,5}[A-Za-z]{2,24}\b")
+_PHONES = (
+    re.compile(r"\+[0-9]{1,3}(?:[ .()/\u00a0-]{0,2}[0-9]{2,4}){3,5}(?!\w)"),
+    re.compile(r"\([0-9]{3}\) ?[0-9]{3}[.-][0-9]{4}(?![\w-])"),
+    re.compile(r"[0-9]{3}([.-])[0-9]{3}\1[0-9]{4}(?![\w-])"),
+    re.compile(r"0[0-9]{2,4}[ /-][0-9]{3,4}[ -]?[0-9]{3,5}(?![\w.,-])"),
 )
 
 
@@ -50,20 +58,42 @@ def private_in(path: str, text: str) -> Iterator[Private]:
 
 
 def _found(text: str) -> Iterator[tuple[str, int]]:
-    for kind, literals, pattern in _SECRETS:
-        if any(literal in text for literal in literals) and (match := pattern.search(text)):
-            yield kind, match.start()
+    for kind, pattern in _SECRETS:
+        if (start := _first(pattern, text, _no_word)) >= 0:
+            yield kind, start
+    if match := _IN_ADDRESS.search(text):
+        yield "password in an address", match.start()
     low = text.lower()
-    if any(word in low for word in _WORDS):
-        given = (match for match in _PASSWORD.finditer(text) if _looks_given(match[1] or match[2]))
-        if match := next(given, None):
-            yield "password", match.start()
-    if "@" in text and (match := _ADDRESS.search(text)):
-        yield ADDRESS, match.start()
-    if match := _PHONE.search(text):
-        yield PHONE, match.start()
+    given = (m.start() for words in _PASSWORDS for m in words.finditer(low) if _looks_given(m[1], m[2]))
+    if (start := next(given, -1)) >= 0:
+        yield "password", start
+    if (start := _first(_ADDRESS, text, _name)) >= 0:
+        yield ADDRESS, start
+    starts = [_first(pattern, text, _no_number) for pattern in _PHONES]
+    if there := [start for start in starts if start >= 0]:
+        yield PHONE, min(there)
 
 
-def _looks_given(value: str) -> bool:
-    """Whether a value may be a real one: no placeholder, and not letters alone, which are the name of something."""
-    return not _NO_PASSWORD.search(value) and not value.isalpha()
+def _first(pattern: re.Pattern[str], text: str, fits: Callable[[str], bool]) -> int:
+    """Where a pattern is found first behind a character (or none) that fits; -1 where nowhere."""
+    starts = (match.start() for match in pattern.finditer(text))
+    return next((start for start in starts if fits(text[max(start - 1, 0) : start])), -1)
+
+
+def _no_word(before: str) -> bool:
+    return not (before.isalnum() or before == "_")
+
+
+def _no_number(before: str) -> bool:
+    return _no_word(before) and before not in tuple(".,+/-")
+
+
+def _name(before: str) -> bool:
+    return before.isalnum() or before in tuple("_+%-")
+
+
+def _looks_given(quoted: str | None, bare: str | None) -> bool:
+    """Whether a value may be a real one: no placeholder, no name of something."""
+    value = quoted or bare or ""
+    named = value.isalpha() if quoted else not (any(map(str.isdigit, value)) and any(map(str.isalpha, value)))
+    return not named and not _NO_PASSWORD.search(value)

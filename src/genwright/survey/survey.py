@@ -64,7 +64,7 @@ def look(folder: Path) -> Survey:
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
     survey.examples = {str(item.reason): printable(item.path) for item in reversed(dropped)}
-    survey.licences = dict(Counter(item.licence or "unknown" for item in kept).most_common(5))
+    survey.licences = dict(Counter(i.licence or "unknown" for i in items if i.kept).most_common(5))
     survey.files = [File(i.path, i.medium or "", i.reason or "", i.detail, i.path in captions) for i in items]
     return survey
 

@@ -158,7 +158,7 @@ def _warnings(survey: Survey, sources: Sources) -> list[str]:
     """What is private in the files that are taken."""
     taken = {file.path for file in survey.files if not sources.left(file)}
     kinds: dict[str, list[Private]] = {}
-    for one in survey.private:
+    for one in sorted(survey.private, key=lambda one: one.path):
         if one.path in taken:
             kinds.setdefault(_PLURALS.get(one.kind, "keys or passwords"), []).append(one)
     lines = []
@@ -168,7 +168,8 @@ def _warnings(survey: Survey, sources: Sources) -> list[str]:
         lines.append(f"  {plural} in {files}, such as {what}{printable(found[0].path)} line {found[0].line:,}")
     if not lines:
         return []
-    return ["", "What a model has learned it can say again. Look whether it may learn:", *lines]
+    part = "" if survey.searched_whole else " (some of the texts were looked into)"
+    return ["", f"What a model has learned it can say again. Look whether it may learn{part}:", *lines]
 
 
 def _licence(survey: Survey) -> list[str]:

@@ -53,10 +53,10 @@ def _verdict(survey: Survey) -> Verdict:
     texts = survey.characters + sum(one.characters or one.bytes for one in survey.tables if not one.path)
     share = own / max(texts, own)
     text = f"{count:,} conversation{'s' * (count != 1)}: {on_scale(count, _CONVERSATIONS)}"
-    few = count < 5_000
+    few = count < _CONVERSATIONS[1][0]
     return Verdict(
         count,
-        count >= 20,
+        count >= _CONVERSATIONS[0][0],
         text,
         made_for=2 * share >= 1,
         settings=FROM_WEIGHTS if few else {},

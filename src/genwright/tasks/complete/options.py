@@ -116,10 +116,10 @@ def _verdict(survey: Survey) -> Verdict:
     text = f"{characters:,} characters of program text: {on_scale(characters, _CHARACTERS)}"
     # The documents of a program may be more than its code, and it is a program all the same.
     most = 2 * survey.code >= survey.texts or (survey.program and 4 * survey.code >= survey.texts)
-    few = characters < 2_000_000
+    few = characters < _CHARACTERS[1][0]
     return Verdict(
         survey.texts if most else survey.code,
-        characters >= 20_000,
+        characters >= _CHARACTERS[0][0],
         text,
         made_for=most,
         settings=FROM_WEIGHTS if few else {},

@@ -46,8 +46,10 @@ def _verdict(survey: Survey) -> Verdict:
         return Verdict(0, False, "no texts")
     characters = survey.characters + sum(table.characters for table in tables)
     text = f"{characters:,} characters: {on_scale(characters, _CHARACTERS)}"
-    few = characters < 100_000
-    return Verdict(items, characters >= 2_000, text, settings=FROM_WEIGHTS if few else {}, why=_WHY if few else "")
+    few = characters < _CHARACTERS[1][0]
+    return Verdict(
+        items, characters >= _CHARACTERS[0][0], text, settings=FROM_WEIGHTS if few else {}, why=_WHY if few else ""
+    )
 
 
 ABOUT = About(

@@ -248,7 +248,7 @@ def new(
 def _which_task(tasks: Sequence[str]) -> str:
     import click
 
-    return typer.prompt(
+    return click.prompt(
         f"\nTwo tasks are near here. Which one do you mean: {' or '.join(tasks)}?",
         default=tasks[0],
         type=click.Choice(list(tasks)),

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from genwright.console import duration, size
+from genwright.console import SideBySide, duration, size
 from genwright.errors import GenwrightError, RequestError
 from genwright.run import LOCK, STAGES, Run, open_run
 from genwright.scores import ScoreSheet
@@ -132,15 +132,14 @@ def show(folder: Path, *, as_json: bool) -> None:
     console = Console(highlight=False)
     print(f"{listed.folder}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}")
     if listed.headline:
-        print(listed.headline)
+        console.print(listed.headline, markup=False)
     table = Table("stage", "seconds", "finished", "on disk", box=None)
     for stage, about in stages.items():
         table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))
     console.print(table)
     if sheet := _sheet(run):
-        from genwright.cli.summary import score_table
-
-        console.print(score_table(sheet, "Scores"))
+        console.print("\nScores")
+        console.print(sheet)
 
 
 def remove(folder: Path, *, yes: bool) -> None:
@@ -213,14 +212,12 @@ def _print_json(result: Any) -> None:
 
 def _print_list(listed: list[Listed], where: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
     if not listed:
         console.print(f"No runs in {where}; `genwright run RECIPE` makes one.", markup=False)
         return
-    table = Table("run", "task", "family", "state", "size", "time", "score", box=None, pad_edge=False)
-    for one in listed:
-        table.add_row(one.name, one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score)
-    console.print(table)
+    columns = ("task", "family", "state", "size", "time", "score")
+    rows = [(one.name, [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score]) for one in listed]  # fmt: skip
+    console.print(SideBySide(columns, rows, justify="left"))
     console.print(f"{size(sum(one.bytes for one in listed))} in all", markup=False)

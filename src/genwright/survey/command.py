@@ -23,12 +23,19 @@ Ask = Callable[[Sequence[str]], str]
 
 
 def new(
-    folder: Path, task: str | None = None, *, as_json: bool = False, where: Path | None = None, ask: Ask | None = None
+    folder: Path,
+    task: str | None = None,
+    *,
+    as_json: bool = False,
+    where: Path | None = None,
+    ask: Ask | None = None,
+    shown: bool = True,
 ) -> Path:
     """Print what is in a folder, write a recipe where the user stands, and return its path.
 
-    `ask` is called where two tasks are near; without it the likelier one is taken, and the other one named. Raises RequestError when
-    nothing in the folder is usable, or nothing for the task asked for.
+    `ask` is called where two tasks are near; without it the likelier one is taken, and the other one named. `shown`: with examples
+    as the model sees them, for which the task's code is loaded. Raises RequestError when nothing in the folder is usable, or nothing
+    for the task asked for.
     """
     if task is not None:
         TASKS[task]
@@ -41,10 +48,11 @@ def new(
         choice = Choice(ask([choice.task, choice.near]))
     file = write_recipe(survey, choice.task, judged[choice.task], where or Path.cwd())
     place = (where or Path.cwd()) / file
+    found = _examples(place) if shown else None
     if as_json:
-        print(json.dumps(_content(survey, judged, choice, file, _examples(place)), indent=2, ensure_ascii=False))
+        print(json.dumps(_content(survey, judged, choice, file, found), indent=2, ensure_ascii=False))
         return file
-    if found := _examples(place):
+    if found:
         show_examples(found)
     show(_end(folder, file, judged[choice.task], choice))
     return file

@@ -247,6 +247,8 @@ def test_from_a_table_to_answers(small: Path) -> None:
     # Five bits a byte is about what no knowledge at all costs with these tokens.
     assert 0 < rows["model"]["bits_per_byte"]["value"] < 5
     assert {"distinct_1", "repetition", "words"} <= set(rows["real"])
+    assert "variety" in rows["model"] and "variety" in rows["shuffled"] and "variety" not in rows["retrieval"]
+    assert "2 prompts, 2 samples of each" in sheet["protocol"]["variety"]
     assert (
         (small / "evaluate" / "transcripts.txt").read_text(encoding="utf-8").count("\n>>> ")
         == sheet["protocol"]["samples"]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genwright.console import say, track
+from genwright.console import progress, say, track
 from genwright.engine.engine import Engine
 from genwright.families.transformer.family import Transformer
 from genwright.metrics import copying, extra, meaning
@@ -21,6 +21,7 @@ from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.chat import preference as chat_preference
+from genwright.tasks.chat import variety
 from genwright.tasks.chat.before import Before, before_of
 from genwright.tasks.chat.samples import Turn, answer_all, asked, evenly_turns, room_for, shown, turns_of, words_of
 from genwright.tasks.text.held_out import affordable_tokens
@@ -29,7 +30,7 @@ from genwright.tokens.tokenizer import Tokenizer
 
 REPLY_TOKENS = 80
 KNOWN_WORDS = 5
-_HELD_OUT_TOKENS = 200_000
+HELD_OUT_TOKENS = 200_000
 """Bits are counted on at most so many tokens."""
 _TRAINING_TURNS = 100_000
 _SEPARATOR = "\U0010ffff"
@@ -119,23 +120,27 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     family = model.family
     assert isinstance(family, Transformer)
     before = before_of(model)
-    bits = {"model": bits_per_byte(model, family, held_out, settings.seed)}
-    replies = _replies(model, splits, turns, settings.seed)
+    counted = held_out_examples(model, held_out, settings.of(HELD_OUT_TOKENS))
+    bits = {"model": bits_per_byte(model, family, held_out, counted, settings.seed)}
+    training = training_turns(splits["train"], settings.of(_TRAINING_TURNS))
+    replies = _replies(model, training, turns, settings.seed)
     if before is not None:
-        bits["before"] = bits_per_byte(model, before.family, held_out, settings.seed)
+        bits["before"] = bits_per_byte(model, before.family, held_out, counted, settings.seed)
         replies.by_row["before"] = before.answers(model, turns, REPLY_TOKENS, settings.seed)
-    learnt = [words_of(turn.reply, facts) for turn in training_turns(splits["train"])]
-    rows = _rows(replies, bits, learnt, settings.seed)
+    learnt = [words_of(turn.reply, facts) for turn in training]
+    with progress("evaluate: look for copies"):
+        rows = _rows(replies, bits, learnt, settings.seed)
     if before is not None:
         _add_forgetting(rows, before, model, settings.seed)
     judged = _add_relevance(rows, replies, settings.seed)
     sheet = ScoreSheet(
         metrics=[m for m in METRICS if judged or m.name != "relevance"] + ([FORGETTING] if before else []),
         rows=rows,
-        protocol=_protocol(model, name, held_out, splits, settings, len(turns), judged, before),
+        protocol=_protocol(model, name, held_out, counted, splits, settings, len(turns), judged, before),
         exhibits=_exhibits(folder, replies, facts, before),
         headline=_headline(rows, before),
     )
+    variety.extend(sheet, model, turns, replies.by_row["real"], before, REPLY_TOKENS, settings)
     if getattr(model.task.prepare, "preference", False):
         chat_preference.extend(sheet, model, before.family if before else None, held_out, settings.seed)
     extra.extend(sheet, "text", replies.by_row, learnt)
@@ -149,7 +154,8 @@ def _without_answers(model: Model, splits: Splits, seed: int) -> ScoreSheet:
     scores = {}
     if len(held_out):
         assert isinstance(model.family, Transformer)
-        scores = {METRICS[0].name: bits_per_byte(model, model.family, held_out, seed)}
+        counted = held_out_examples(model, held_out, HELD_OUT_TOKENS)
+        scores = {METRICS[0].name: bits_per_byte(model, model.family, held_out, counted, seed)}
         headline = (
             f"All questions of the {len(held_out):,} held-out examples are too long to leave room for an answer within the "
             f"{model.config.network['max_position_embeddings']:,} tokens that this model sees, so none was answered; raise `model.context`."
@@ -162,15 +168,15 @@ def _without_answers(model: Model, splits: Splits, seed: int) -> ScoreSheet:
     )
 
 
-def held_out_examples(model: Model, store: ExampleStore) -> list[int]:
+def held_out_examples(model: Model, store: ExampleStore, most_tokens: int) -> list[int]:
     """The examples that bits are counted on: all of them, or every n-th where there are too many."""
-    every = max(-(-int(store.lengths("tokens").sum()) // affordable_tokens(model, _HELD_OUT_TOKENS)), 1)
+    every = max(-(-int(store.lengths("tokens").sum()) // affordable_tokens(model, most_tokens)), 1)
     return list(range(0, len(store), every))
 
 
-def bits_per_byte(model: Model, family: Transformer, store: ExampleStore, seed: int) -> Score:
-    """Bits per byte of the held-out replies, with a bootstrap over conversations."""
-    examples = [store[index] for index in held_out_examples(model, store)]
+def bits_per_byte(model: Model, family: Transformer, store: ExampleStore, counted: Sequence[int], seed: int) -> Score:
+    """Bits per byte of the replies of some held-out examples, with a bootstrap over conversations."""
+    examples = [store[index] for index in counted]
     return reply_bits(model, family, [(e["tokens"], e["weight"]) for e in examples], seed)
 
 
@@ -192,24 +198,24 @@ def reply_bits(
     return metrics.bits_per_byte(nats, sizes, seed=seed)
 
 
-def training_turns(store: ExampleStore) -> list[Turn]:
+def training_turns(store: ExampleStore, most: int) -> list[Turn]:
     """The replies of the training data, or of every n-th conversation where there are too many."""
     found: list[Turn] = []
-    every = max(len(store) * 4 // _TRAINING_TURNS, 1)
+    every = max(len(store) * 4 // most, 1)
     for index in track(range(0, len(store), every), "training replies", len(store) // every):
         found += turns_of(store, index)
-        if len(found) >= _TRAINING_TURNS:
+        if len(found) >= most:
             break
     return found
 
 
-def _replies(model: Model, splits: Splits, turns: list[Turn], seed: int) -> Replies:
+def _replies(model: Model, training: list[Turn], turns: list[Turn], seed: int) -> Replies:
     facts = model.facts
     questions = [asked(turn, facts) for turn in turns]
     real = [words_of(turn.reply, facts) for turn in turns]
-    training = training_turns(splits["train"])
-    found = Bm25([asked(turn, facts) for turn in training])
-    retrieved = [words_of(training[found.nearest(question)].reply, facts) for question in questions]
+    with progress("evaluate: look for the nearest training turns"):
+        found = Bm25([asked(turn, facts) for turn in training])
+        retrieved = [words_of(training[found.nearest(question)].reply, facts) for question in questions]
     # A shift by half: nobody keeps their own reply, and neighbours, which may be of one conversation, get far ones.
     half = max(len(real) // 2, 1)
     shuffled = [real[(index + half) % len(real)] for index in range(len(real))]
@@ -274,24 +280,25 @@ def _protocol(
     model: Model,
     name: str,
     held_out: ExampleStore,
+    counted: Sequence[int],
     splits: Splits,
     settings: EvaluateSettings,
     samples: int,
     judged: bool,
     before: Before | None,
 ) -> dict[str, Any]:
-    counted = [held_out[index] for index in held_out_examples(model, held_out)]
+    examples = [held_out[index] for index in counted]
     controls = model.family.Controls.model_validate({"max_tokens": REPLY_TOKENS})
     protocol: dict[str, Any] = {
         "split": name,
         "split_hash": splits.hash,
-        "held_out_conversations": len(counted),
-        "held_out_reply_tokens": int(sum(example["weight"].sum() for example in counted)),
+        "held_out_conversations": len(examples),
+        "held_out_reply_tokens": int(sum(example["weight"].sum() for example in examples)),
         "tokenizer": f"{model.facts.kind}, {model.facts.size} tokens",
         "context": model.config.network["max_position_embeddings"],
         "samples": samples,
         **controls.model_dump(),
-        "baseline": "BM25 over the last turns of the training data (up to 100,000), the reply to the nearest one",
+        "baseline": f"BM25 over the last turns of the training data (up to {settings.of(_TRAINING_TURNS):,}), the reply to the nearest one",
         "shuffled": "the real replies, each moved half of the list on",
         "relevance": meaning.EXTRACTOR if judged else "not measured: its judge is not installed",
         "seed": settings.seed,

@@ -10,7 +10,7 @@ Shapes: N samples, M reference pictures, D features, L condition length. images_
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from genwright.scores import Exhibit, Row, Score, ScoreSheet
 from genwright.seeds import stream
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits, TrainJudge
+from genwright.tasks.draw import variety
 from genwright.tasks.draw.metrics import METRICS, headline, name_frechet
 from genwright.tasks.image import exhibits
 from genwright.tasks.image.judges import STEPS, fresh_judge, own_judge
@@ -59,6 +60,7 @@ class Material:
     searched: Pictures
     """Training pictures in random order: the reference first, then those whose words are drawn."""
     searched_labels: np.ndarray
+    searched_conditions: np.ndarray
     reference_count: int
     copy_count: int
     conditions: np.ndarray
@@ -109,14 +111,18 @@ def score(
         table[name] |= values
     if len(given.held_out) > 0:
         judged = (given.searched, given.held_out), (for_judge, drawn)
-        table["model"] |= fresh_judge(train_judge, *judged, settings.seed, model.device)
+        table["model"] |= fresh_judge(train_judge, *judged, settings.of(STEPS), settings.seed, model.device)
         paired = for_held_out[: len(given.held_out)]
         table["model"] |= own_judge(model.family, given.held_out, paired, given.held_out_conditions, model.device)
 
+    words = variety.Words(given.searched_conditions, given.searched_labels, searched)
+    varied = variety.measure(model, words, lambda labels: floor(replace(given, labels=labels), rng), settings)
+    for name, value in varied.rows.items():
+        table[name][variety.METRIC.name] = value
     sheet = ScoreSheet(
         metrics=[metric for metric in METRICS if any(metric.name in scores for scores in table.values())],
         rows=[_row(name, scores) for name, scores in table.items() if scores],
-        protocol=_protocol(given, equal, names, splits.hash, settings, limit),
+        protocol=_protocol(given, equal, names, splits.hash, settings, limit) | varied.protocol,
         headline=headline(table),
     )
     neighbours = exhibits.Neighbours(
@@ -138,15 +144,15 @@ def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: Eval
     """Divide the training pictures into reference and others by the evaluation's seed. Raises WorkError below four pictures."""
     if len(train) < 4:
         raise WorkError(f"Scoring needs at least four training pictures and the data has {len(train)}; add pictures.")
-    order = stream(settings.seed, "scores", "reference").permutation(len(train))[
-        : max(MOST_SEARCHED, 2 * settings.samples)
-    ]
+    most = max(settings.of(MOST_SEARCHED), 2 * settings.samples)
+    order = stream(settings.seed, "scores", "reference").permutation(len(train))[:most]
     reference_count = min(settings.samples, len(order) // 2)
     others = order[reference_count : reference_count + settings.samples]
     wanted = np.resize(others, settings.samples)  # goes round where the data has fewer
     return Material(
         searched=_field(train, order, "image"),
         searched_labels=_field(train, order, "label")[:, 0],
+        searched_conditions=_field(train, order, "condition"),
         reference_count=reference_count,
         copy_count=len(others),
         conditions=_field(train, wanted, "condition"),
@@ -294,7 +300,7 @@ def _protocol(
         "copies_searched": f"{len(given.searched)} of {given.training_count} training pictures",
         "copy_distance": round(limit.distance, 4) if limit else None,
         "copy_percentile": copying_image.PERCENTILE,
-        "judge": f"trained {STEPS} steps on {len(given.searched)} training and {2 * len(given.conditions)} generated "
+        "judge": f"trained {settings.of(STEPS)} steps on {len(given.searched)} training and {2 * len(given.conditions)} generated "
         "pictures, asked about held-out and other generated ones",
         "seed": settings.seed,
         "interval": "95 %; shares: Wilson; sharpness: bootstrap over pictures",
@@ -314,11 +320,11 @@ def _exhibits(
 ) -> list[Exhibit]:
     held_out = len(for_held_out) > 0
     conditions = given.held_out_conditions if held_out else given.conditions
-    words = [model.facts.words(condition) for condition in conditions]
-    shown = [exhibits.samples_sheet(folder, for_held_out if held_out else drawn, settings.seed, held_out)]
+    words, drawn_words = ([model.facts.words(one) for one in some] for some in (conditions, given.conditions))
+    shown = [exhibits.samples_sheet(folder, for_held_out if held_out else drawn, words, settings.seed, held_out)]
     if held_out:
         shown.append(exhibits.beside_real(folder, for_held_out, given.held_out, words))
-    shown += exhibits.neighbours(folder, drawn, near, limit.distance if limit else 0.0)
+    shown += exhibits.neighbours(folder, drawn, drawn_words, near, limit.distance if limit else 0.0)
     shown += exhibits.interpolation(folder, model, engine, conditions, settings.seed)
     if held_out:
         shown += exhibits.reconstructions(folder, model.family, given.held_out, conditions, model.device)

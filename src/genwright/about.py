@@ -91,11 +91,9 @@ class Survey:
     program: bool = False
     """Whether the folder is that of a program, by what lies at its top: pyproject.toml, package.json."""
     figures: list[str] = field(default_factory=list)
-    """Files that are figures, or a table without sentences: no prose."""
-    figures_alone: bool = False
-    """Whether there is no other text, so that they are taken all the same."""
-    pages: list[str] = field(default_factory=list)
-    """Saved web pages that are read with their marks."""
+    """Tables of numbers, and tables without sentences beside other texts: no prose, and left out of it."""
+    columns: list[str] = field(default_factory=list)
+    """Tables without sentences that are taken as prose, because there is no other text."""
     private: list[Private] = field(default_factory=list)
     searched_whole: bool = True
     """Whether all texts were searched for what is private."""

@@ -10,6 +10,7 @@ import pytest
 
 from genwright import recipe
 from genwright.about import About
+from genwright.errors import RequestError
 from genwright.ledger import Item
 from genwright.recipe import Recipe
 from genwright.registry import MEDIA
@@ -139,17 +140,16 @@ def test_notes_with_few_conversations_stay_notes(tmp_path: Path) -> None:
 def test_figures_and_tables_without_sentences_are_no_prose(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     marks = "name,mark\n" + "".join(f"Pupil {n},{n % 6}\n" for n in range(30))
     measured = "".join(f"{n}.5 {n * 7} {n * 31}\n" for n in range(200))
-    page = f"<!DOCTYPE html><html><body><p>{PROSE}</p></body></html>"
     prose = {f"{n}.md": f"# {n}\n" + PROSE * 40 for n in range(5)}
-    folder = write(tmp_path / "notes", {**prose, "marks.csv": marks, "log.txt": measured, "saved.html": page})
+    folder = write(tmp_path / "notes", {**prose, "marks.csv": marks, "log.txt": measured})
     loaded = recipe.load(new(folder))
-    said = capsys.readouterr().out
-    assert "2 of them (log.txt, ...): figures, or a table without sentences" in said
-    assert "1 of them (saved.html): a saved web page" in said
+    assert "2 of them (log.txt, ...): figures, or a table without sentences" in capsys.readouterr().out
     assert not {"marks.csv", "log.txt"} & {item.path for item in kept(loaded)}
-    alone = write(tmp_path / "alone", {"log.txt": measured * 2})
-    assert [item.path for item in kept(recipe.load(new(alone)))] == ["log.txt"]
-    assert "there is nothing else, so they would be learned as text" in capsys.readouterr().out
+    with pytest.raises(RequestError, match=r"nothing usable in it; it holds 1 table of figures, such as log\.txt"):
+        new(write(tmp_path / "numbers", {"log.txt": measured}))
+    names = "name,place\n" + "".join(f"Pupil {'abcdefgh'[n % 8]},the {'xyz'[n % 3]} room\n" for n in range(300))
+    assert [item.path for item in kept(recipe.load(new(write(tmp_path / "alone", {"all.csv": names}))))] == ["all.csv"]
+    assert "there is nothing else, so it would be learned as text" in capsys.readouterr().out
 
 
 def test_too_few_to_learn_from_nothing_start_from_weights(tmp_path: Path) -> None:

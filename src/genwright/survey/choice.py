@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from genwright.about import Survey, Verdict
 from genwright.errors import RequestError
-from genwright.ledger import REASONS
+from genwright.ledger import REASONS, printable
 from genwright.registry import TASKS, about
 
 
@@ -100,4 +100,8 @@ def _in_it(survey: Survey) -> str:
         f"{count:,} {reason} ({REASONS[reason]}), such as {survey.examples[reason]}"
         for reason, count in survey.dropped.items()
     ]
+    if survey.figures:
+        found.append(
+            f"{len(survey.figures):,} table{'s' * (len(survey.figures) != 1)} of figures, such as {printable(survey.figures[0])}"
+        )
     return f"it holds {'; '.join((found + dropped)[:4])}" if survey.offered else "it is empty"

@@ -1,9 +1,8 @@
-"""What the survey reads out of texts beside their length: what is private, what a task takes as it stands, what is no prose."""
+"""What the survey reads out of texts beside their length: what is private, what a task takes as it stands."""
 
 from __future__ import annotations
 
 import posixpath
-import re
 from collections.abc import Sequence
 
 from genwright.about import Found, Survey
@@ -14,12 +13,8 @@ from genwright.registry import TASKS, about
 from genwright.sources.rows import SUFFIXES
 from genwright.survey.privacy import private_in
 
-_LOOKED_AT = 5_000
-"""Characters by which a text is judged."""
 _SEARCHED = 50_000_000
 """Characters that are searched for what is private: some ten seconds."""
-_MARKS = re.compile(r"<(!doctype html|html|head|body)\b", re.IGNORECASE)
-_PAGES = (".html", ".htm", ".xhtml", ".mht", ".mhtml")
 
 
 class Contents:
@@ -43,10 +38,6 @@ class Contents:
         ending = posixpath.splitext(item.path)[1].lower()
         if not ending.endswith(SUFFIXES) and (found := self._whole(item, text, ending)):
             self.survey.tables.append(found)
-        elif _are_figures(text[:_LOOKED_AT]):
-            self.survey.figures.append(item.path)
-        elif ending in _PAGES and _MARKS.search(text[:_LOOKED_AT]):
-            self.survey.pages.append(item.path)
 
     def read_again(self, items: Sequence[Item]) -> None:
         """Files that are called like tables but are none: a conversation a file, say."""
@@ -74,9 +65,3 @@ class Contents:
             )
             del self.takers[task]
             return 0
-
-
-def _are_figures(text: str) -> bool:
-    """Whether a text has more digits than letters: a table of numbers, a log of measurements."""
-    digits = sum(map(text.count, "0123456789"))
-    return digits > 100 and digits > sum(map(str.isalpha, text))

@@ -36,7 +36,7 @@ class Sources:
         self.medium = medium(about(task).medium)
         self.whole = survey.whole(task)
         self.tables = self._tables()
-        self.figures = set() if survey.figures_alone else set(survey.figures)
+        self.figures = set(survey.figures)
         self._taken = {table.table for table in self.tables}
         self._other_tables = {found.table for found in survey.tables} - self._taken
 

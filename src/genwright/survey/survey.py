@@ -7,7 +7,7 @@ import os
 import posixpath
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from genwright import cache
@@ -52,28 +52,32 @@ def look(folder: Path) -> Survey:
     survey.program = is_program(item.path.rstrip("/") for item in items)
     known = {found.table for found in survey.tables}
     kept = _without_duplicates([i for i in items if i.kept and i.path not in captions and i.path not in known])
-    _set_figures_apart(survey, kept, tables.plain)
-    apart = set() if survey.figures_alone else set(survey.figures)
+    _set_figures_apart(survey, kept, tables.plain, measures)
+    apart = set(survey.figures)
     usable = [item for item in kept if item.path not in apart]
     survey.media = dict(Counter(str(item.medium) for item in usable))
     _sum_up(usable, measures, survey)
     survey.bytes = sum(item.bytes or 0 for item in items if item.kept)
     _note_code(survey, kept)
     survey.labels = _labels([item for item in kept if _is_described(item)])
-    survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in kept if item.detail).most_common(5))
+    survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in usable if item.detail).most_common(5))
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
-    survey.examples = {str(item.reason): printable(item.path) for item in reversed(dropped)}
+    survey.examples = {str(item.reason): _example(item) for item in reversed(dropped)}
     survey.licences = dict(Counter(i.licence or "unknown" for i in items if i.kept).most_common(5))
     survey.files = [File(i.path, i.medium or "", i.reason or "", i.detail, i.path in captions) for i in items]
     return survey
 
 
-def _set_figures_apart(survey: Survey, kept: Sequence[Item], plain: Sequence[str]) -> None:
-    """Tables without sentences and figures are no prose, unless there is nothing else."""
-    there = {item.path for item in kept if is_textual(item.medium) and _ending(item) not in CODE_SUFFIXES}
-    survey.figures = sorted(there & {*survey.figures, *plain})
-    survey.figures_alone = len(survey.figures) == len(there) and not survey.tables
+def _set_figures_apart(
+    survey: Survey, kept: Sequence[Item], plain: Sequence[str], measures: Mapping[str, Measures]
+) -> None:
+    """Tables of numbers are no prose; nor are others without sentences, unless there is nothing else."""
+    there = [item for item in kept if is_textual(item.medium) and _ending(item) not in CODE_SUFFIXES]
+    numbers = {item.path for item in there if "numbers" in measures.get(item.id, {})}
+    without = {item.path for item in there} & {*plain} - numbers
+    alone = len(numbers) + len(without) == len(there) and not survey.tables
+    survey.figures, survey.columns = sorted(numbers if alone else numbers | without), sorted(without if alone else ())
 
 
 def _note_code(survey: Survey, kept: Sequence[Item]) -> None:
@@ -85,6 +89,11 @@ def _note_code(survey: Survey, kept: Sequence[Item]) -> None:
 
 def _ending(item: Item) -> str:
     return posixpath.splitext(item.path)[1].lower()
+
+
+def _example(item: Item) -> str:
+    """A file that was left out; with what is to be done where a library is missing."""
+    return printable(item.path) + (f": {item.detail}" if item.reason == "needs_library" else "")
 
 
 def _source(folder: Path) -> FilesSource:

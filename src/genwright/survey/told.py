@@ -121,10 +121,9 @@ def _no_prose(survey: Survey, sources: Sources) -> Iterator[str]:
     if not sources.prose:
         return
     if survey.figures:
-        learned = "; there is nothing else, so they would be learned as text" if survey.figures_alone else ""
-        yield f"  {_some(survey.figures)} figures, or a table without sentences{learned}"
-    if survey.pages:
-        yield f"  {_some(survey.pages)} a saved web page, whose marks (<p>, ...) would be learned as text"
+        yield f"  {_some(survey.figures)} figures, or a table without sentences"
+    if survey.columns:
+        yield f"  {_some(survey.columns)} a table without sentences; there is nothing else, so it would be learned as text"
 
 
 def _some(paths: Sequence[str]) -> str:

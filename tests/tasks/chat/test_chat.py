@@ -145,7 +145,7 @@ def test_the_same_question_stays_on_one_side_of_the_split() -> None:
 
 def test_rows_that_are_no_conversation_cost_a_row_each(facts) -> None:
     task = make_task("prepare: {}")
-    for value, reason in (({"a": 1}, "undecodable"), ({"messages": HELLO[:1]}, "too_small"), ([1], "undecodable")):
+    for value, reason in (({"a": 1}, "malformed"), ({"messages": HELLO[:1]}, "too_small"), ([1], "malformed")):
         (drop,) = task.encode(row_item(value), facts)
         assert isinstance(drop, Drop) and drop.reason == reason
 

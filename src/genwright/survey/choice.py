@@ -7,7 +7,8 @@ from typing import NamedTuple
 
 from genwright.about import Survey, Verdict
 from genwright.errors import RequestError
-from genwright.ledger import REASONS, printable
+from genwright.files import printable
+from genwright.ledger import REASONS
 from genwright.registry import TASKS, about
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from genwright.about import Survey, Verdict
 from genwright.console import say
+from genwright.files import quoted
 from genwright.registry import TASKS
 from genwright.survey.choice import Choice, choose, verdicts
 from genwright.survey.examples import Examples, examples
@@ -74,13 +74,13 @@ def _end(folder: Path, file: Path, verdict: Verdict, choice: Choice) -> list[str
             "",
         ]
     if choice.near:
-        command = shlex.join(["genwright", "new", str(folder), "--task", choice.near])
+        command = f"genwright new {quoted(folder)} --task {choice.near}"
         lines += [f"Took `{choice.task}`; `{choice.near}` is near to it. For that: {command}", ""]
     return [
         *lines,
         f"Wrote {file}, a recipe for `{choice.task}`. Look into it, then:",
         "",
-        f"    genwright run {shlex.quote(str(file))}",
+        f"    genwright run {quoted(file)}",
     ]
 
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from genwright.about import Found, Survey
 from genwright.console import say
-from genwright.ledger import Drop, Item, printable
+from genwright.files import printable
+from genwright.ledger import Drop, Item
 from genwright.media.text import decode
 from genwright.registry import TASKS, about
 from genwright.sources.rows import SUFFIXES

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genwright import recipe as recipes
-from genwright.ledger import Drop, Item, printable
+from genwright.files import printable
+from genwright.ledger import Drop, Item
 from genwright.recipe import Recipe
 from genwright.sources.regular import read_regular
 from genwright.stages.collect.read import measure

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 
 from genwright.about import Found, Private, Survey, Verdict
-from genwright.ledger import printable
+from genwright.files import printable
 from genwright.media.base import is_textual, medium
 from genwright.registry import MEDIA
 from genwright.survey.choice import Choice

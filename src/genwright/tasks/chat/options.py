@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from genwright.about import FROM_WEIGHTS, About, Survey, Verdict, on_scale
+from genwright.about import FROM_WEIGHTS, About, Least, Survey, Verdict, on_scale
 from genwright.ledger import Drop
 from genwright.request import AT_FILE, POSITIONAL
 from genwright.settings import Section
@@ -27,7 +27,7 @@ _CONVERSATIONS = (
 )
 _WHY = (
     "So few conversations teach how to answer, not how to talk. So the model starts from weights that can talk, and learns a\n"
-    "small change of them. To learn from nothing all the same, take `from` and `lora` out."
+    "small change of them. To learn from nothing all the same, take `from` and `lora` out, and run it with --anyway."
 )
 
 
@@ -80,6 +80,7 @@ messages = [{"role": "user", "content": "How was your day?"}]
 tokens = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 print(tokenizer.decode(model.generate(**tokens, max_new_tokens=100, do_sample=True)[0]))""",
     verdict=_verdict,
+    least=Least.on("conversations", _CONVERSATIONS),
     whole_rows=_is_conversation,
     whole_file=_conversations,
     echo=False,

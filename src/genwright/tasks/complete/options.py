@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
-from genwright.about import FROM_WEIGHTS, About, Around, Survey, Verdict, on_scale
+from genwright.about import FROM_WEIGHTS, About, Around, Least, Survey, Verdict, on_scale
 from genwright.request import FILE_TOO, NAMED_BY_FILE, POSITIONAL, File
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
@@ -25,7 +25,7 @@ _CHARACTERS = (
 )
 _WHY = (
     "Too little code to learn a language from. So the model starts from weights that have read much of it, and learns a small\n"
-    "change of them. To learn from nothing all the same, take `from` and `lora` out."
+    "change of them. To learn from nothing all the same, take `from` and `lora` out, and run it with --anyway."
 )
 
 
@@ -142,6 +142,7 @@ ABOUT = About(
     "before you use it.",
     transformers=text_options.in_transformers("def main("),
     verdict=_verdict,
+    least=Least.on("characters", _CHARACTERS),
     around=_around,
     traceable=True,
 )

@@ -48,6 +48,8 @@ class Complete(TextTask):
     Request = complete_options.Request
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
     """More is held out than elsewhere: functions whose behaviour can be recorded are few."""
+    cut_below: ClassVar[int] = 20
+    """A function that is to be run needs its whole file, and a cut one need not parse, so all but very few files are held out whole."""
 
     prepare: complete_options.Prepare
 

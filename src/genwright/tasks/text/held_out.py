@@ -9,6 +9,7 @@ from genwright.model import Model
 from genwright.scores import Metric, Score
 from genwright.shards import ExampleStore
 from genwright.tasks.text.nats import document_nats
+from genwright.tasks.text.units import unit_edges
 
 BITS_PER_BYTE = Metric(
     name="bits_per_byte",
@@ -20,7 +21,6 @@ BITS_PER_BYTE = Metric(
 _MOST_TOKENS = 100_000
 _MOST_FLOPS = 1e13
 """A minute or two on a small machine."""
-_BLOCK_TOKENS = 1000
 
 
 def affordable_tokens(model: Model, most: int) -> int:
@@ -31,10 +31,11 @@ def affordable_tokens(model: Model, most: int) -> int:
 
 def held_out_bits(model: Model, store: ExampleStore, seed: int) -> Score | None:
     """Bits per byte of the examples of a store (evenly chosen ones where there are very many), counting the tokens that the loss
-    counts; the interval is a bootstrap over blocks of 1,000 tokens. None where nothing counts."""
+    counts; the interval is a bootstrap over texts, or blocks of them where they are few (units.py). None where nothing counts."""
     lengths = store.lengths("tokens")
     every = max(-(-int(lengths.sum()) // affordable_tokens(model, _MOST_TOKENS)), 1)
-    examples = [store[i] for i in range(0, len(store), every) if lengths[i]]
+    chosen = [i for i in range(0, len(store), every) if lengths[i]]
+    examples = [store[i] for i in chosen]
     if not examples:
         return None
     tokens = [np.asarray(example["tokens"]) for example in examples]
@@ -44,5 +45,5 @@ def held_out_bits(model: Model, store: ExampleStore, seed: int) -> Score | None:
     if not byte_counts.sum():
         return None
     nats = np.concatenate(document_nats(model.family, tokens, model.facts.end_token, model.device))  # type: ignore[arg-type]
-    edges = np.arange(0, len(stream), _BLOCK_TOKENS)
+    edges = unit_edges([store.ids[i] for i in chosen], [len(t) for t in tokens])
     return bits_per_byte(np.add.reduceat(nats * (counts > 0), edges), np.add.reduceat(byte_counts, edges), seed=seed)

@@ -57,6 +57,10 @@ class TextTask(BaseTask):
         """Tokens that the model sees at once, where it is not left to the data."""
         return self.model.context
 
+    @property
+    def starts_from_weights(self) -> bool:
+        return self.model.from_ is not None
+
     def check(self) -> None:
         text_from.check(self.model, self.prepare, self.context)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, field_validator
 
-from genwright.about import FROM_WEIGHTS, About, Survey, Verdict, on_scale
+from genwright.about import FROM_WEIGHTS, About, Least, Survey, Verdict, on_scale
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
 
@@ -35,7 +35,7 @@ def _example(prepare: dict[str, Any]) -> str:
 
 _WHY = (
     "Too little text to learn writing from. So the model starts from weights that can write, and learns a small change of them.\n"
-    "To learn from nothing all the same, take `from` and `lora` out."
+    "To learn from nothing all the same, take `from` and `lora` out, and run it with --anyway."
 )
 
 
@@ -63,6 +63,7 @@ ABOUT = About(
     "what is false as readily as what is true, and should not be asked for facts, advice or decisions.",
     transformers=text_options.in_transformers("Once upon a time"),
     verdict=_verdict,
+    least=Least.on("characters", _CHARACTERS),
     continues=True,
     traceable=True,
 )

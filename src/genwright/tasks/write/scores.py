@@ -20,6 +20,7 @@ from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.text import variety
 from genwright.tasks.text.nats import document_nats
+from genwright.tasks.text.units import unit_edges, units_told
 from genwright.tasks.write import poems as write_poems
 from genwright.tasks.write.held_out import HELD_OUT_TOKENS, HeldOut, Samples, sample
 from genwright.tokens.tokenizer import Tokenizer
@@ -27,7 +28,6 @@ from genwright.tokens.tokenizer import Tokenizer
 ORDER = 5
 WINDOW = 50
 _BASELINE_TOKENS = 20_000_000
-_BLOCK_TOKENS = 1000
 _SEPARATOR = "\U0010ffff"
 """Stands between the training texts, so that no run reaches from one into the next."""
 
@@ -108,7 +108,8 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         "baseline_tokens": len(learnt_from),
         "training_characters_searched": len(source),
         "seed": settings.seed,
-        "interval": "95 %; bits per byte: bootstrap over blocks of 1,000 tokens; copied windows: bootstrap over samples; "
+        "units": units_told(held_out.ids, splits.items, bits["bits_per_byte"]["model"].n or 0),
+        "interval": "95 %; bits per byte: bootstrap over the units; copied windows: bootstrap over samples; "
         "distinct-n: delete-a-group jackknife over samples",
     }
     exhibits = _exhibits(folder, samples, copies["model"], source)
@@ -128,7 +129,7 @@ def _bits(model: Model, held_out: HeldOut, baseline: KneserNey, seed: int) -> di
     facts: Tokenizer = model.facts
 
     def bits(nats: np.ndarray, texts: HeldOut) -> Score:
-        edges = np.arange(0, len(nats), _BLOCK_TOKENS)
+        edges = unit_edges(texts.ids, [len(tokens) for tokens in texts.tokens])
         byte_counts = facts.byte_lengths[texts.stream] * texts.counts
         return metrics.bits_per_byte(
             np.add.reduceat(nats * texts.counts, edges), np.add.reduceat(byte_counts, edges), seed=seed

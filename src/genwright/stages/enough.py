@@ -16,7 +16,7 @@ from genwright.run import Run
 from genwright.tasks.base import BaseTask
 
 
-def check(task: BaseTask, run: Run, *, trains: bool, anyway: bool, fresh: bool) -> None:
+def check(task: BaseTask, run: Run, *, trains: bool, anyway: bool, fresh: bool = False) -> None:
     """Say it where the kept data is too little for the model that the recipe asks for; raise RequestError instead where a training would
     follow (`trains`) that the user did not ask for all the same (`anyway`).
 

@@ -79,8 +79,9 @@ def plan(
     return _api().plan(recipe, run_dir=run_dir, overrides=overrides, **options)
 
 
-def new(folder: str | Path, task: str | None = None, *, where: str | Path = ".") -> Path:
+def new(folder: str | Path, task: str | None = None, *, where: str | Path = ".", examples: bool = False) -> Path:
     """Look at a folder, print what is in it and what it is good for, and write a recipe for it into the folder `where`; its path.
+    With `examples` also print three as the model will see them, for which torch is loaded.
 
     >>> import genwright as gw
     >>> recipe = gw.new("notes", "write")  # doctest: +ELLIPSIS
@@ -90,7 +91,7 @@ def new(folder: str | Path, task: str | None = None, *, where: str | Path = ".")
 
     Raises RequestError where nothing in it is usable.
     """
-    return import_module("genwright.survey.command").new(Path(folder), task, where=Path(where))
+    return import_module("genwright.survey.command").new(Path(folder), task, where=Path(where), shown=examples)
 
 
 def _api() -> Any:

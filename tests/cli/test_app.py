@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from genwright.cli.app import main
 
 COMMANDS = [
     "new",
@@ -86,3 +89,23 @@ def test_a_wrong_request_exits_2_with_one_sentence(arguments: list[str], words: 
 def test_debug_shows_the_traceback(tmp_path: Path) -> None:
     done = genwright("run", "nowhere.yaml", "--debug", cwd=tmp_path)
     assert "Traceback" in done.stderr
+
+
+def test_new_asks_on_a_terminal_where_two_tasks_are_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    folder = tmp_path / "half"
+    folder.mkdir()
+    for number in range(20):
+        (folder / f"{number}.py").write_text(f"def part{number}(x):\n" + "    x = x + 1\n" * 100)
+        (folder / f"{number}.txt").write_text(f"{number} It was late, and the lamp burned. " * 10)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "stdin", Terminal("poems\ncomplete\n"))
+    monkeypatch.setattr(sys, "stdout", Terminal())
+    monkeypatch.setattr("click.termui.visible_prompt_func", lambda prompt: sys.stdin.readline().strip())
+    with pytest.raises(SystemExit) as end:
+        main(["new", str(folder)])
+    assert end.value.code == 0
+    assert "task: complete" in (tmp_path / "half.yaml").read_text()

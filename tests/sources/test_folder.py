@@ -113,6 +113,9 @@ def test_what_a_gitignore_names_is_left_out(folder: Path) -> None:
     }
     assert items["sub/c.tmp"].detail == "named in sub/.gitignore"
     assert reasons(offered(folder, include=["b.log"])) == {"b.log": None, "sub/deep/b.log": None}
+    # A pattern asks for files of a kind, not for those that are ignored or hidden.
+    assert reasons(offered(folder, include=["*.log"]))["b.log"] == "ignored"
+    assert reasons(offered(folder, include=["*"]))[".gitignore"] == "hidden"
 
 
 def test_other_peoples_code_is_left_out_where_there_is_a_program(folder: Path) -> None:

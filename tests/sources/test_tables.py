@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from genwright import recipe
 from genwright.errors import RequestError
 from genwright.ledger import Item
 from genwright.sources.folder import FolderSource
@@ -353,6 +354,20 @@ def test_a_name_that_fits_two_files_but_for_capitals_fits_none(folder: Path) -> 
     write_table(folder / "t.json", [{"image": "img/A.PNG"}, {"image": "C:\\img\\a.png"}, {"image": "..\\a.png"}])
     items = [item for item in joined(folder, table="t.json", path="{image}") if item.row is not None]
     assert [item.reason for item in items] == ["missing_file", "escapes", "escapes"]
+
+
+def test_several_tables_are_joined_as_one(folder: Path) -> None:
+    (folder / "a.csv").write_text("text\none\ntwo\n")
+    (folder / "b.jsonl").write_text('{"text": "three"}\n')
+    (folder / "c.txt").write_text("no table")
+    items = joined(folder, table=["a.csv", "*.jsonl"], text="{text}")
+    kept = [(item.path, item.row, item.fields["text"]) for item in items if item.kept]
+    assert kept == [("a.csv", 0, "one"), ("a.csv", 1, "two"), ("b.jsonl", 2, "three")]
+    assert {item.path for item in items if item.reason == "unreferenced"} >= {"c.txt"}
+    with pytest.raises(RequestError, match=r"names d\.csv, which is not in it"):
+        joined(folder, table=["a.csv", "d.csv"], text="{text}")
+    with pytest.raises(RequestError, match=r"say what a row of a\.csv, b\.jsonl is"):
+        recipe.parse("task: draw\ndata: {sources: [{folder: x, join: {table: [a.csv, b.jsonl]}}]}")
 
 
 def test_a_row_that_holds_the_picture_itself_is_told_as_that(folder: Path) -> None:

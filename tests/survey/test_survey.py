@@ -16,19 +16,11 @@ from genwright import recipe
 from genwright.about import About, Survey, Verdict
 from genwright.errors import RequestError
 from genwright.registry import MEDIA, Entry
-from genwright.survey.command import new, verdicts
+from genwright.survey.choice import verdicts
+from genwright.survey.command import new
 from genwright.survey.survey import look
 from helpers import ASSETS, TESTS
 from helpers.outside_task import outside_task
-
-
-@pytest.fixture(autouse=True)
-def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("GENWRIGHT_CACHE", str(tmp_path / "cache"))
-    place = tmp_path / "here"
-    place.mkdir()
-    monkeypatch.chdir(place)
-    return place
 
 
 @pytest.fixture
@@ -58,7 +50,7 @@ def test_texts(capsys: pytest.CaptureFixture[str]) -> None:
     ]
     said = capsys.readouterr().out
     assert "3 texts, 198,325 characters" in said
-    assert "no licence was found" in said
+    assert "No licence was found" in said
     assert "genwright run text.yaml" in said
 
 

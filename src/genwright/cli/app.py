@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -264,7 +265,19 @@ def new(
     """Look at a folder, say what is in it and what it is good for, and write a recipe for it."""
     from genwright.survey.command import new as look_and_write
 
-    look_and_write(folder, task, as_json=as_json)
+    terminal = sys.stdin.isatty() and sys.stdout.isatty() and not as_json
+    look_and_write(folder, task, as_json=as_json, ask=_which_task if terminal else None)
+
+
+def _which_task(tasks: Sequence[str]) -> str:
+    import click
+
+    return click.prompt(
+        f"\nTwo tasks are near here. Which one do you mean: {' or '.join(tasks)}?",
+        default=tasks[0],
+        type=click.Choice(list(tasks)),
+        show_choices=False,
+    )
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []})

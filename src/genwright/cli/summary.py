@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import shlex
-
 import yaml
 from rich.console import Console
 
+from genwright.files import quoted
 from genwright.run import Run
 from genwright.scores import ScoreSheet
 from genwright.stages.export.example import shown_of
@@ -24,4 +23,4 @@ def print_summary(run: Run) -> None:
     print(f"\nreport    {run.report}")
     recipe = yaml.safe_load(run.recipe.read_text(encoding="utf-8"))
     example = shown_of(run, recipe["task"], recipe["model"]["family"], public=False)
-    print(f"generate  genwright generate {shlex.quote(str(run.folder))} {example.command}")
+    print(f"generate  genwright generate {quoted(run.folder)} {example.command}")

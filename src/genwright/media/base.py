@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, runtime_checkable
 from markupsafe import Markup
 
 from genwright import files
+from genwright.console import say
 from genwright.ledger import Drop
 from genwright.media.kind import kind
 from genwright.registry import MEDIA
@@ -22,6 +23,9 @@ from genwright.registry import MEDIA
 if TYPE_CHECKING:
     import numpy
     import PIL.Image
+
+_FAILED: set[str] = set()
+"""Media whose `is_kind` failed, each of which is told once."""
 
 Measures = dict[str, float]
 """What was measured of an item, by name. `characters`, `width` and `height` have columns in the ledger; others go to `Item.fields`."""
@@ -101,13 +105,25 @@ def is_textual(name: str | None) -> bool:
 
 def is_of(head: bytes, name: str) -> bool:
     """Whether a file that starts with `head` is of a medium: a file may be of two, as a drawing in SVG is a text too."""
-    return name in MEDIA and (kind(head) == name or medium(name).is_kind(head))
+    return name in MEDIA and (kind(head) == name or _knows(name, head))
 
 
 def medium_of(head: bytes) -> str:
     """The medium of a file that nobody has expectations of: one that knows it better than `kind`, or else what that says."""
     said = kind(head)
-    return next((name for name in MEDIA if name != said and medium(name).is_kind(head)), said)
+    return next((name for name in MEDIA if name != said and _knows(name, head)), said)
+
+
+def _knows(name: str, head: bytes) -> bool:
+    try:
+        return medium(name).is_kind(head)
+    except Exception as error:  # a medium from another package must not keep the others from being looked at
+        if name not in _FAILED:
+            _FAILED.add(name)
+            say(
+                f"{name}: could not tell whether a file is of its kind ({type(error).__name__}: {error}); taken for a no."
+            )
+        return False
 
 
 def by_suffix(suffix: str) -> Medium | None:

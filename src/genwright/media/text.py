@@ -6,6 +6,7 @@ import codecs
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -60,6 +61,7 @@ def decode(data: bytes) -> str | Drop:
     return found if isinstance(found, Drop) else found.text
 
 
+@lru_cache(maxsize=1)  # a file is measured, and then looked into
 def read(data: bytes) -> Decoded | Drop:
     """As `decode`, with what there is to say of it. A document (docx, PDF, web page, ...) is read by its library."""
     if (document := read_document(data)) is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -30,8 +30,8 @@ class Join(BaseModel):
     """
 
     model_config = ConfigDict(extra="forbid")
-    table: str = Field(
-        description="Path of the table in the source (jsonl, json, csv, tsv or parquet); may be a pattern."
+    table: str | Annotated[list[str], Field(min_length=1)] = Field(
+        description="Path of the table in the source (jsonl, json, csv, tsv or parquet), or a list of them; may be a pattern."
     )
     rows: str | None = Field(None, description="Where the list of rows stands in a JSON file: `data.entries`.")
     path: str | None = Field(None, description="The file that belongs to a row: `img/{image}`.")
@@ -42,6 +42,10 @@ class Join(BaseModel):
         None,
         description="A second table with more of each row: `{table: tones.json, by: id, fields: {tones: '{tones}'}}`.",
     )
+
+    @property
+    def tables(self) -> list[str]:
+        return [self.table] if isinstance(self.table, str) else self.table
 
     @property
     def whole(self) -> bool:

@@ -46,8 +46,10 @@ class Conversation:
 
 def whatsapp(text: str) -> list[Conversation] | None:
     """The conversations of a chat that WhatsApp exported as text; None where the text is none."""
+    if not _LINE.match(text.lstrip("\ufeff\u200e \n")):
+        return None
     lines = list(_LINE.finditer(text))
-    if len(lines) < _LEAST_LINES or text[: lines[0].start()].strip("\ufeff\u200e \n"):
+    if len(lines) < _LEAST_LINES:
         return None
     if not all(line["open"] or line["comma"] or line[3] != "-" for line in lines):
         return None

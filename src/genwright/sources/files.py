@@ -73,6 +73,10 @@ class FilesSource(Source):
 
     def _chosen(self, entries: Iterable[Entry]) -> Iterator[Entry]:
         include, exclude = patterns(self.spec.include), patterns(self.spec.exclude)
+        # `*.py` asks for program text, not for what is hidden or ignored; a name without wildcards asks for that very file.
+        by_name = patterns(
+            [line for line in self.spec.include if not line.endswith("/") and not set("*?[") & set(line)]
+        )
         join: Join | None = self.spec.join
         is_table = table_test(join) if join else lambda path: False
         self._for_notices: list[Entry] = []
@@ -90,7 +94,8 @@ class FilesSource(Source):
                     self._for_notices.append(entry)
                 left_out += 1
                 continue
-            if named and entry.drop and entry.drop.reason in ("hidden", "ignored") and entry.file is not None:
+            left = entry.drop is not None and entry.drop.reason in ("hidden", "ignored") and entry.file is not None
+            if left and by_name is not None and by_name.match_file(entry.path):
                 entry = Entry(entry.path, entry.file, entry.bytes)
             yield entry
         if idle:

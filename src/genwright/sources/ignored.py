@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec
@@ -39,6 +39,11 @@ _PROJECT = frozenset(
 )
 
 
+def is_program(names: Iterable[str]) -> bool:
+    """Whether a folder that holds files of these names is that of a program."""
+    return not _PROJECT.isdisjoint(names)
+
+
 @dataclass(frozen=True)
 class Ignoring:
     """The rules that hold in a folder: those of the folders above it, and its own."""
@@ -53,7 +58,7 @@ class Ignoring:
         rules = self.rules
         if ".gitignore" in names and (spec := _read(names[".gitignore"].path)):
             rules = (*rules, (prefix, spec))
-        return Ignoring(rules, not _PROJECT.isdisjoint(names))
+        return Ignoring(rules, is_program(names))
 
     def drop(self, path: str) -> Drop | None:
         """Why a path (of a folder with "/" at its end) is left out."""

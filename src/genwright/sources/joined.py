@@ -24,7 +24,7 @@ from genwright.sources.tree import Entry
 
 def table_test(join: Join) -> Callable[[str], bool]:
     """Whether a path is (one of) the join's tables, the looked-up one among them."""
-    tests = [_path_test(join.table), *([_path_test(join.lookup.table)] if join.lookup else [])]
+    tests = [*map(_path_test, join.tables), *([_path_test(join.lookup.table)] if join.lookup else [])]
     return lambda path: any(test(path) for test in tests)
 
 
@@ -48,7 +48,8 @@ class Joiner:
     def __init__(self, source: str, join: Join, entries: list[Entry]):
         self.source, self.join = source, join
         self.entries = {entry.path: entry for entry in entries}
-        self.tables = self._tables(entries, join.table, "table")
+        named = {entry.path: entry for wanted in join.tables for entry in self._tables(entries, wanted, "table")}
+        self.tables = list(named.values())
         self.more = self._tables(entries, join.lookup.table, "lookup.table") if join.lookup else []
         self._looked_up: dict[str, dict[str, str]] = {}
         self._asked = 0
@@ -195,7 +196,9 @@ class Joiner:
                     continue
                 near = get_close_matches(name, self._seen, n=1)
                 hint = f"did you mean `{near[0]}`?" if near else f"its columns are {', '.join(list(self._seen)[:20])}."
-                raise RequestError(f"{self.source}: no row of {self.join.table} has a column `{name}`; {hint}")
+                raise RequestError(
+                    f"{self.source}: no row of {', '.join(self.join.tables)} has a column `{name}`; {hint}"
+                )
 
     def _tables(self, entries: list[Entry], wanted: str, key: str) -> list[Entry]:
         is_table = _path_test(wanted)

@@ -11,8 +11,9 @@ import yaml
 from genwright import recipe
 from genwright.about import Survey, Verdict
 from genwright.errors import RequestError
-from genwright.media.base import medium
-from genwright.registry import TASKS, about, families_of
+from genwright.recipe import recipe_class
+from genwright.registry import families_of
+from genwright.survey.sources import Source, Sources
 
 
 def write_recipe(survey: Survey, task: str, verdict: Verdict, where: Path) -> Path:
@@ -44,7 +45,7 @@ def write_recipe(survey: Survey, task: str, verdict: Verdict, where: Path) -> Pa
 
 def recipe_text(survey: Survey, task: str, verdict: Verdict, file: Path) -> str:
     """The recipe for a survey, as YAML with comments."""
-    source = _source(survey, task, file)
+    sources = "".join(_source(one, survey) for one in Sources(survey, task, verdict).recipe(file))
     return f"""\
 # {task}: {verdict.text}
 #
@@ -55,7 +56,7 @@ task: {task}
 
 data:
   sources:
-{source}
+{sources}
 train:
   budget: 10m          # more time makes better results: `genwright run {file.name} --more 30m` goes on
   seed: 0              # the same seed gives the same model
@@ -67,49 +68,19 @@ def _model(task: str, verdict: Verdict) -> str:
     shown = f"families that can do this: {', '.join(families)}"
     if not verdict.settings:
         return f"\n# model: {{family: {families[0]}}}     # {shown}; the size follows the data and this machine\n"
-    fields = TASKS[task].load_options().Model.model_fields
+    schema = recipe_class(task, families[0]).model_fields["model"].annotation
+    fields = {one.alias or name: one.description for name, one in schema.model_fields.items()}  # type: ignore[union-attr]
     lines = [f"  family: {families[0]}          # {shown}"]
-    lines += [
-        f"  {key}: {_yaml(value)}             # {fields[key].description}" for key, value in verdict.settings.items()
-    ]
-    return "\n".join(["", "model:", *lines, ""])
+    for key, value in verdict.settings.items():
+        lines.append(f"  {key}: {_yaml(value)}" + ("" if verdict.why else f"             # {fields[key]}"))
+    return "\n".join(["", *(f"# {line}" for line in verdict.why.splitlines()), "model:", *lines, ""])
 
 
-def _source(survey: Survey, task: str, file: Path) -> str:
-    data = Path(survey.folder).absolute()
-    here = file.parent.absolute()
-    shown = str(data.relative_to(here)) if data.is_relative_to(here) else str(data)
-    lines = [f"- {survey.kind}: {_yaml(shown)}"]
-    exclude = [file.name, "/runs/"] if survey.kind == "folder" and here == data else []
-    if here.is_relative_to(data) and here != data:
-        inside = here.relative_to(data).as_posix()
-        exclude = [f"/{inside}/{file.name}", f"/{inside}/runs/"]
-    if exclude:
-        lines.append(f"  exclude: {_yaml(exclude)}     # this recipe and its results are no data")
-    lines += [f"  {line}" for line in _words(survey, task)]
+def _source(source: Source, survey: Survey) -> str:
+    lines = [f"{key.name}: {_yaml(key.value)}{f'     # {key.comment}' if key.comment else ''}" for key in source]
     if survey.licences.get("unknown"):
-        lines.append("  # licence: CC-BY-4.0     # no notice was found: say here what you may do with it")
-    return "".join(f"    {line}\n" for line in lines)
-
-
-def _words(survey: Survey, task: str) -> list[str]:
-    """What goes with each item: a table's columns, captions beside, folders as labels."""
-    table = survey.table
-    one = medium(about(task).medium)
-    if table is not None and task in table.whole:
-        return [f"join: {_yaml({'table': table.table})}     # {task} takes a row as it stands"]
-    if table is not None and (table.path is None) == one.textual:
-        if not one.textual or table.characters > survey.characters - (table.characters or 0):
-            return [f"join: {_yaml(table.join())}"]
-        return []
-    if one.textual:
-        return []
-    lines = []
-    if 2 * survey.captions >= survey.media.get(one.name, 0):
-        lines.append(f"captions: beside     # {one.noun}.txt is the caption of {one.noun}{one.suffixes[0]}")
-    if survey.labels:
-        lines.append(f"labels: folders      # the folder's name is the {one.noun}'s label")
-    return lines
+        lines.append("# licence: CC-BY-4.0     # no notice was found: say here what you may do with it")
+    return "".join(f"    {'  ' if number else '- '}{line}\n" for number, line in enumerate(lines))
 
 
 def _yaml(value: Any) -> str:

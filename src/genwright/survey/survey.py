@@ -7,11 +7,11 @@ import os
 import posixpath
 import statistics
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from genwright import cache
-from genwright.about import Survey
+from genwright.about import File, Survey
 from genwright.console import progress
 from genwright.errors import RequestError
 from genwright.files import printable
@@ -22,9 +22,11 @@ from genwright.registry import MEDIA
 from genwright.sources.archive import ArchiveSource, is_archive_name
 from genwright.sources.files import FilesSource, same
 from genwright.sources.folder import FolderSource
+from genwright.sources.ignored import is_program
 from genwright.sources.regular import read_regular
 from genwright.stages.collect.read import Measured, measure
-from genwright.survey.tables import find_table
+from genwright.survey.contents import Contents
+from genwright.survey.tables import find_tables
 
 _READ_WHOLE = 5_000
 _READ_WHOLE_BYTES = 2 << 30
@@ -41,27 +43,53 @@ def look(folder: Path) -> Survey:
     survey = Survey(str(folder), "folder" if isinstance(source, FolderSource) else "archive")
     items = list(source.offer())
     survey.offered = len(items)
-    measures = _measure(items, survey)
-    survey.table = find_table([item for item in items if item.kept])
+    contents = Contents(survey)
+    measures = _measure(items, survey, contents)
+    tables = find_tables([item for item in items if item.kept])
+    survey.tables += tables.found
+    contents.read_again(tables.none)
     captions = _captions(items)
     survey.captions = len(captions)
-    kept = [
-        i for i in items if i.kept and i.path not in captions and (not survey.table or i.path != survey.table.table)
-    ]
-    kept = _without_duplicates(kept)
-    survey.media = dict(Counter(str(item.medium) for item in kept))
-    _sum_up(kept, measures, survey)
-    survey.bytes = sum(item.bytes or 0 for item in kept)
-    texts = [item for item in kept if is_textual(item.medium)]
-    code = [item for item in texts if posixpath.splitext(item.path)[1].lower() in CODE_SUFFIXES]
-    survey.code, survey.code_characters = len(code), sum(item.characters or 0 for item in code)
+    survey.program = is_program(item.path.rstrip("/") for item in items)
+    known = {found.table for found in survey.tables}
+    kept = _without_duplicates([i for i in items if i.kept and i.path not in captions and i.path not in known])
+    _set_figures_apart(survey, kept, tables.plain, measures)
+    apart = set(survey.figures)
+    usable = [item for item in kept if item.path not in apart]
+    survey.media = dict(Counter(str(item.medium) for item in usable))
+    _sum_up(usable, measures, survey)
+    survey.bytes = sum(item.bytes or 0 for item in items if item.kept)
+    _note_code(survey, kept)
     survey.labels = _labels([item for item in kept if _is_described(item)])
-    survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in kept if item.detail).most_common(5))
+    survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in usable if item.detail).most_common(5))
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
     survey.examples = {str(item.reason): _example(item) for item in reversed(dropped)}
-    survey.licences = dict(Counter(item.licence or "unknown" for item in kept).most_common(5))
+    survey.licences = dict(Counter(i.licence or "unknown" for i in items if i.kept).most_common(5))
+    survey.files = [File(i.path, i.medium or "", i.reason or "", i.detail, i.path in captions) for i in items]
     return survey
+
+
+def _set_figures_apart(
+    survey: Survey, kept: Sequence[Item], plain: Sequence[str], measures: Mapping[str, Measures]
+) -> None:
+    """Tables of numbers are no prose; nor are others without sentences, unless there is nothing else."""
+    there = [item for item in kept if is_textual(item.medium) and _ending(item) not in CODE_SUFFIXES]
+    numbers = {item.path for item in there if "numbers" in measures.get(item.id, {})}
+    without = {item.path for item in there} & {*plain} - numbers
+    alone = len(numbers) + len(without) == len(there) and not survey.tables
+    survey.figures, survey.columns = sorted(numbers if alone else numbers | without), sorted(without if alone else ())
+
+
+def _note_code(survey: Survey, kept: Sequence[Item]) -> None:
+    texts = [item for item in kept if is_textual(item.medium)]
+    code = [item for item in texts if _ending(item) in CODE_SUFFIXES]
+    survey.code, survey.code_characters = len(code), sum(item.characters or 0 for item in code)
+    survey.code_endings = [ending for ending, _ in Counter(map(_ending, code)).most_common()]
+
+
+def _ending(item: Item) -> str:
+    return posixpath.splitext(item.path)[1].lower()
 
 
 def _example(item: Item) -> str:
@@ -79,7 +107,7 @@ def _source(folder: Path) -> FilesSource:
     return FolderSource(FolderSource.Spec.model_validate({"folder": str(folder)}), cache.folder())
 
 
-def _measure(items: Sequence[Item], survey: Survey) -> dict[str, Measures]:
+def _measure(items: Sequence[Item], survey: Survey, contents: Contents) -> dict[str, Measures]:
     """Read the files whose hashes come first whole, and of the others the first bytes. Returns what was measured, by the items' ids."""
     waiting = sorted((i for i in items if i.kept and i.file), key=lambda i: hashlib.sha256(i.id.encode()).digest())
     done, measures = 0, {}
@@ -89,10 +117,13 @@ def _measure(items: Sequence[Item], survey: Survey) -> dict[str, Measures]:
             whole = number < _READ_WHOLE and done < _READ_WHOLE_BYTES
             done += (item.bytes or 0) if whole else HEAD_BYTES
             try:
-                measured = _whole(item) if whole else _head(item)
+                data = read_regular(str(item.file), -1 if whole else HEAD_BYTES)
             except OSError as error:
                 item.drop(Drop("unreadable", error.strerror or ""))
                 continue
+            measured = measure(data, medium_of(data[:HEAD_BYTES])) if whole else _by_head(data, item)
+            if whole and measured.medium == "text" and not measured.drop:
+                contents.read(item, data)
             survey.measured_whole += whole
             measured.note(item)
             item.detail = measured.detail
@@ -124,13 +155,8 @@ def _is_described(item: Item) -> bool:
     return item.medium in MEDIA and not is_textual(item.medium)
 
 
-def _whole(item: Item) -> Measured:
-    data = read_regular(str(item.file))
-    return measure(data, medium_of(data[:HEAD_BYTES]))
-
-
-def _head(item: Item) -> Measured:
-    head = read_regular(str(item.file), HEAD_BYTES)
+def _by_head(head: bytes, item: Item) -> Measured:
+    """What the first bytes of a file say of it."""
     if not head:
         return Measured(reason="empty")
     medium = medium_of(head)

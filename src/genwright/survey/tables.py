@@ -1,4 +1,4 @@
-"""Finds a table in a folder that says something of the files beside it, or that is the text itself."""
+"""Finds the tables in a folder that say something of the files beside them, or that are the text themselves."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from genwright.about import Found
+from genwright.console import say
 from genwright.errors import RequestError
 from genwright.ledger import Drop, Item
 from genwright.media.base import is_textual
@@ -19,6 +20,7 @@ from genwright.sources.rows import SUFFIXES, read_rows
 
 _LARGEST_BYTES = 300_000_000
 _LOOKED_AT = 500
+_MOST = 1000
 _TEXT_NAMES = (
     "caption",
     "text",
@@ -37,58 +39,84 @@ _LABEL_NAMES = ("label", "class", "category", "genre", "kind", "type")
 _LONG_TEXT = 120
 
 
-def find_table(items: Sequence[Item]) -> Found | None:
-    """The table that explains most files; or, where none names files, the one with the most text in it."""
-    tables = [i for i in items if i.path.lower().endswith(SUFFIXES) and i.file and (i.bytes or 0) <= _LARGEST_BYTES]
+class Tables(NamedTuple):
+    """What became of the files that are called like tables."""
+
+    found: list[Found]
+    """Those that say something of files beside them, or whose rows are the content."""
+    plain: list[str]
+    """Those without sentences: columns of figures and names, settings."""
+    none: list[Item]
+    """Those that can't be read as tables, or whose rows are no items."""
+
+
+def find_tables(items: Sequence[Item]) -> Tables:
+    """Looks into the tables of a folder."""
+    named = [i for i in items if i.path.lower().endswith(SUFFIXES) and i.file and (i.bytes or 0) <= _LARGEST_BYTES]
     files = [item for item in items if item.medium not in (None, "", "other") and not is_textual(item.medium)]
     by_name: dict[str, list[str]] = {}
     for item in files:
         for key in {posixpath.basename(item.path), posixpath.splitext(posixpath.basename(item.path))[0]}:
             by_name.setdefault(same(key), []).append(item.path)
-    best: Found | None = None
-    for table in tables[:50]:
-        rows = _rows(table)
-        found = _explain(table, rows, by_name) if rows else None
-        if found and (best is None or _worth(found) > _worth(best)):
-            best = found
-    return best
+    tables, takers = Tables([], [], []), Takers()
+    for table in named[:_MOST]:
+        rows = _rows(table, takers)
+        if found := _explain(table, rows, by_name, takers) if rows else None:
+            tables.found.append(found)
+        else:
+            tables.none.append(table)
+            if rows and (len({name for row in rows[:_LOOKED_AT] for name in row}) > 1):
+                tables.plain.append(table.path)
+    return tables
 
 
-def _worth(found: Found) -> tuple[bool, int]:
-    return found.path is not None, found.rows if found.path else max([found.characters, *found.whole.values()])
+class Takers:
+    """The tasks that take rows as they stand; one that fails is told and not asked again."""
+
+    def __init__(self) -> None:
+        self.takes = {task: take for task in TASKS if (take := about(task).whole_rows)}
+
+    def of(self, sample: Sequence[dict[str, Any]]) -> list[str]:
+        """Those that take more than four rows in five."""
+        return [task for task in list(self.takes) if 5 * self._count(task, sample) > 4 * len(sample)]
+
+    def _count(self, task: str, sample: Sequence[dict[str, Any]]) -> int:
+        try:
+            return sum(map(bool, map(self.takes[task], sample)))
+        except Exception as error:  # a task from another package must not keep the others from being looked at
+            say(
+                f"{task}: could not look at the rows of a table ({type(error).__name__}: {error}), and is not asked again."
+            )
+            del self.takes[task]
+            return 0
 
 
-def _rows(table: Item) -> list[dict[str, Any]]:
+def _rows(table: Item, takers: Takers) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
     try:
         for nested in (True, False):
             rows = read_rows(Path(str(table.file)), table.path, nested=nested)
             found = [row for row in rows if not isinstance(row, Drop)]
-            if _takers(found[:_LOOKED_AT]):  # what such a task takes is nested
+            if takers.of(found[:_LOOKED_AT]):  # what such a task takes is nested
                 break
     except RequestError:
         return []
     return found
 
 
-def _explain(table: Item, rows: list[dict[str, Any]], by_name: dict[str, list[str]]) -> Found | None:
+def _explain(table: Item, rows: list[dict[str, Any]], by_name: dict[str, list[str]], takers: Takers) -> Found | None:
     sample = rows[:: max(1, len(rows) // _LOOKED_AT)][:_LOOKED_AT]
     columns = [name for name, _ in Counter(key for row in sample for key in row).most_common(60)]
     path, path_column = _path_template(sample, columns, by_name)
     rest = [column for column in columns if column != path_column and _plain_name(column)]
     text = _text_column(sample, rest, long=path is None)
     label = next((c for c in rest if c != text and c.lower() in _LABEL_NAMES and _is_label(sample, c)), None)
-    whole = dict.fromkeys(_takers(sample), len(rows)) if path is None else {}
+    whole = dict.fromkeys(takers.of(sample), len(rows)) if path is None else {}
     if path is None and text is None and not whole:
         return None
     templates = [f"{{{column}}}" if column else None for column in (text, label)]
     characters = sum(len(_string(row.get(text))) for row in rows) if path is None and text else 0
-    return Found(table.path, len(rows), path, templates[0], templates[1], characters, whole)
-
-
-def _takers(sample: Sequence[dict[str, Any]]) -> list[str]:
-    """The tasks that take more than four rows in five as they stand."""
-    takes = {task: about(task).whole_rows for task in TASKS}
-    return [task for task, take in takes.items() if take and 5 * sum(map(take, sample)) > 4 * len(sample)]
+    return Found(table.path, len(rows), path, templates[0], templates[1], characters, whole, table.bytes or 0)
 
 
 def _path_template(

@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -51,6 +51,14 @@ class Part:
     initial: Callable[[Family], None] | None = None
     main: bool = False
     source: str | None = None
+
+
+class Shown(NamedTuple):
+    """A passage of an example as the model sees it, in words."""
+
+    text: str
+    marked: bool = False
+    """Whether it is what `BaseTask.marked` speaks of."""
 
 
 def main_part(parts: Sequence[Part]) -> str:
@@ -141,6 +149,8 @@ class BaseTask(ABC):
     name: ClassVar[str]
     Request: ClassVar[type[BaseModel]]
     split_shares: ClassVar[dict[str, float]] = {"train": 0.9, "validation": 0.05, "test": 0.05}
+    marked: ClassVar[str] = ""
+    """What of an example is marked where it is shown to people: "what is learned"; "" where nothing is."""
     parts_groups: ClassVar[bool] = False
     """Whether a group only asks for the same thing, so that its members may stand on both sides of the split where need be."""
 
@@ -208,6 +218,10 @@ class BaseTask(ABC):
     @abstractmethod
     def encode(self, item: Item, facts: Any) -> Iterable[Example | Drop]:
         """Turn an item into examples, or into a Drop with a reason of the closed list. Pure: any process may run it."""
+
+    def shown(self, example: Example, facts: Any) -> list[Shown]:
+        """An example in words, as the model sees it. Default: its fields with their shapes."""
+        return [Shown(", ".join(f"{name} {values.dtype}{list(values.shape)}" for name, values in example.items()))]
 
     def augment(self, example: Example, rng: np.random.Generator) -> Example:
         """A random variant of a training example; all randomness comes from `rng`, seeded by (seed, part, slot)."""

@@ -117,6 +117,12 @@ class Tokenizer:
         text = self.to_bytes(tokens).decode("utf-8", "replace")
         return text[1:] if self.adds_space and text.startswith(" ") else text
 
+    def spelled(self, tokens: Iterable[int]) -> str:
+        """The text of some tokens with special ones by their names, for people."""
+        names = {index: name.encode() for name, index in self.special.items()}
+        table = self.token_bytes
+        return b"".join([names.get(int(token)) or table[int(token)] for token in tokens]).decode("utf-8", "replace")
+
     def to_bytes(self, tokens: Iterable[int]) -> bytes:
         table = self.token_bytes
         return b"".join([table[int(token)] for token in tokens])

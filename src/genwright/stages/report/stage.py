@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from markupsafe import Markup
 from genwright import ledger, registry
 from genwright.console import duration
 from genwright.console import size as size_text
+from genwright.files import quoted
 from genwright.media.base import by_suffix, medium, show
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
@@ -250,14 +250,14 @@ def _opens_elsewhere(run: Run) -> bool:
 
 
 def _commands(recipe: Recipe, run: Run, place: str, public: bool) -> list[tuple[str, str]]:
-    quoted = shlex.quote(place)
+    there = quoted(place)
     example = shown_of(run, recipe.task, recipe.family, public=public)
     task = registry.about(recipe.task)
-    ask = [("Make something new", f"genwright generate {quoted} {example.command}")]
+    ask = [("Make something new", f"genwright generate {there} {example.command}")]
     if task.traceable and medium(task.medium).textual:
-        ask.append(("Where a passage comes from", f'genwright explain {quoted} --nearest "..."'))
+        ask.append(("Where a passage comes from", f'genwright explain {there} --nearest "..."'))
     elif task.traceable:
-        ask.append(("What it is nearest to", f"genwright explain {quoted} --nearest-file FILE"))
+        ask.append(("What it is nearest to", f"genwright explain {there} --nearest-file FILE"))
     if task.transformers and _opens_elsewhere(run):
         ask.append(("In transformers", f'AutoModelForCausalLM.from_pretrained("{place}/model")'))
     return [

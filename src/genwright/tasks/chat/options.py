@@ -7,11 +7,11 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from genwright.about import About, Least, Survey, Verdict, on_scale
+from genwright.about import FROM_WEIGHTS, About, Least, Survey, Verdict, on_scale
 from genwright.ledger import Drop
 from genwright.request import AT_FILE, POSITIONAL
 from genwright.settings import Section
-from genwright.tasks.chat.formats import dialogues
+from genwright.tasks.chat.formats import dialogues, read_values
 from genwright.tasks.text import options as text_options
 
 __all__ = ["ABOUT", "Model", "Prepare", "Request"]
@@ -25,18 +25,44 @@ _CONVERSATIONS = (
     (5_000, "enough to teach a model that can talk already how to answer; too few to learn talking from"),
     (None, "enough for a small model of their tone; better from weights that can talk already (`model.from`)"),
 )
+_WHY = (
+    "So few conversations teach how to answer, not how to talk. So the model starts from weights that can talk, and learns a\n"
+    "small change of them. To learn from nothing all the same, take `from` and `lora` out, and run it with --anyway."
+)
 
 
 def _is_conversation(row: dict[str, Any]) -> bool:
     return not isinstance(dialogues(row), Drop)
 
 
+def _conversations(text: str, ending: str) -> int:
+    """How many conversations a file holds, as the task reads it."""
+    try:
+        values = read_values(text, ending)
+    except (ValueError, RecursionError):
+        return 0
+    return sum(not isinstance(dialogues(value), Drop) for value in values)
+
+
 def _verdict(survey: Survey) -> Verdict:
-    count = survey.table.whole.get("chat", 0) if survey.table else 0
+    found = survey.whole("chat")
+    count = sum(one.whole["chat"] for one in found)
     if not count:
-        return Verdict(0, False, "no table of conversations")
-    text = f"{count:,} conversations: {on_scale(count, _CONVERSATIONS)}"
-    return Verdict(count, count >= _CONVERSATIONS[0][0], text, made_for=True)
+        return Verdict(0, False, "no conversations, in tables, JSON or exports of messengers")
+    own = sum(one.bytes for one in found)
+    texts = survey.characters + sum(one.characters or one.bytes for one in survey.tables if not one.path)
+    share = own / max(texts, own)
+    text = f"{count:,} conversation{'s' * (count != 1)}: {on_scale(count, _CONVERSATIONS)}"
+    few = count < _CONVERSATIONS[1][0]
+    return Verdict(
+        count,
+        count >= _CONVERSATIONS[0][0],
+        text,
+        made_for=2 * share >= 1,
+        settings=FROM_WEIGHTS if few else {},
+        why=_WHY if few else "",
+        share=share,
+    )
 
 
 ABOUT = About(
@@ -55,6 +81,7 @@ print(tokenizer.decode(model.generate(**tokens, max_new_tokens=100, do_sample=Tr
     verdict=_verdict,
     least=Least.on("conversations", _CONVERSATIONS),
     whole_rows=_is_conversation,
+    whole_file=_conversations,
     echo=False,
     converses=True,
     traceable=True,

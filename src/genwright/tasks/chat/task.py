@@ -50,6 +50,7 @@ class Chat(TextTask):
     name: ClassVar[str] = "chat"
     Request = chat_options.Request
 
+    marked: ClassVar[str] = "what is learned"
     led_in: ClassVar[bool] = False
     parts_groups: ClassVar[bool] = True
 

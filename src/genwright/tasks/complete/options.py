@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
-from genwright.about import About, Around, Least, Survey, Verdict, on_scale
+from genwright.about import FROM_WEIGHTS, About, Around, Least, Survey, Verdict, on_scale
 from genwright.request import FILE_TOO, NAMED_BY_FILE, POSITIONAL, File
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
@@ -22,6 +22,10 @@ _CHARACTERS = (
         "enough to teach weights that know the language already its habits; too little to learn the language from",
     ),
     (None, "enough for a small model of its style; better from weights that know the language already (`model.from`)"),
+)
+_WHY = (
+    "Too little code to learn a language from. So the model starts from weights that have read much of it, and learns a small\n"
+    "change of them. To learn from nothing all the same, take `from` and `lora` out, and run it with --anyway."
 )
 
 
@@ -108,10 +112,21 @@ def _around(request: Any) -> Around | None:
 def _verdict(survey: Survey) -> Verdict:
     if not survey.code:
         return Verdict(0, False, "no program text")
-    text = f"{survey.code_characters:,} characters of program text: {on_scale(survey.code_characters, _CHARACTERS)}"
-    most = 2 * survey.code >= survey.texts
-    enough = survey.code_characters >= _CHARACTERS[0][0]
-    return Verdict(survey.texts if most else survey.code, enough, text, made_for=most)
+    characters = survey.code_characters
+    text = f"{characters:,} characters of program text: {on_scale(characters, _CHARACTERS)}"
+    # The documents of a program may be more than its code, and it is a program all the same.
+    most = 2 * survey.code >= survey.texts or (survey.program and 4 * survey.code >= survey.texts)
+    few = characters < _CHARACTERS[1][0]
+    return Verdict(
+        survey.texts if most else survey.code,
+        characters >= _CHARACTERS[0][0],
+        text,
+        made_for=most,
+        settings=FROM_WEIGHTS if few else {},
+        why=_WHY if few else "",
+        include=tuple(survey.code_endings),
+        share=1.0 if survey.program and most else survey.code / max(survey.texts, 1),
+    )
 
 
 ABOUT = About(

@@ -22,7 +22,7 @@ from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore
-from genwright.tasks.base import Asked, Splits, TrainJudge, can_be_typed, evenly
+from genwright.tasks.base import Asked, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.complete import options as complete_options
 from genwright.tasks.complete.fim import SPECIAL, can_fill, header, mark, with_holes
 from genwright.tasks.complete.imports import names_of
@@ -30,6 +30,7 @@ from genwright.tasks.complete.lead import Constraint, beginning
 from genwright.tasks.complete.options import hole_of
 from genwright.tasks.complete.order import bundles_of
 from genwright.tasks.complete.prompt import Prompt, lay_out
+from genwright.tasks.complete.shown import hole_shown
 from genwright.tasks.complete.syntax import edges_of, is_python
 from genwright.tasks.packing import Packed
 from genwright.tasks.text.blocks import blocks
@@ -41,10 +42,13 @@ _MOST_PROMPT = 1_000_000
 """Characters of a prompt that are counted."""
 _LOOKED_AT = 50
 """Held-out files among which a line is looked for that can be shown."""
+_SHOWN_TOKENS = 256
+"""Tokens of the piece of a file that is shown to people, where the recipe does not say how many the model sees."""
 
 
 class Complete(TextTask):
     name: ClassVar[str] = "complete"
+    marked: ClassVar[str] = "what fills the hole that stands before <|fim_suffix|>"
     Request = complete_options.Request
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
     """More is held out than elsewhere: functions whose behaviour can be recorded are few."""
@@ -113,6 +117,10 @@ class Complete(TextTask):
             "defines": np.array(sorted(defines), dtype=np.int64).reshape(-1, 3),
             "uses": np.array(sorted(uses), dtype=np.int64).reshape(-1, 2),
         }
+
+    def shown(self, example: Example, facts: Tokenizer) -> list[Shown]:
+        """One piece of the file with a hole, prefix first, so that the hole's place and what fills it can be seen."""
+        return hole_shown(example, facts, self.prepare, self.context or _SHOWN_TOKENS)
 
     def batches(
         self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True

@@ -17,8 +17,8 @@ SIZES = tuple(_PICTURES_FOR_SIZE)
 
 def _verdict(survey: Survey) -> Verdict:
     count, least = survey.pictures, _PICTURES_FOR_SIZE[SIZES[0]]
-    if survey.table is not None and survey.table.path is not None:
-        count = min(count, survey.table.rows)  # pictures that the table does not name would be left out
+    if named := sum(table.rows for table in survey.tables if table.path is not None):
+        count = min(count, named)  # pictures that no table names would be left out
     if not count:
         return Verdict(0, False, "no pictures")
     side = min(survey.median_width, survey.median_height)
@@ -27,7 +27,7 @@ def _verdict(survey: Survey) -> Verdict:
     size = min(by_pixels, by_count)
     next_size = next((s for s in SIZES if s > size), None)
     if count < least:
-        text = f"too few to learn from: a model would only know these by heart; about {least} are the least"
+        text = f"too few to learn from: a model would know these by heart and nothing else; about {least} are the least"
     else:
         text = f"enough for draw at {size} pixels"
         if next_size and by_count < next_size:

@@ -31,7 +31,7 @@ from genwright.request import controls_of
 from genwright.rights.duties import forbids
 from genwright.scores import ScoreSheet
 from genwright.shards import Example
-from genwright.tasks.base import Asked, BaseTask, Part, Splits, TrainJudge, can_be_typed, evenly
+from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.draw.options import Request
 from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts, caption_tokenizer, evenly_captions, words_by_count
 from genwright.tasks.image.networks import Drawn, networks_of
@@ -110,6 +110,11 @@ class Draw(BaseTask):
             "condition": facts.encode(text, label),
             "label": np.array([facts.label_id(label)], np.int32),
         }
+
+    def shown(self, example: Example, facts: DrawFacts) -> list[Shown]:
+        size, words = self.model.size, facts.words(example["condition"])
+        told = {"text": f'the words "{words}"', "label": f'the label "{words}"', "none": "no words"}[facts.condition]
+        return [Shown(f"{size} x {size} pixels, with {told}")]
 
     def augment(self, example: Example, rng: np.random.Generator) -> Example:
         """Mirror (where the recipe allows it) and leave words out, so that each of them comes to mean something alone."""

@@ -9,9 +9,11 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
 import torch
 
 from genwright.console import say
@@ -25,8 +27,8 @@ from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.request import controls_of
 from genwright.scores import Metric, Score
 from genwright.seeds import request_stream
-from genwright.shards import ExampleStore
-from genwright.tasks.base import BaseTask, Part, Splits
+from genwright.shards import Example, ExampleStore
+from genwright.tasks.base import BaseTask, Part, Shown, Splits
 from genwright.tasks.packing import Packed
 from genwright.tasks.text import from_weights as text_from
 from genwright.tasks.text import sizes as text_sizes
@@ -96,6 +98,14 @@ class TextTask(BaseTask):
 
     def load_facts(self, folder: Path) -> Tokenizer:
         return Tokenizer.load(folder)
+
+    def shown(self, example: Example, facts: Tokenizer) -> list[Shown]:
+        """The tokens as text; marked are those that count in the loss, where not all do."""
+        tokens = example["tokens"]
+        if "weight" not in example:
+            return [Shown(facts.spelled(tokens))]
+        edges = [0, *(np.flatnonzero(np.diff(example["weight"])) + 1).tolist(), len(tokens)]
+        return [Shown(facts.spelled(tokens[a:b]), bool(example["weight"][a])) for a, b in pairwise(edges) if a < b]
 
     def batches(
         self, store: ExampleStore, facts: Any, config: ModelConfig, seed: int, part: str, training: bool = True

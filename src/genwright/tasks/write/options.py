@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, field_validator
 
-from genwright.about import About, Least, Survey, Verdict, on_scale
+from genwright.about import FROM_WEIGHTS, About, Least, Survey, Verdict, on_scale
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
 
@@ -28,14 +28,23 @@ _CHARACTERS = (
 )
 
 
+_WHY = (
+    "Too little text to learn writing from. So the model starts from weights that can write, and learns a small change of them.\n"
+    "To learn from nothing all the same, take `from` and `lora` out, and run it with --anyway."
+)
+
+
 def _verdict(survey: Survey) -> Verdict:
-    table = survey.table if survey.table and survey.table.path is None else None
-    items = survey.texts + (table.rows if table else 0)
+    tables = survey.written()
+    items = survey.texts + sum(table.rows for table in tables)
     if not items:
         return Verdict(0, False, "no texts")
-    characters = max(survey.characters, table.characters if table else 0)
+    characters = survey.characters + sum(table.characters for table in tables)
     text = f"{characters:,} characters: {on_scale(characters, _CHARACTERS)}"
-    return Verdict(items, characters >= _CHARACTERS[0][0], text)
+    few = characters < _CHARACTERS[1][0]
+    return Verdict(
+        items, characters >= _CHARACTERS[0][0], text, settings=FROM_WEIGHTS if few else {}, why=_WHY if few else ""
+    )
 
 
 ABOUT = About(

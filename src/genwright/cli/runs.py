@@ -32,6 +32,8 @@ class Listed:
     changed: float
     """When its newest stage ended, seconds since 1970."""
     score: str
+    verdict: str
+    """"good", "weak", "useless", or "" where it was not scored, or by an older version."""
     headline: str
 
 
@@ -89,6 +91,7 @@ def describe(run: Run) -> Listed:
         seconds=sum(record.seconds for record in done),
         changed=max((_changed(run.recipe), *(_changed(run.stage(s)) for s in STAGES))),
         score=first_score(sheet) if sheet else "",
+        verdict=sheet.verdict.grade if sheet and sheet.verdict else "",
         headline=sheet.headline if sheet else "",
     )
 
@@ -131,16 +134,15 @@ def show(folder: Path, *, as_json: bool) -> None:
 
     console = Console(highlight=False)
     print(f"{listed.folder}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}")
-    if listed.headline:
-        print(listed.headline)
     table = Table("stage", "seconds", "finished", "on disk", box=None)
     for stage, about in stages.items():
         table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))
     console.print(table)
     if sheet := _sheet(run):
-        from genwright.cli.summary import score_table
+        from genwright.cli.summary import print_verdict, score_table
 
         console.print(score_table(sheet, "Scores"))
+        print_verdict(sheet, console)
 
 
 def remove(folder: Path, *, yes: bool) -> None:
@@ -219,8 +221,9 @@ def _print_list(listed: list[Listed], where: Path) -> None:
     if not listed:
         console.print(f"No runs in {where}; `genwright run RECIPE` makes one.", markup=False)
         return
-    table = Table("run", "task", "family", "state", "size", "time", "score", box=None, pad_edge=False)
+    table = Table("run", "task", "family", "state", "size", "time", "score", "verdict", box=None, pad_edge=False)
     for one in listed:
-        table.add_row(one.name, one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score)
+        numbers = (size(one.bytes), duration(one.seconds), one.score)
+        table.add_row(one.name, one.task, one.family, one.state, *numbers, one.verdict)
     console.print(table)
     console.print(f"{size(sum(one.bytes for one in listed))} in all", markup=False)

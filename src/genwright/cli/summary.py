@@ -18,10 +18,19 @@ def print_summary(run: Run) -> None:
     if scores.exists():
         sheet = ScoreSheet.read(scores)
         console.print(score_table(sheet, f"Scores of {run.name}"))
-        if sheet.headline:
-            console.print(sheet.headline)
+        print_verdict(sheet, console)
     print(f"\nreport    {run.report}")
     print(f"generate  genwright generate {run.folder} {_example(run)}")
+
+
+def print_verdict(sheet: ScoreSheet, console: Console) -> None:
+    """Good, weak or useless, why, the numbers behind it in words, and the one next thing to do."""
+    if sheet.verdict:
+        console.print(f"Verdict: {sheet.verdict.grade}. {sheet.verdict.why}", markup=False, style="bold")
+    if sheet.headline:
+        console.print(sheet.headline, markup=False)
+    if sheet.verdict:
+        console.print(f"Next: {sheet.verdict.next}", markup=False)
 
 
 def score_table(sheet: ScoreSheet, title: str) -> Table:

@@ -18,6 +18,7 @@ from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, write_atomic
 from genwright.stages.collect import stage as collect
 from genwright.stages.evaluate import stage as evaluate
+from genwright.stages.evaluate.verdict import judge_again
 from genwright.stages.export import stage as export
 from genwright.stages.inputs import stage_inputs
 from genwright.stages.prepare import stage as prepare
@@ -65,6 +66,8 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
         }
         for name in stages:
             if _stands(name, recipe, run, task, options):
+                if name == "evaluate":
+                    judge_again(task, run)
                 say(f"{name:9} up to date")
                 continue
             calls[name]()

@@ -302,7 +302,7 @@ def test_held_out_bits_are_those_of_the_replies(small: Path) -> None:
     from genwright.api import Generator
     from genwright.run import Run
     from genwright.stages.prepare.stage import load_splits
-    from genwright.tasks.chat.scores import bits_per_byte
+    from genwright.tasks.chat.bits import bits_per_byte
 
     model = Generator(small, "cpu").model
     _, store = load_splits(Run(small), model.task).held_out()

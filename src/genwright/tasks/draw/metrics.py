@@ -1,4 +1,4 @@
-"""The columns of `draw`'s score sheet, and the sentence that sums it up."""
+"""The columns of `draw`'s score sheet."""
 
 from __future__ import annotations
 
@@ -109,28 +109,3 @@ def name_frechet(sheet: ScoreSheet, equal: Mapping[str, Mapping[str, Estimate]],
     sizes = [scores["frechet"].n for scores in equal.values()]
     if sizes:
         sheet.metrics = [frechet_metric(sizes[0], dimensions) if m.name == "frechet" else m for m in sheet.metrics]
-
-
-def headline(table: Mapping[str, Mapping[str, Estimate]]) -> str:
-    """Where the model stands between floor and real pictures, and whether it copies."""
-    model, floor, real = (table[name].get("kid") for name in ("model", "floor", "real"))
-    if model is None or floor is None:
-        return "Too few pictures to score."
-    kid = f"KID {model.value:.3f}"
-    if model.value >= floor.value:
-        sentence = f"{kid}: no better yet than the mean picture of the class plus noise ({floor.value:.3f})"
-    elif real is None or floor.value <= real.value:
-        sentence = f"{kid}, mean picture of the class plus noise {floor.value:.3f}"
-    else:
-        way = (floor.value - model.value) / (floor.value - real.value)
-        sentence = (
-            f"{kid}: {min(way, 1):.0%} of the way from the mean picture of the class plus noise ({floor.value:.3f}) to real "
-            f"held-out pictures ({real.value:.3f})"
-        )
-    copied, natural = table["model"].get("copy_rate"), table["real"].get("copy_rate")
-    if copied and natural:
-        sentence += (
-            f"; {copied.value:.1%} of its pictures come as near to a training picture as only {natural.value:.1%} of held-out "
-            "pictures do"
-        )
-    return sentence + "."

@@ -55,6 +55,11 @@ class TextTask(BaseTask):
         """Tokens that the model sees at once, where it is not left to the data."""
         return self.model.context
 
+    @property
+    def could_start_from_weights(self) -> bool:
+        """Whether it learns from nothing, though it need not."""
+        return self.model.from_ is None
+
     def check(self) -> None:
         text_from.check(self.model, self.prepare, self.context)
 

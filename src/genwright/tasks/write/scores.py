@@ -17,15 +17,17 @@ from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
+from genwright.tasks.text.held_out import INTERVAL, block_edges
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.write import poems as write_poems
+from genwright.tasks.write import word_order
 from genwright.tasks.write.held_out import HeldOut, Samples, sample
+from genwright.tasks.write.verdict import headline
 from genwright.tokens.tokenizer import Tokenizer
 
 ORDER = 5
 WINDOW = 50
 _BASELINE_TOKENS = 20_000_000
-_BLOCK_TOKENS = 1000
 _SEPARATOR = "\U0010ffff"
 """Stands between the training texts, so that no run reaches from one into the next."""
 
@@ -85,6 +87,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         return _nothing_held_out(splits)
     baseline = KneserNey(training[:_BASELINE_TOKENS], facts.size, min(ORDER, len(training)))
     bits = _bits(model, held_out, baseline, settings.seed)
+    bits[word_order.METRIC.name] = word_order.word_order(model, held_out, baseline, settings.seed)
     samples = sample(model, held_out, splits, baseline, settings.samples, settings.seed)
     learnt = _training_texts(splits["train"], facts)
     source = _SEPARATOR.join(learnt)
@@ -93,6 +96,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     protocol: dict[str, Any] = {
         "split": name,
         "split_hash": splits.hash,
+        "held_out_texts": len(held_out.documents),
         "held_out_tokens": int(held_out.counts.sum()),
         "held_out_bytes": int(facts.byte_lengths[held_out.stream[held_out.counts > 0]].sum()),
         "tokenizer": f"{facts.kind}, {facts.size} tokens",
@@ -103,15 +107,14 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         "baseline_tokens": min(len(training), _BASELINE_TOKENS),
         "training_characters_searched": len(source),
         "seed": settings.seed,
-        "interval": "95 %; bits per byte: bootstrap over blocks of 1,000 tokens; copied windows: bootstrap over samples; "
+        "interval": f"95 %; bits per byte: {INTERVAL}, shuffled words over pieces of 256; copied windows: bootstrap over samples; "
         "distinct-n: delete-a-group jackknife over samples",
     }
     exhibits = _exhibits(folder, samples, copies["model"], source)
-    conditional = [UNCONDITIONED] if bits.get(UNCONDITIONED.name) else []
-    metrics_shown = [*METRICS[:1], *conditional, *METRICS[1:]]
-    sheet = ScoreSheet(
-        metrics=metrics_shown, rows=rows, protocol=protocol, exhibits=exhibits, headline=_headline(rows, copies)
-    )
+    extra_bits = [metric for metric in (UNCONDITIONED, word_order.METRIC) if bits.get(metric.name)]
+    metrics_shown = [*METRICS[:1], *extra_bits, *METRICS[1:]]
+    sheet = ScoreSheet(metrics=metrics_shown, rows=rows, protocol=protocol, exhibits=exhibits)
+    sheet.headline = headline(sheet)
     write_poems.extend(sheet, samples, splits, learnt, settings.seed)
     extra.extend(sheet, "text", samples.rows, learnt)
     return sheet
@@ -122,7 +125,7 @@ def _bits(model: Model, held_out: HeldOut, baseline: KneserNey, seed: int) -> di
     facts: Tokenizer = model.facts
 
     def bits(nats: np.ndarray, texts: HeldOut) -> Score:
-        edges = np.arange(0, len(nats), _BLOCK_TOKENS)
+        edges = block_edges(len(nats))
         byte_counts = facts.byte_lengths[texts.stream] * texts.counts
         return metrics.bits_per_byte(
             np.add.reduceat(nats * texts.counts, edges), np.add.reduceat(byte_counts, edges), seed=seed
@@ -224,16 +227,3 @@ def _exhibits(folder: Path, samples: Samples, copy: copying.Copy, source: str) -
             )
         )
     return exhibits
-
-
-def _headline(rows: Sequence[Row], copies: dict[str, copying.Copy]) -> str:
-    bits = {row.kind: row.scores["bits_per_byte"].value for row in rows if "bits_per_byte" in row.scores}
-    model, baseline = bits["model"], bits["baseline"]
-    if model < baseline:
-        verdict = f"{model:.2f} bits per byte of held-out text, {1 - model / baseline:.0%} less than a 5-gram's {baseline:.2f}"
-    else:
-        verdict = f"{model:.2f} bits per byte of held-out text: no better yet than a 5-gram's {baseline:.2f}"
-    return (
-        f"{verdict}; the longest run it copied from its training text has {copies['model'].length} characters "
-        f"(real held-out text: {copies['real'].length})."
-    )

@@ -82,7 +82,9 @@ class ScoreSheet(BaseModel):
     rows: list[Row]
     protocol: dict[str, Any] = Field(description="reference set, n, split hash, extractor, resize filter, seed, ...")
     exhibits: list[Exhibit] = []
-    headline: str = Field(default="", description="one honest sentence: where the model stands between floor and real data")
+    headline: str = Field(
+        default="", description="one honest sentence: where the model stands between floor and real data"
+    )
     verdict: Verdict | None = None
 
     def row(self, kind: str) -> Row:

@@ -95,14 +95,16 @@ def judge(found: Findings, training: Training) -> Verdict:
     def verdict(grade: Literal["good", "weak", "useless"], cause: Cause, why: str) -> Verdict:
         return Verdict(grade=grade, why=_sentence(why), next=_sentence(next_thing(cause, found, training)))
 
+    if (
+        found.copied is not None and found.copied >= COPIED
+    ):  # so much more than is natural shows on few held-out things too
+        much = "most" if found.copied >= MOSTLY_COPIED else "much"
+        why = f"it has learned its data by heart: {much} of what it makes is copied from it, far more than such data repeats itself"
+        return verdict("useless" if much == "most" or found.better is False else "weak", "by heart", why)
     if found.held_out < ENOUGH or found.better is None:
         return verdict("weak", "few", f"nobody can say that it is any good: {too_few(found)}")
     if found.pointless:
         return verdict("useless", "pointless", found.pointless)
-    if found.copied is not None and found.copied >= COPIED:
-        mostly = found.copied >= MOSTLY_COPIED or not found.better
-        why = f"it has learned its data by heart: {found.copied:.0%} of what it makes is copied, above the natural rate"
-        return verdict("useless" if mostly else "weak", "by heart", why)
     if not found.better:
         return verdict("useless", "no better", found.no_better)
     if found.leaked:
@@ -185,11 +187,14 @@ def beats_all(one: Score | None, others: Mapping[str, Score | None], better: str
 
 
 def copied_above(made: Score | None, natural: Score | None) -> float | None:
-    """How much larger a share of copies is than the natural one; 0 where it is not larger beyond the intervals, None where one of them
-    was not measured."""
+    """How much larger a share of copies is than the natural one; 0 where the intervals meet, None where one of them was not measured.
+
+    The natural share of a few held-out things is uncertain, and what counts as a copy hangs on it; so it is asked more than by `beats`.
+    """
     if made is None or natural is None:
         return None
-    return made.value - natural.value if beats(made, natural, "higher") else 0.0
+    low, high = (end if end is not None else score.value for end, score in ((made.low, made), (natural.high, natural)))
+    return made.value - natural.value if low > high else 0.0
 
 
 def still_falling(losses: list[float]) -> bool | None:

@@ -242,7 +242,7 @@ def test_from_a_table_to_answers(small: Path) -> None:
     assert len(items) == 160 and {item.split for item in items if item.kept} >= {"train", "validation", "test"}
     sheet = json.loads((small / "evaluate" / "scores.json").read_text(encoding="utf-8"))
     rows = {row["name"]: row["scores"] for row in sheet["rows"]}
-    assert list(rows) == ["shuffled", "retrieval", "model", "real"]
+    assert list(rows) == ["shuffled", "retrieval", "counting", "model", "real"]
     assert "bits_per_byte" in rows["model"] and "bits_per_byte" not in rows["retrieval"]
     # Five bits a byte is about what no knowledge at all costs with these tokens.
     assert 0 < rows["model"]["bits_per_byte"]["value"] < 5

@@ -37,7 +37,7 @@ METRICS = [
         title="bits per byte",
         better="lower",
         unit="bits",
-        description="How many bits the held-out text costs, a byte, when it is coded by the model's own probabilities; "
+        description="How many bits the held-out text costs, a byte, when it is coded by the model's own probabilities: the fewer, the less it is surprised; "
         "it does not depend on the tokenizer.",
     ),
     *(

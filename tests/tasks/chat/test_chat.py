@@ -244,6 +244,8 @@ def test_from_a_table_to_answers(small: Path) -> None:
     rows = {row["name"]: row["scores"] for row in sheet["rows"]}
     assert list(rows) == ["shuffled", "retrieval", "counting", "model", "real"]
     assert "bits_per_byte" in rows["model"] and "bits_per_byte" not in rows["retrieval"]
+    assert "bits_per_byte" in rows["counting"] and rows["model"]["listening"]["n"] > 0
+    assert sheet["verdict"]["grade"] in ("weak", "useless")
     # Five bits a byte is about what no knowledge at all costs with these tokens.
     assert 0 < rows["model"]["bits_per_byte"]["value"] < 5
     assert {"distinct_1", "repetition", "words"} <= set(rows["real"])

@@ -22,6 +22,7 @@ def verdict(sheet: ScoreSheet, training: Training, family: str) -> Verdict:
     found = Findings(
         things="pictures",
         held_out=held_out(sheet),
+        samples=sheet.protocol.get("samples", ENOUGH),
         better=beats(model, floor),
         good="its pictures are nearer to real ones than to blots, and are not copies of those it learned from",
         no_better="its pictures are no nearer to real ones than the mean picture with noise is",
@@ -59,7 +60,7 @@ def headline(sheet: ScoreSheet) -> str:
     too little is held out."""
     model, floor = sheet.score("model", "kid"), sheet.score("floor", "kid")
     if held_out(sheet) < ENOUGH or model is None or floor is None:
-        return "Too few pictures are held out to say in numbers how well this model draws; add pictures."
+        return "Too few pictures were compared to say in numbers how well this model draws."
     return " ".join(sentence for sentence in (_place(way(sheet)), _copies(sheet), _judged(sheet)) if sentence)
 
 

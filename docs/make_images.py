@@ -59,8 +59,8 @@ def main() -> None:
     IMAGES.mkdir(exist_ok=True)
     samples(runs / "demo-draw-gan", IMAGES / "samples.png")
     shots = [(runs / "demo-draw-gan" / "report.html", IMAGES / "report.png", (1200, 1500), False)]
-    if (runs / "compare" / "compare.svg").exists():
-        shots.append((runs / "compare" / "compare.svg", IMAGES / "compare.png", (1000, 600), True))
+    compared = sorted((runs / "compare").glob("*.svg"), key=lambda file: file.stat().st_mtime)
+    shots += [(newest, IMAGES / "compare.png", (1000, 600), True) for newest in compared[-1:]]
     photograph(shots)
 
 

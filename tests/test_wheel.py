@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from genwright import __version__
 from helpers import ASSETS, ROOT
 
 RECIPE = f"""\
@@ -27,6 +28,7 @@ def test_a_wheel_installed_elsewhere_runs_a_recipe(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip", "-q", "--disable-pip-version-check"]
     subprocess.run([*pip, "wheel", "--no-deps", "-w", str(wheels), str(ROOT)], check=True, cwd=tmp_path)
     (wheel,) = wheels.glob("genwright-*.whl")
+    assert wheel.name == f"genwright-{__version__}-py3-none-any.whl", "as cards call it"
     packed = {name for name in zipfile.ZipFile(wheel).namelist() if not name.endswith(".py")}
     for file in (ROOT / "src" / "genwright").rglob("*"):
         if file.is_file() and file.suffix not in (".py", ".pyc"):

@@ -1,13 +1,16 @@
 """Genwright: train, score and serve a generative model of your own data.
 
-import genwright as gw
-run = gw.run("recipe.yaml")
-for media in run.generate("a red fox"):
-    media.save("fox.png")
+>>> import genwright as gw
+>>> run = gw.run("recipe.yaml")
+>>> for number, made in enumerate(run.generate("To be", n=2, seed=1, max_tokens=20)):
+...     made.save(f"made-{number}.txt")
+
+All of it: docs/python.md.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,18 +22,75 @@ from genwright.version import __version__
 
 if TYPE_CHECKING:
     from genwright.api import Generator
+    from genwright.training.forecast import Plan
 
-__all__ = ["GenwrightError", "RequestError", "WorkError", "__version__", "load", "run"]
-
-
-def run(recipe: str | Path, **options: Any) -> Generator:
-    """Run all stages of a recipe file and open what came of it; see `genwright.api.run`."""
-    return _api().run(recipe, **options)
+__all__ = ["GenwrightError", "RequestError", "WorkError", "__version__", "load", "new", "plan", "run"]
 
 
-def load(folder: str | Path, **options: Any) -> Generator:
-    """Open a run or a model folder; see `genwright.api.load`."""
-    return _api().load(folder, **options)
+def run(
+    recipe: str | Path,
+    *,
+    run_dir: str | Path | None = None,
+    overrides: Mapping[str, Any] | Sequence[str] | None = None,
+    **options: Any,
+) -> Generator:
+    """Run all stages of a recipe file, or of a run folder to go on with it, and open what came of it. What is up to date is skipped.
+
+    `run_dir`: the run folder; by default runs/<the recipe's name>. `overrides`: keys of the recipe with other values. `options`: those
+    of `genwright run`: device, offline, fresh, refit, more.
+
+    >>> import genwright as gw
+    >>> run = gw.run("recipe.yaml", run_dir="runs/shorter", overrides={"train.budget": "4 steps"}, device="cpu")
+    >>> longer = gw.run("runs/shorter", more="2 steps")
+
+    Raises RequestError where the recipe or the data can't be used, WorkError where the work fails.
+    """
+    return _api().run(recipe, run_dir=run_dir, overrides=overrides, **options)
+
+
+def load(folder: str | Path, device: str | None = None, **opening: Any) -> Generator:
+    """Open a run or a model folder. The weights are read when they are first needed.
+
+    `device`: cpu, cuda, cuda:1 or mps; by default the best there is. `opening`: how the model is held: `capacity` (requests that are
+    worked on at once), and for text `weights="int8"`, ...
+
+    >>> import genwright as gw
+    >>> made = gw.load("runs/recipe/model", device="cpu", weights="int8").generate("To be", seed=1, max_tokens=5)
+
+    Raises RequestError where the folder is neither.
+    """
+    return _api().load(folder, device, **opening)
+
+
+def plan(
+    recipe: str | Path,
+    *,
+    run_dir: str | Path | None = None,
+    overrides: Mapping[str, Any] | Sequence[str] | None = None,
+    **options: Any,
+) -> Plan:
+    """What a training would cost, measured by a few steps: `print` and a notebook show it as a table. Arguments as `run`'s.
+
+    >>> import genwright as gw
+    >>> plan = gw.plan("recipe.yaml", overrides={"train.budget": "9 steps"})
+    >>> plan.steps, plan.parameters > 1000
+    (9, True)
+    """
+    return _api().plan(recipe, run_dir=run_dir, overrides=overrides, **options)
+
+
+def new(folder: str | Path, task: str | None = None, *, where: str | Path = ".") -> Path:
+    """Look at a folder, print what is in it and what it is good for, and write a recipe for it into the folder `where`; its path.
+
+    >>> import genwright as gw
+    >>> recipe = gw.new("notes", "write")  # doctest: +ELLIPSIS
+    /...notes: 2 files...
+    >>> recipe.name
+    'notes.yaml'
+
+    Raises RequestError where nothing in it is usable.
+    """
+    return import_module("genwright.survey.command").new(Path(folder), task, where=Path(where))
 
 
 def _api() -> Any:

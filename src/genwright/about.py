@@ -106,7 +106,7 @@ class About:
     arguments: str = '"..."'
     """What to write between the brackets of `generate(...)` in Python."""
     use: str = "print(made.data)"
-    """A line of Python for each Media `made` that it gives."""
+    """A line of Python for each result `made` that it gives."""
     pipeline: str = "other"
     """The card's `pipeline_tag`, one of those that the Hugging Face hub knows."""
     tags: tuple[str, ...] = ()

@@ -16,7 +16,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
+from genwright.errors import RequestError
+
 if TYPE_CHECKING:
+    import pyarrow as pa
+
     from genwright.run import Run
 
 WHOLE_ROW = "row"
@@ -140,8 +144,16 @@ def _schema() -> Any:
 
 def write(items: Iterable[Item], file: Path) -> None:
     """Write one Parquet part, whole or not at all."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
+
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    pq.write_table(table(items), temporary)
+    temporary.replace(file)
+
+
+def table(items: Iterable[Item]) -> pa.Table:
+    """The rows as an Arrow table, a column for each field of `Item`; `fields` is JSON."""
+    import pyarrow as pa
 
     rows = list(items)
     schema = _schema()
@@ -155,9 +167,7 @@ def write(items: Iterable[Item], file: Path) -> None:
         )
         for name in columns()
     ]
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(pa.Table.from_arrays(arrays, schema=schema), temporary)
-    temporary.replace(file)
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def read(file: Path) -> list[Item]:
@@ -174,9 +184,12 @@ def read_run(run: Run) -> list[Item]:
     """The ledger as it stands: what collect wrote, and what prepare found out later of the same rows.
 
     Of a row that both stages wrote, prepare's word on status, reason, detail and split counts. A row that prepare dropped takes
-    its parent along when no other child of it is left, so that the account counts it.
+    its parent along when no other child of it is left, so that the account counts it. Raises RequestError where there is none yet.
     """
-    items = read(run.stage("collect") / LEDGER)
+    file = run.stage("collect") / LEDGER
+    if not file.exists():
+        raise RequestError(f"{run.folder}: no ledger yet; run `genwright collect` on its recipe first.")
+    items = read(file)
     later = run.stage("prepare") / LEDGER
     if not later.exists():
         return items

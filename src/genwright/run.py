@@ -195,6 +195,16 @@ def model_folder(folder: Path) -> Path:
     raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
 
 
+def task_and_family(folder: Path) -> tuple[str, str]:
+    """What the model of a run, or of a model folder, was trained to do, and by what. Raises RequestError as `model_folder` does."""
+    file = model_folder(folder) / "config.json"
+    try:
+        about = read_json(file)["genwright"]
+        return about["task"], about["family"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
+
+
 def exports_of(model: Path) -> Path:
     """Where a model folder is written to for other programs: `runs/x/export` for a run's, `NAME-export` for one handed on."""
     model = model.resolve()

@@ -11,7 +11,8 @@ import pytest
 
 from genwright import ledger
 from genwright.compare.numbers import aspect, cell
-from genwright.compare.view import as_text, compare
+from genwright.compare.view import compare, terminal
+from genwright.console import as_text
 from genwright.errors import RequestError
 from genwright.run import Run
 from genwright.scores import Metric, ScoreSheet
@@ -52,7 +53,7 @@ def test_a_single_run_has_the_scores_interval_and_no_spread(seeds: list[Path], v
     for group in comparison.groups:
         assert group.scores["kid"].spread is None
     assert cell(comparison.groups[0].scores["kid"]) == "0.03 (0.0276 to 0.0324)"
-    assert "nothing is said about the spread" in as_text(comparison)
+    assert "nothing is said about the spread" in as_text(terminal(comparison))
 
 
 def test_the_same_seed_twice_shows_no_spread(seeds: list[Path], tmp_path: Path):
@@ -110,7 +111,7 @@ def test_what_is_unequal_is_said(seeds: list[Path], tmp_path: Path):
 
 
 def test_the_table_has_every_number(seeds: list[Path], vae: Path, tmp_path: Path):
-    text = as_text(compare([*seeds, vae], tmp_path / "out"), width=200)
+    text = as_text(terminal(compare([*seeds, vae], tmp_path / "out")), width=200)
     for shown in (
         "0.033 ± 0.003",
         "0.06 (0.0552 to 0.0648)",
@@ -128,12 +129,33 @@ def test_the_table_has_every_number(seeds: list[Path], vae: Path, tmp_path: Path
 
 def test_files_are_written_and_agree(seeds: list[Path], vae: Path, tmp_path: Path):
     comparison = compare([*seeds, vae], tmp_path / "new" / "out")
-    content = json.loads((tmp_path / "new" / "out" / "compare.json").read_text(encoding="utf-8"))
+    content = json.loads(Path(comparison.page).with_suffix(".json").read_text(encoding="utf-8"))
     assert content["groups"][0]["scores"]["kid"]["value"] == pytest.approx(0.033)
     picture = ET.parse(comparison.picture).getroot()
     assert len(list(picture.iter("{http://www.w3.org/2000/svg}image"))) == 2
     page = Path(comparison.page).read_text(encoding="utf-8")
     assert "0.033 ± 0.003" in page and "http" not in page.replace("http://www.w3.org", "").replace("http-equiv", "")
+
+
+def test_earlier_pages_stay(seeds: list[Path], tmp_path: Path):
+    vae = draw_run(tmp_path / "vae", "vae").folder
+    first = compare([seeds[0], vae], tmp_path / "out")
+    before = Path(first.page).read_bytes()
+    edit_scores(vae, lambda sheet: setattr(sheet.rows[2].scores["kid"], "value", 0.05))
+    second, other = compare([seeds[0], vae], tmp_path / "out"), compare(seeds, tmp_path / "out")
+    assert Path(first.page).read_bytes() == before != Path(second.page).read_bytes()
+    assert len({*map(str, (tmp_path / "out").iterdir())}) == 9
+    assert seeds[0].name in first.page and vae.name in first.page
+    assert Path(second.page).stem == f"{Path(first.page).stem}-2" and Path(other.picture).exists()
+
+
+@pytest.mark.parametrize("width", [80, 60])
+def test_the_table_breaks_no_word_and_no_number(width: int, seeds: list[Path], vae: Path, tmp_path: Path):
+    comparison = compare([*seeds, vae], tmp_path / "out")
+    text = as_text(terminal(comparison), width=width)
+    assert max(map(len, text.splitlines())) <= width and "…" not in text
+    for shown in ("0.033 ± 0.003", "0.06 (0.0552 to 0.0648)", "Discriminator", "accuracy", "FLOPs"):
+        assert shown in text
 
 
 def test_texts_are_compared_by_what_they_share(tmp_path: Path):

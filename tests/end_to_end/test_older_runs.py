@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import json
 import shutil
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -15,26 +14,11 @@ from PIL import Image
 
 from genwright.cli.app import main
 from genwright.run import Run, read_json
-from helpers import ASSETS
+from helpers.old_runs import OLD, old_run
 
-OLD = ASSETS / "runs" / "484daea"
 FINISHED = ("write", "chat", "complete", "draw-gan", "draw-vae")
 UNFINISHED = ("write-unfinished", "draw-gan-unfinished")
-PLACE = "/@DATA@"
 EXPECTED: dict[str, Any] = json.loads((OLD / "expected.json").read_text(encoding="utf-8"))
-
-
-def data_of(name: str) -> Path:
-    return OLD / "data" if name in ("chat", "complete") else ASSETS
-
-
-def old_run(name: str, folder: Path) -> Run:
-    """A run as the older code left it, with the place of its data filled in."""
-    with tarfile.open(OLD / f"{name}.tar.xz") as archive:
-        archive.extractall(folder, filter="data")
-    for recipe in (folder / f"{name}.yaml", folder / name / "recipe.yaml"):
-        recipe.write_text(recipe.read_text(encoding="utf-8").replace(PLACE, str(data_of(name))), encoding="utf-8")
-    return Run(folder / name)
 
 
 def genwright(*arguments: object) -> None:

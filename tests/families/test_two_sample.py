@@ -84,8 +84,8 @@ def test_it_finds_out_what_differs_and_nothing_where_nothing_does() -> None:
 
     sets = [pictures(200) for _ in range(3)]
     device = torch.device("cpu")
-    same = fresh_judge(plainly, (sets[0], sets[1]), (sets[2], pictures(200)), 0, device)
-    brighter = fresh_judge(plainly, (sets[0], sets[1]), (pictures(200, 100), pictures(200, 100)), 0, device)
+    same = fresh_judge(plainly, (sets[0], sets[1]), (sets[2], pictures(200)), 500, 0, device)
+    brighter = fresh_judge(plainly, (sets[0], sets[1]), (pictures(200, 100), pictures(200, 100)), 500, 0, device)
     assert same["judge"].value == pytest.approx(0.5, abs=0.1)
     assert brighter["judge"].value > 0.9
     assert brighter["judge"].value == pytest.approx(

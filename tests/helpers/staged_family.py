@@ -68,7 +68,7 @@ def staged_trainer(family: Staged, folder: Path | None, steps: int, checkpoint_e
         settings,
         cpu,
         folder,
-        validate=lambda step: held_out_loss(family, Lines(), 16, settings, cpu, step),
+        validate=lambda step, steps: held_out_loss(family, Lines(), 16, settings, cpu, step, steps),
         preview=lambda stem: stem.with_suffix(".txt").write_text(str(family.modules["student"].bias.tolist())),
     )
 

@@ -11,6 +11,7 @@ import pytest
 from genwright import recipe
 from genwright.compare.view import compare
 from genwright.run import Run
+from genwright.scores import ScoreSheet
 from genwright.stages.report import stage as report
 from helpers.example_run import HOSTILE, draw_run
 
@@ -109,6 +110,42 @@ def test_the_slider_shows_the_preview_of_its_step_and_points_at_it(browser, page
     place = float(page.get_attribute(".wide svg .cursor", "x1"))
     assert place == pytest.approx(left + (675 - first) / (last - first) * (right - left), abs=0.01)
     assert trouble == []
+    page.close()
+
+
+def test_pictures_are_large_and_grow_by_click_and_by_key(browser, drawn: Run, tmp_path: Path):
+    run = Run(Path(shutil.copytree(drawn.folder, tmp_path / "run")))
+    file = run.stage("evaluate") / "scores.json"
+    scores = ScoreSheet.read(file)
+    scores.exhibits[0].words, scores.exhibits[0].across = [f"word {i}" for i in range(48)], 8
+    scores.write(file)
+    page, trouble = open_page(browser, report.run(recipe.load(run.recipe), run), 1280, "light")
+    for width, least in ((1280, 128), (400, 90)):
+        page.set_viewport_size({"width": width, "height": 900})
+        sides = page.evaluate("[...document.querySelectorAll('.tiles img')].map(i => i.getBoundingClientRect().width)")
+        assert len(sides) == 14 + 48 and min(sides) >= least
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.evaluate("document.querySelector('.hero .tiles').getBoundingClientRect().top < innerHeight")
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.click(".hero .tiles .zoom")
+    small, large = (page.evaluate(f"document.querySelector('{one}').clientWidth") for one in (".tiles img", "dialog img"))  # fmt: skip
+    assert large >= 3 * small and page.inner_text("dialog span") == "word 0"
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("dialog span") == "word 3"
+    page.keyboard.press("Escape")
+    assert page.evaluate("document.querySelector('dialog').open") is False
+    assert page.evaluate("document.activeElement.ariaLabel") == "Enlarge: Samples, 4", "where the reader was"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.querySelector('dialog').open")
+    assert page.evaluate(CONTRAST) == [] and trouble == []
+    page.close()
+
+
+def test_a_wide_sheet_grows_too(browser, pages: dict[str, Path]):
+    page, _ = open_page(browser, pages["compare"], 1280, "light")
+    page.click(".zoom")
+    before, after = (page.evaluate(f"document.querySelector('{one}').clientWidth") for one in (".zoom img", "dialog img"))  # fmt: skip
+    assert after > before
     page.close()
 
 

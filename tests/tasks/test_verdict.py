@@ -160,9 +160,9 @@ def test_data_without_anything_to_learn_is_said() -> None:
     assert noise.grade == "useless" and "noise" in noise.why
 
 
-def test_few_samples_are_not_taken_for_little_data() -> None:
+def test_few_that_were_measured_are_not_taken_for_little_data() -> None:
     made = drawn(held_out=8)
-    made.protocol["samples"] = 8
+    made.protocol["held_out_in_all"] = 80
     found = judged("draw", made)
     assert found.grade == "weak" and "evaluate.samples" in found.next
 

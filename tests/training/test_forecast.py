@@ -72,11 +72,11 @@ def test_validation_costs_little_and_sees_the_same_each_time() -> None:
 
 def test_going_on_adds_to_the_steps_that_were_done() -> None:
     planned = plan("100 steps")
-    longer = forecast.extended(planned, 100, Budget.parse("50 steps"))
+    longer = forecast.extended(planned, 100, Budget.parse("50 steps"), 30.0)
     assert longer.settings.steps == 150 and longer.added == 1 and longer.budget == "100 steps + 50 steps"
-    stopped_early = forecast.extended(planned, 60, Budget.parse("50 steps"))
+    stopped_early = forecast.extended(planned, 60, Budget.parse("50 steps"), 30.0)
     assert stopped_early.settings.steps == 110
-    minutes = forecast.extended(plan("2m"), 1000, Budget.parse("1m"))
+    minutes = forecast.extended(plan("2m"), 1000, Budget.parse("1m"), 120.0)
     assert 1000 + 900 < minutes.settings.steps <= 1000 + 1200
 
 
@@ -84,10 +84,10 @@ def test_going_on_costs_what_the_phases_at_the_end_cost() -> None:
     planned = plan("2m")
     late = {"last_seconds_per_step": MEASURED.seconds_per_step * 10, "last_weight_per_step": 320.0}
     planned.measured = planned.measured.model_copy(update=late)
-    minutes = forecast.extended(planned, 1000, Budget.parse("1m"))
+    minutes = forecast.extended(planned, 1000, Budget.parse("1m"), 30.0)
     assert 1000 + 90 < minutes.settings.steps <= 1000 + 120
     assert minutes.seconds == pytest.approx(planned.seconds * 1000 / planned.settings.steps + 60, rel=0.02)
-    assert forecast.extended(planned, 1000, Budget.parse("32k tokens")).settings.steps == 1100
+    assert forecast.extended(planned, 1000, Budget.parse("32k tokens"), 30.0).settings.steps == 1100
 
 
 def test_disk_counts_every_checkpoint_that_may_stand_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,7 +127,7 @@ def test_a_rehearsal_leaves_no_trace(tmp_path: Path) -> None:
         Settings(steps=1000, batch=8),
         CPU,
         0.05,
-        validate=lambda step: None,
+        validate=lambda step, steps: None,
         preview=lambda stem: None,
         scratch=tmp_path,
     )

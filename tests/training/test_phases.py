@@ -273,7 +273,7 @@ def test_what_was_best_before_a_phase_began_is_not_kept_and_nothing_stops_before
     trainer = staged_trainer(staged(), tmp_path, steps=20)
     trainer.settings.validate_times, trainer.settings.patience = 10, 2
     losses = iter(range(1, 11))
-    trainer.validate = lambda step: {"loss": float(next(losses))}
+    trainer.validate = lambda step, steps: {"loss": float(next(losses))}
     outcome = trainer.run()
     assert outcome.stopped_early
     assert (outcome.best_step, outcome.best_loss, outcome.steps) == (14, 7.0, 18)  # the late phases began at 12

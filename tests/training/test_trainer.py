@@ -38,7 +38,7 @@ def trainer(family: Tiny, folder: Path | None = None, looks: bool = True, **sett
         chosen,
         CPU,
         folder,
-        validate=(lambda step: held_out_loss(family, Lines(), 64, chosen, CPU, step)) if looks else None,
+        validate=(lambda step, steps: held_out_loss(family, Lines(), 64, chosen, CPU, step, steps)) if looks else None,
         preview=lambda stem: stem.with_suffix(".txt").write_text(str(weights(family)["offset.bias"].tolist())),
     )
 
@@ -54,7 +54,7 @@ def unclocked(folder: Path) -> list[dict[str, Any]]:
 
 def test_it_learns(tmp_path: Path) -> None:
     family = tiny(noise=0.0)
-    before = held_out_loss(family, Lines(), 64, Settings(steps=1, batch=8), CPU, 0)
+    before = held_out_loss(family, Lines(), 64, Settings(steps=1, batch=8), CPU, 0, 1)
     outcome = trainer(family, tmp_path, steps=200, patience=0).run()
     assert before is not None and outcome.best_loss is not None
     assert outcome.best_loss < 0.2 * before["loss"]
@@ -233,7 +233,7 @@ def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     family = tiny()
     losses = iter([3.0, 2.0, 2.5, 2.6, 1.0])
     stopped = trainer(family, tmp_path, steps=50, validate_times=5, patience=2)
-    stopped.validate = lambda step: {"loss": next(losses)}
+    stopped.validate = lambda step, steps: {"loss": next(losses)}
     outcome = stopped.run()
     assert outcome.stopped_early and outcome.steps == 40
     assert outcome.best_step == 20 and outcome.best_loss == 2.0
@@ -244,7 +244,7 @@ def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
 def test_a_larger_budget_goes_on_after_an_early_stop(tmp_path: Path) -> None:
     stopped = trainer(tiny(), tmp_path, steps=50, validate_times=5, patience=1)
     losses = iter([1.0, 2.0])
-    stopped.validate = lambda step: {"loss": next(losses)}
+    stopped.validate = lambda step, steps: {"loss": next(losses)}
     assert stopped.run().steps == 20
     assert trainer(tiny(), tmp_path, steps=60, validate_times=2, patience=1).run().steps == 60
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genwright.cli.generate import task_and_family
 from genwright.cli.options import check, options_of, taken_out
 from genwright.errors import RequestError
 from genwright.registry import about, families_of
 from genwright.request import checked, opening_class, request_class
+from genwright.run import task_and_family
 
 if TYPE_CHECKING:
     from genwright.api import Generator

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from genwright.cli.options import check, file_type, options_of, taken_out
 from genwright.errors import RequestError
 from genwright.registry import about
 from genwright.request import Blob, opening_class, positional, request_class
-from genwright.run import is_run_or_model, model_folder
+from genwright.run import is_run_or_model, task_and_family
 
 _LONGEST_PROMPT = 1_000_000
 """Characters of a prompt that are looked at: its end, far more than any model sees at once."""
@@ -45,15 +44,6 @@ def _run_among(arguments: list[str]) -> str | None:
     words = [a for before, a in pairwise(["", *arguments]) if not a.startswith("-") and before not in _WITH_VALUE]
     fits = (is_run_or_model, Path.is_dir, lambda _: True)
     return next((word for fit in fits for word in words if fit(Path(word))), None)
-
-
-def task_and_family(folder: Path) -> tuple[str, str]:
-    file = model_folder(folder) / "config.json"
-    try:
-        about = json.loads(file.read_text(encoding="utf-8"))["genwright"]
-        return about["task"], about["family"]
-    except (OSError, ValueError, KeyError) as error:
-        raise RequestError(f"{file}: not the config of a Genwright model; name a run or its model folder.") from error
 
 
 def _command(schema: Any, opening: Any, told: About | None) -> click.Command:

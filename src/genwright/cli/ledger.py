@@ -19,7 +19,7 @@ from genwright.run import Run
 
 def show(run: Run, *, dropped: bool = False, item: str | None = None, as_json: bool = False) -> None:
     """Print the account of a run's ledger, or one item's story. Raises RequestError when there is none."""
-    items = _read(run)
+    items = ledger.read_run(run)
     if item is not None:
         found = find(items, item)
         stories = [story(one, items) for one in found]
@@ -91,12 +91,6 @@ def story(item: Item, items: list[Item]) -> dict[str, Any]:
             for b in blocks
         ]
     return {key: value for key, value in told.items() if value is not None}
-
-
-def _read(run: Run) -> list[Item]:
-    if not (run.stage("collect") / ledger.LEDGER).exists():
-        raise RequestError(f"{run.folder}: no ledger yet; run `genwright collect` on its recipe first.")
-    return ledger.read_run(run)
 
 
 def _dropped(item: Item) -> dict[str, Any]:

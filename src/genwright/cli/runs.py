@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from genwright.console import duration, size
+from genwright.console import SideBySide, duration, size
 from genwright.errors import GenwrightError, RequestError
 from genwright.run import LOCK, STAGES, Run, open_run
 from genwright.scores import ScoreSheet
@@ -139,9 +139,10 @@ def show(folder: Path, *, as_json: bool) -> None:
         table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))
     console.print(table)
     if sheet := _sheet(run):
-        from genwright.cli.summary import print_verdict, score_table
+        from genwright.cli.summary import print_verdict
 
-        console.print(score_table(sheet, "Scores"))
+        console.print("\nScores")
+        console.print(sheet)
         print_verdict(sheet, console)
 
 
@@ -215,15 +216,12 @@ def _print_json(result: Any) -> None:
 
 def _print_list(listed: list[Listed], where: Path) -> None:
     from rich.console import Console
-    from rich.table import Table
 
     console = Console(highlight=False)
     if not listed:
         console.print(f"No runs in {where}; `genwright run RECIPE` makes one.", markup=False)
         return
-    table = Table("run", "task", "family", "state", "size", "time", "score", "verdict", box=None, pad_edge=False)
-    for one in listed:
-        numbers = (size(one.bytes), duration(one.seconds), one.score)
-        table.add_row(one.name, one.task, one.family, one.state, *numbers, one.verdict)
-    console.print(table)
+    columns = ("task", "family", "state", "size", "time", "score", "verdict")
+    rows = [(one.name, [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score, one.verdict]) for one in listed]  # fmt: skip
+    console.print(SideBySide(columns, rows, justify="left"))
     console.print(f"{size(sum(one.bytes for one in listed))} in all", markup=False)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import io
+import re
 import textwrap
 import time
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,35 +14,37 @@ from markupsafe import escape
 
 from genwright.compare.facts import RunFacts
 from genwright.compare.numbers import ASPECTS, Comparison, Measured, build, cell, cost_rows, facts_of, save_json, short
+from genwright.console import SideBySide
 from genwright.errors import RequestError
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
 from genwright.pages.page import picture, render
 from genwright.run import write_atomic
-from genwright.scores import Metric
+from genwright.scores import ARROWS, Metric
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 GROUP_TONES = (1, 2, 3, 4, 5)
 _PANEL, _COLUMN = 300, 320
-_ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
 
 
 def compare(folders: Sequence[Path], out: Path) -> Comparison:
-    """Compare runs and write compare.json, compare.svg and compare.html into `out`. Raises RequestError as `facts_of` and `write` do."""
+    """Compare runs and write the page, the picture and the numbers into `out`. Raises RequestError as `facts_of` and `write` do."""
     facts = facts_of(folders)
     return write(build(facts), facts, out)
 
 
 def write(comparison: Comparison, facts: Sequence[RunFacts], out: Path) -> Comparison:
-    """Write the three files into `out`. Raises RequestError when they can't be written there."""
-    comparison = comparison.model_copy(update={"page": str(out / "compare.html"), "picture": str(out / "compare.svg")})
+    """Write NAME.html, NAME.svg and NAME.json into `out`, by a name of their own: earlier pages stay. Raises RequestError when they can't
+    be written there."""
+    name = _name(comparison, out)
+    comparison = comparison.model_copy(update={"page": str(out / f"{name}.html"), "picture": str(out / f"{name}.svg")})
     samples = [_samples(next(f for f in facts if f.run.name == g.runs[0])) for g in comparison.groups]
     try:
         out.mkdir(parents=True, exist_ok=True)
-        save_json(comparison, out / "compare.json")
-        write_atomic(out / "compare.svg", draw(comparison, samples))
+        save_json(comparison, out / f"{name}.json")
+        write_atomic(Path(comparison.picture), draw(comparison, samples))
         page = render(
             "compare.html.j2",
             comparison=comparison,
@@ -54,45 +57,51 @@ def write(comparison: Comparison, facts: Sequence[RunFacts], out: Path) -> Compa
             tones=[_tone(i) for i in range(len(comparison.groups))],
             costs=cost_rows(comparison),
             cell=cell,
-            arrows=_ARROWS,
+            arrows=ARROWS,
             written=time.strftime("%Y-%m-%d %H:%M"),
         )
-        write_atomic(out / "compare.html", page)
+        write_atomic(Path(comparison.page), page)
     except OSError as error:
         raise RequestError(f"--out {out}: can't be written ({error.strerror}); name a folder that can be.") from error
     return comparison
 
 
+def _name(comparison: Comparison, out: Path) -> str:
+    """The groups' names, numbered from the second time on."""
+    groups = "-and-".join(re.sub(r"[^\w.]+", "-", group.name).strip("-.") for group in comparison.groups)[:80]
+    names = (groups if number == 1 else f"{groups}-{number}" for number in count(1))
+    return next(
+        name for name in names if not any((out / f"{name}{end}").exists() for end in (".html", ".svg", ".json"))
+    )
+
+
 def terminal(comparison: Comparison) -> RenderableType:
     """Metrics down, groups and references across; bold where a group is ahead of all others by more than the intervals."""
     from rich.console import Group as Lines
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=f"{comparison.task}: {len(comparison.groups)} side by side", title_justify="left", box=None)
-    table.add_column("", max_width=32)
-    for group in comparison.groups:
-        table.add_column(
-            Text(group.name + (f"\n{len(group.runs)} seeds" if len(group.runs) > 1 else "")), justify="right"
-        )
-    for title in comparison.references:
-        table.add_column(comparison.kinds[title], justify="right", style="dim", no_wrap=True)
+    names = [g.name + (f"\n{len(g.runs)} seeds" if len(g.runs) > 1 else "") for g in comparison.groups]
+    rows: list[tuple[str, list[str]]] = []
+    bold: set[tuple[int, int]] = set()
     for aspect, title in ASPECTS:
         metrics = [m for m in comparison.metrics if comparison.aspects[m.name] == aspect]
-        if metrics:
-            table.add_row(Text(title, style="bold"))
+        rows += [(title, [])] if metrics else []
         for metric in metrics:
             ahead = comparison.winners(metric)
-            cells = [
-                Text(cell(g.scores[metric.name]), style="bold" if g.name in ahead else "") for g in comparison.groups
-            ]
+            bold |= {(len(rows), i) for i, g in enumerate(comparison.groups) if g.name in ahead}
             known = [short(v[metric.name]) if metric.name in v else "" for v in comparison.references.values()]
-            table.add_row(Text("  " + metric.title + _ARROWS[metric.better]), *cells, *known)
+            cells = [cell(g.scores[metric.name]) for g in comparison.groups]
+            rows.append((f"  {metric.title}{ARROWS[metric.better]}", cells + known))
     costs = cost_rows(comparison)
-    if costs:
-        table.add_row(Text("Cost", style="bold"))
-    for title, values in costs:
-        table.add_row(Text("  " + title), *values)
+    rows += [("Cost", [])] if costs else []
+    rows += [(f"  {title}", [*values, *("" for _ in comparison.references)]) for title, values in costs]
+    table = SideBySide(
+        [*names, *(comparison.kinds[title] for title in comparison.references)],
+        rows,
+        f"{comparison.task}: {len(comparison.groups)} side by side",
+        [""] * len(names) + ["dim"] * len(comparison.references),
+        frozenset(bold),
+    )
     notes = [Text(sentence, style="yellow") for sentence in comparison.unequal]
     notes.append(Text(stability_sentence(comparison)))
     notes.append(Text("; ".join(f"{comparison.kinds[title]}: {title}" for title in comparison.references), style="dim"))
@@ -145,7 +154,7 @@ def draw(comparison: Comparison, samples: Sequence[dict[str, Any] | None]) -> st
         tall = 0.0
         for i, (metric, svg) in enumerate(panels(comparison)[start : start + columns]):
             x, inner_height = 20 + i * _COLUMN, _height(svg)
-            shapes.append(_words(x, y + 14, metric.title + _ARROWS[metric.better], 13, "600"))
+            shapes.append(_words(x, y + 14, metric.title + ARROWS[metric.better], 13, "600"))
             shapes.append(
                 svg.replace("<svg ", f'<svg x="{x}" y="{y + 26:.0f}" width="{_PANEL}" height="{inner_height:g}" ', 1)
             )
@@ -188,12 +197,3 @@ def _height(svg: str) -> float:
 def _words(x: float, y: float, text: str, size: float, weight: str, soft: bool = False) -> str:
     colour = "soft" if soft else "ink"
     return f'<text x="{x:.1f}" y="{y:.1f}" font-size="{size:g}" font-weight="{weight}" fill="var(--{colour})">{escape(text)}</text>'
-
-
-def as_text(comparison: Comparison, width: int = 120) -> str:
-    """The terminal's table as plain text, for files and tests."""
-    from rich.console import Console
-
-    out = io.StringIO()
-    Console(file=out, width=width, color_system=None, highlight=False).print(terminal(comparison))
-    return out.getvalue()

@@ -9,13 +9,18 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from markupsafe import Markup
 
 from genwright.ledger import Drop
 from genwright.media.kind import kind
 from genwright.registry import MEDIA
+
+if TYPE_CHECKING:
+    import numpy
+    import PIL.Image
 
 Measures = dict[str, float]
 """What was measured of an item, by name. `characters`, `width` and `height` have columns in the ledger; others go to `Item.fields`."""
@@ -118,7 +123,7 @@ def write_whole(file: Path, content: bytes) -> None:
     temporary.replace(file)
 
 
-@dataclass
+@dataclass(repr=False)
 class Media:
     """One output of `Task.answer`, or one piece of it where the output streams.
 
@@ -133,6 +138,53 @@ class Media:
     final: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def text(self) -> str:
+        """Raises AttributeError where it is none."""
+        if not is_textual(self.kind):
+            raise AttributeError(f"{_a(self.kind)} has no text; `data` holds it, and `save(file)` writes it")
+        return self.data
+
+    @property
+    def image(self) -> PIL.Image.Image:
+        """The picture. Raises AttributeError where it is none."""
+        if self.kind != "image":
+            raise AttributeError(f"{_a(self.kind)} has no picture; `data` holds it, and `save(file)` writes it")
+        from PIL import Image
+
+        return self.data if isinstance(self.data, Image.Image) else Image.fromarray(self.data)
+
+    @property
+    def array(self) -> numpy.ndarray:
+        """The picture as uint8[H, W, 3]. Raises AttributeError where it is none."""
+        from numpy import asarray
+
+        return asarray(self.image)
+
+    def __str__(self) -> str:
+        return self.data if is_textual(self.kind) else repr(self)
+
+    def __repr__(self) -> str:
+        words = repr(self.data if len(self.data) <= 60 else self.data[:59] + "…") if is_textual(self.kind) else ""
+        words = words or ("{} x {} pixels".format(*self.image.size) if self.kind == "image" else "")
+        said = ", ".join(filter(None, [words, *(f"{key}={self.metadata[key]!r}" for key in ("prompt", "seed") if key in self.metadata)]))  # fmt: skip
+        return f"<{self.kind} {self.index}: {said}>"
+
+    def _repr_html_(self) -> str:
+        one = medium(self.kind)
+        if one.textual:
+            return Markup('<pre style="white-space:pre-wrap">{}</pre>').format(self.data)
+        with TemporaryDirectory(prefix="genwright-") as folder:
+            self.save(file := Path(folder) / f"made{one.suffixes[0]}")
+            return show(file, str(self.metadata.get("prompt", one.noun)))
+
+    def _repr_png_(self) -> bytes | None:
+        return medium("image").encode(self.data, self.metadata) if self.kind == "image" else None
+
     def save(self, file: str | Path) -> None:
         """Write it to a file, whole or not at all. Raises OSError."""
         write_whole(Path(file), medium(self.kind).encode(self.data, self.metadata))
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[:1] in 'aeiou' else 'a'} {noun}"

@@ -34,6 +34,9 @@ BOMB_PIXELS = 2 * 89_478_485
 BOMB_RATIO = 200
 """A picture over the recipe's limit that unpacks to more than this many times its file is called a bomb, not a large picture."""
 
+_SMALL, _SHOWN = 300, 256
+"""Pixels: a picture less wide than the first is shown about as wide as the second."""
+
 _one_at_a_time = threading.RLock()
 
 # Pillow logs what it finds wrong with a file, and without a handler that ends on standard error.
@@ -118,7 +121,7 @@ def resize_square(array: np.ndarray, size: int, fit: str = "auto") -> np.ndarray
 
 
 def grid(
-    images: Sequence[np.ndarray | Image.Image], columns: int | None = None, gap: int = 2, scale: int = 1
+    images: Sequence[np.ndarray | Image.Image], columns: int | None = None, gap: int = page.GAP, scale: int = 1
 ) -> Image.Image:
     """A sheet of equally large pictures on white, row by row; `scale` enlarges each by whole pixels."""
     if not images:
@@ -248,11 +251,11 @@ class Picture:
 
     def show(self, file: Path, title: str, public: bool) -> str:
         found = page.picture(file)
-        width, small = found["width"], ""
-        if width and width < 300:  # a small picture is shown twice as large, its pixels as they are
-            width, small = 2 * width, ' class="small"'
+        width, crisp = found["width"], ""
+        if width and width < _SMALL:  # shown at a size that can be seen, its pixels as they are
+            width, crisp = width * max(2, _SHOWN // width), ' style="image-rendering:pixelated"'
         wide = f' width="{width}"' if width else ""
-        return Markup('<img src="{}" alt="{}"{} decoding="async">').format(found["uri"], title, Markup(wide + small))
+        return Markup('<img src="{}" alt="{}"{} decoding="async">').format(found["uri"], title, Markup(wide + crisp))
 
 
 IMAGE: Medium = Picture()

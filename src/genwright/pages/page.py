@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+from collections.abc import Sequence
 from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
@@ -19,6 +20,10 @@ _TEMPLATES = files("genwright.pages") / "templates"
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
 LARGEST_PICTURE_BYTES = 4_000_000
 """A larger picture is shrunk before it goes into a page."""
+GAP = 2
+"""Pixels between the pictures of a sheet."""
+_TILE = 128
+"""Pixels that a picture of a sheet is about as wide as on a page."""
 
 
 def render(template: str, **values: Any) -> str:
@@ -84,6 +89,31 @@ def picture(file: Path) -> dict[str, Any]:
         out = io.BytesIO()
         image.convert("RGB").save(out, "WEBP", quality=90)
         return {"uri": f"data:image/webp;base64,{_encode(out.getvalue())}", "width": image.width, "height": image.height}  # fmt: skip
+
+
+def tiles(file: Path, words: Sequence[str], across: int, title: str, most: int | None = None) -> Markup:
+    """A sheet of pictures as pictures of their own, `words` under each; as many words as columns are for whole columns. `most`: so many
+    of them, evenly taken.
+
+    Raises OSError when it can't be read.
+    """
+    from PIL import Image
+
+    with Image.open(file) as sheet:
+        width, height = (sheet.width + GAP) / across, (sheet.height + GAP) / -(-len(words) // across)
+        shown = []
+        some = len(words) if most is None else min(most, len(words))
+        for number in (i * len(words) // some for i in range(some)):
+            left, top = number % across * width, number // across * height
+            box = (round(left), round(top), round(left + width) - GAP, round(top + height) - GAP)
+            out = io.BytesIO()
+            sheet.crop(box).save(out, "PNG", optimize=True)
+            uri = f"data:image/png;base64,{_encode(out.getvalue())}"
+            one = Markup('<li><img src="{}" alt="{}, {}" decoding="async"><span>{}</span></li>')
+            shown.append(one.format(uri, title, number + 1, words[number]))
+    side = round(width) - GAP
+    style = f"--side:{side * max(1, round(_TILE / side))}px" + (";--scaling:pixelated" if side < 2 * _TILE else "")
+    return Markup('<ul class="tiles" style="{}">{}</ul>').format(style, Markup("").join(shown))
 
 
 def markdown_text(value: Any) -> str:

@@ -11,8 +11,9 @@ from typing import Any
 
 from genwright import device as devices
 from genwright import recipe as recipes
-from genwright.console import duration, say
+from genwright.console import duration, progress, say
 from genwright.errors import RequestError
+from genwright.model import Model
 from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, write_atomic
@@ -25,6 +26,7 @@ from genwright.stages.prepare import stage as prepare
 from genwright.stages.report import stage as report
 from genwright.stages.train import stage as train
 from genwright.stages.train.budgets import refuse_other_settings
+from genwright.tasks.base import Splits
 from genwright.weights.opening import OFFLINE
 
 
@@ -70,7 +72,8 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
                     judge_again(task, run)
                 say(f"{name:9} up to date")
                 continue
-            calls[name]()
+            with progress(name):
+                calls[name]()
             record = run.record(name)
             if record is not None:
                 say(f"{name:9} done in {duration(record.seconds)}")
@@ -127,4 +130,12 @@ def plan_run(recipe: Recipe, run: Run, options: Options) -> Any:
     """Collect and prepare, then time a few steps in a scratch folder."""
     device = devices.choose(options.device)
     run_stages(recipe, run, options, ["collect", "prepare"])
-    return train.plan(recipe, run, task=build_task(recipe), device=device)
+    task = build_task(recipe)
+
+    def rest(model: Model, splits: Splits, scratch: Path) -> dict[str, float]:
+        return {
+            "evaluate": evaluate.foretell(recipe, task, model, splits, scratch),
+            "export": export.foretell(model, splits, scratch),
+        }
+
+    return train.plan(recipe, run, task=task, device=device, rest=rest)

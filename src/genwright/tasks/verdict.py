@@ -69,8 +69,8 @@ class Findings:
     """What is held out, in the plural: "texts", "pictures"."""
     held_out: int
     """How many of them were measured; a long text counts as several."""
-    samples: int
-    """How many were looked at of what the model makes."""
+    in_all: int
+    """How many of them there are to measure."""
     better: bool | None
     """Whether the model is better than all that needs no learning, beyond the intervals. None: nothing says it."""
     good: str
@@ -103,8 +103,8 @@ def judge(found: Findings, training: Training) -> Verdict:
         much = "most" if found.copied >= MOSTLY_COPIED else "much"
         why = f"it has learned its data by heart: {much} of what it makes is copied from it, far more than such data repeats itself"
         return verdict("useless" if much == "most" or found.better is False else "weak", "by heart", why)
-    if found.samples < ENOUGH and found.held_out >= found.samples:
-        why = f"nobody can say that it is any good: only {found.samples} samples were measured, and a number needs {ENOUGH}"
+    if found.held_out < ENOUGH <= found.in_all:
+        why = f"nobody can say that it is any good: only {found.held_out:,} of {found.in_all:,} held-out {found.things} were measured"
         return verdict("weak", "unmeasured", why)
     if found.held_out < ENOUGH or found.better is None:
         return verdict("weak", "few", f"nobody can say that it is any good: {too_few(found)}")
@@ -139,7 +139,7 @@ def next_thing(cause: Cause, found: Findings, training: Training) -> str:
     if cause == "pointless":
         return "start again with other data; `genwright ledger RUN` lists what this was made from"
     if cause == "unmeasured":
-        return "measure more: run it again with `--set evaluate.samples=200`"
+        return "measure more: run it again with `--set evaluate.samples=500 --set evaluate.share=1`"
     order = {
         "few": ("data", "time"),
         "by heart": ("data",),
@@ -228,7 +228,7 @@ def by_first_metric(sheet: ScoreSheet, training: Training, things: str) -> Verdi
     found = Findings(
         things=things,
         held_out=ENOUGH if model.n is None else model.n,
-        samples=ENOUGH,
+        in_all=0,
         better=better,
         good=f"by {metric.title} it is better than everything that needs no learning",
         no_better=f"by {metric.title} it is no better than what needs no learning",

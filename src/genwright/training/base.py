@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -42,8 +43,8 @@ class Stackable(Batches, Protocol):
         ...
 
 
-Validate = Callable[[int], "dict[str, float] | None"]
-"""Measures the held-out loss after so many steps, with the weights as they stand: {"loss": mean, other parts}; None where it means
+Validate = Callable[[int, int], "dict[str, float] | None"]
+"""Measures the held-out loss after so many steps of so many, with the weights as they stand: {"loss": mean, other parts}; None where it means
 nothing."""
 
 Preview = Callable[[Path], Any]
@@ -82,6 +83,10 @@ class Settings(BaseModel):
 
     def preview_steps(self) -> frozenset[int]:
         return even_steps(self.steps, self.previews)
+
+    def look_steps(self) -> frozenset[int]:
+        """After which a record is written whatever `log_every` says."""
+        return self.validate_steps() | self.preview_steps() | {self.steps}
 
     def overriding(self, spec: OptimizerSpec) -> OptimizerSpec:
         """A phase's optimizer with the learning rates that are given here."""
@@ -129,7 +134,21 @@ class Outcome(BaseModel):
     best_loss: float | None
     """The lowest held-out loss; None where the family has none."""
 
+    @classmethod
+    def of(cls, progress: Progress, settings: Settings, weight: float) -> Outcome:
+        return cls(
+            steps=progress.step,
+            planned_steps=settings.steps,
+            examples=progress.step * settings.batch,
+            weight=weight,
+            seconds=progress.seconds,
+            stopped_early=progress.stopped_early,
+            best_step=progress.best["step"],
+            best_loss=progress.best["loss"],
+        )
 
+
+@cache
 def even_steps(steps: int, times: int) -> frozenset[int]:
     """`times` step numbers at even intervals, the last one `steps`."""
     return frozenset(max(1, round(steps * index / times)) for index in range(1, times + 1))

@@ -14,11 +14,12 @@ from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from genwright import device as devices
-from genwright.console import duration
+from genwright.console import Printed, duration
 from genwright.errors import RequestError
 from genwright.recipe import Budget, TrainSettings
 from genwright.training.base import Settings
 from genwright.training.mixture import Mixture
+from genwright.training.pace import Expected, Revision
 from genwright.training.rehearsal import Measured
 
 _VALIDATED_SHARE = 0.15
@@ -45,14 +46,22 @@ class PartPlan(BaseModel):
     """How many of the budgets that were added to the recipe's are in it."""
     mixture: Mixture | None = None
     """How old and new data are drawn from, once there is new data."""
+    expected: Expected | None = None
+    """None in plans of before."""
+    revision: Revision | None = None
+    """Fewer steps than `settings` has, once the machine turned out too slow for them."""
+
+    @property
+    def steps(self) -> int:
+        return self.revision.steps if self.revision else self.settings.steps
 
     @property
     def examples(self) -> int:
-        return self.settings.steps * self.settings.batch
+        return self.steps * self.settings.batch
 
     @property
     def weight(self) -> float:
-        return self.settings.steps * self.measured.weight_per_step
+        return self.steps * self.measured.weight_per_step
 
     @property
     def passes(self) -> float:
@@ -65,8 +74,9 @@ class PartPlan(BaseModel):
         return round(kept * _CHECKPOINT_SLACK)
 
 
-class Plan(BaseModel):
-    """What `genwright plan` prints. `seconds` is the training from its start to its end."""
+class Plan(Printed, BaseModel):
+    """What `genwright plan` prints. `seconds` is the training from its start to its end, `stages` has all that a run does (but the report,
+    which is a matter of a second or two), in seconds; evaluate at most that."""
 
     task: str
     family: str
@@ -84,6 +94,7 @@ class Plan(BaseModel):
     flops: float
     parts: dict[str, PartPlan]
     config: dict[str, Any]
+    stages: dict[str, float] = {}
     new_data: str = ""
     """How data that came after a training finished would be mixed with the old."""
 
@@ -109,10 +120,13 @@ class Plan(BaseModel):
         )
         for name, part in self.parts.items():
             title = "a step" if len(self.parts) == 1 else f"a step of {name}"
-            yield title, f"{part.measured.seconds_per_step * 1000:,.3g} ms for {part.settings.batch} examples"
+            yield title, f"{_short(part.measured.seconds_per_step)} for {part.settings.batch} examples"
         passes = ", ".join(f"{part.passes:,.1f}" for part in self.parts.values())
         yield "steps", f"{self.steps:,} ({self.examples:,} examples, {passes} passes over the data)"
-        yield "time to the end", duration(self.seconds)
+        yield "training", duration(self.seconds)
+        if self.stages:
+            parts = [f"{name} {'at most ' * (name == 'evaluate')}{duration(s)}" for name, s in self.stages.items()]
+            yield "all stages", f"{duration(sum(self.stages.values()))}: {', '.join(parts)}"
         yield "the data", self.verdict
         if self.new_data:
             yield "new data", self.new_data
@@ -143,6 +157,13 @@ def plan_part(
         beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
         steps = max(1, int(max(total - beside, total * _LEAST_LEARNING) / measured.seconds_per_step))
         plan = _with_steps(steps, measured, settings, train, budget, held_out_examples, pass_examples)
+    beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
+    plan.expected = Expected(
+        seconds=plan.seconds,
+        seconds_per_step=measured.seconds_per_step,
+        beside=beside,
+        limit=total if budget.unit == "seconds" else None,
+    )
     return plan
 
 
@@ -215,19 +236,25 @@ def steps_for(budget: Budget, measured: Measured, batch: int) -> int:
     return max(1, round(budget.amount / each))
 
 
-def extended(part: PartPlan, done: int, more: Budget) -> PartPlan:
-    """The plan for going on past step `done`. The schedule is laid out anew over the new total, so the rate, if it had
+def extended(part: PartPlan, done: int, more: Budget, spent: float) -> PartPlan:
+    """The plan for going on past step `done`, after `spent` seconds. The schedule is laid out anew over the new total, so the rate, if it had
     fallen already, rises again before it falls at the new end. What is added costs what steps at the end cost."""
     measured = part.measured
     beside = max(part.seconds / part.settings.steps - measured.seconds_per_step, 0.0)
-    seconds_a_step = beside + (measured.last_seconds_per_step or measured.seconds_per_step)
+    of_step = measured.last_seconds_per_step or measured.seconds_per_step
+    seconds_a_step = beside + of_step
     weight = measured.last_weight_per_step or measured.weight_per_step
     measured = measured.model_copy(update={"seconds_per_step": seconds_a_step, "weight_per_step": weight})
     added = steps_for(more, measured, part.settings.batch)
     steps = done + added
     settings = part.settings.model_copy(update={"steps": steps, "log_every": max(1, steps // _RECORDS)})
-    seconds = part.seconds * done / part.settings.steps + added * seconds_a_step
+    seconds = part.seconds * done / part.steps + added * seconds_a_step
+    limit = spent + more.amount if more.unit == "seconds" else None
+    expected = Expected(
+        seconds=spent + added * seconds_a_step, seconds_per_step=of_step, beside=beside * steps, limit=limit
+    )
     changed = {"settings": settings, "seconds": seconds, "added": part.added + 1}
+    changed |= {"expected": expected, "revision": None}
     return part.model_copy(update={**changed, "budget": f"{part.budget} + {more}"})
 
 
@@ -298,6 +325,10 @@ def has_room(parameters: int, batch: int, example_bytes: float, accumulate: int,
 def least_memory(parameters: int) -> int:
     """Bytes for weights, gradients, two moments and an average in fp32."""
     return parameters * 4 * 5
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds * 1000:.3g} ms" if seconds < 0.9995 else f"{seconds:.3g} s"
 
 
 def size_text(size: float) -> str:

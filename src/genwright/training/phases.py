@@ -10,7 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from genwright.families.base import Phase
+from torch import Tensor, nn
+
+from genwright.families.base import Family, Phase
 from genwright.training.optimizers import Ema, TensorState
 
 
@@ -26,6 +28,17 @@ class Span(NamedTuple):
 
 Borders = dict[str, Span]
 """By phase."""
+
+
+def trained_networks(family: Family) -> nn.ModuleDict:
+    """The modules that some phase trains."""
+    trained = {name for phase in family.phases for name in phase.trains}
+    return nn.ModuleDict({name: module for name, module in family.modules.items() if name in trained})
+
+
+def not_trained(networks: nn.ModuleDict) -> dict[str, Tensor]:
+    """The parameters inside trained modules that ask for no gradient: what a low-rank change is of."""
+    return {name: value.detach() for name, value in networks.named_parameters() if not value.requires_grad}
 
 
 def laid_out(phases: Sequence[Phase], steps: int) -> Borders:

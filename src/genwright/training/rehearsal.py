@@ -128,7 +128,7 @@ def _rest(
         with trainer.shown():
             start = time.monotonic()
             if validate is not None:
-                validate(trainer.step)
+                validate(trainer.step, trainer.settings.steps)
             measured.validation_seconds = time.monotonic() - start
             start = time.monotonic()
             if preview is not None:

@@ -15,6 +15,7 @@ from genwright.training import checkpoint, phases
 from genwright.training.base import Progress, Settings
 from genwright.training.journal import Journal, Window
 from genwright.training.optimizers import Ema, PhaseOptimizer
+from genwright.training.pace import Revision
 from genwright.training.stream import Stream
 
 
@@ -37,11 +38,18 @@ class Saved(Protocol):
     averages: dict[str, Ema]
     recipe_hash: str
     data_hash: str
+    revision: Revision | None
 
     @property
     def step(self) -> int: ...
 
     def weights(self) -> dict[str, Tensor]: ...
+
+
+def frozen_hashes(family: Family, networks: nn.ModuleDict, still: dict[str, Tensor]) -> dict[str, str]:
+    """The hashes of the modules that no phase trains, and of the parameters that stand still in those that are trained."""
+    whole = {name: checkpoint.hash_of(m) for name, m in family.modules.items() if name not in networks}
+    return whole | ({"not trained": checkpoint.hash_tensors(still)} if still else {})
 
 
 def save(trainer: Saved) -> None:
@@ -52,9 +60,14 @@ def save(trainer: Saved) -> None:
     weights = trainer.weights()
     about = {"step": trainer.step, "best": trainer.progress.best["step"]}
     checkpoint.write(folder / checkpoint.name_of(trainer.step), weights, capture(trainer), about)
-    checkpoint.sweep(folder, trainer.settings.keep_checkpoints)
-    kept = {checkpoint.about(place)["best"] for place in checkpoint.all_in(folder)}
-    checkpoint.keep_only(trainer.folder / "best", {step for step in kept if step is not None})
+    _sweep(trainer.folder, trainer.settings.keep_checkpoints)
+
+
+def _sweep(folder: Path, keep: int) -> None:
+    """Remove checkpoints that are no longer to be kept, and best weights that none of the others knows."""
+    checkpoint.sweep(folder / "checkpoints", keep)
+    kept = {checkpoint.about(place)["best"] for place in checkpoint.all_in(folder / "checkpoints")}
+    checkpoint.keep_only(folder / "best", {step for step in kept if step is not None})
 
 
 def keep_best(trainer: Saved) -> None:
@@ -99,6 +112,8 @@ def resume(trainer: Saved) -> None:
     trainer.journal.rewind(trainer.step)
     for name in ("checkpoints", "best", "previews"):
         checkpoint.drop_after(trainer.folder / name, trainer.step)
+    if found is not None:  # a kill between the last checkpoint and its sweep would leave more than is kept
+        _sweep(trainer.folder, trainer.settings.keep_checkpoints)
 
 
 def restore(trainer: Saved, place: Path, weights: dict[str, Tensor], state: dict[str, Any]) -> None:
@@ -132,8 +147,13 @@ def restore(trainer: Saved, place: Path, weights: dict[str, Tensor], state: dict
         state["seconds"],
     )
     trainer.progress.stopped_early = state["stopped_early"]
-    if state["steps"] != trainer.settings.steps:  # a new budget is a new chance
+    planned, revision = {trainer.settings.steps}, trainer.revision
+    if revision is not None and trainer.step >= revision.at:
+        trainer.settings = trainer.settings.model_copy(update={"steps": revision.steps})
+        planned.add(revision.steps)
+    if state["steps"] != trainer.settings.steps:
         borders = phases.laid_anew(trainer.family.phases, trainer.settings.steps, borders, trainer.step)
+    if state["steps"] not in planned:  # a new budget is a new chance
         trainer.progress.stopped_early, trainer.progress.best = False, {**trainer.progress.best, "stale": 0}
     trainer.progress.borders = borders
     if state["data"] != trainer.data_hash:  # losses on other held-out data can't be compared

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,16 +28,15 @@ from genwright.errors import WorkError
 from genwright.families.base import Family, Moment, Phase
 from genwright.run import only_writer
 from genwright.seeds import derive_seed
-from genwright.training import checkpoint, compilation, frozen, phases, precision, saving
+from genwright.training import checkpoint, compilation, messages, phases, precision, saving
 from genwright.training.base import Batches, Listener, Outcome, Preview, Progress, Settings, Validate
 from genwright.training.interrupts import Interrupts
 from genwright.training.journal import Journal, Window
 from genwright.training.optimizers import Ema, PhaseOptimizer, TensorState, Trained, swapped_in, trained_parameters
+from genwright.training.pace import Expected, Pace, Revision
 from genwright.training.schedule import rate_scale
 from genwright.training.stream import Stream
 
-_DIVERGED = 1000.0
-"""How many times its first mean (or 1, if that is more) a loss may grow before the training is stopped."""
 _NEVER = 2**62
 _SHOW_EVERY_S = 0.2
 
@@ -60,15 +59,19 @@ class Trainer:
         data_hash: str = "",
         title: str | None = None,
         how_to_go_on: str = "run the same command again",
+        expected: Expected | None = None,
+        revision: Revision | None = None,
+        write_revision: Callable[[Revision], None] = lambda revision: None,
     ):
         self.family, self.settings, self.device, self.folder = family, settings, device, folder
         self.validate, self.preview, self.listeners = validate, preview, listeners
         self.recipe_hash, self.data_hash, self.how_to_go_on = recipe_hash, data_hash, how_to_go_on
         self.title = title or f"train {settings.part}"
+        self.pace, self.revision, self.write_revision = Pace(expected), revision, write_revision
         compilation.checkpoint_activations(family.modules.to(device).eval(), settings.checkpoint_activations)
-        self.networks = frozen.trained_networks(family).train()  # what no phase trains stays as it is, buffers too
-        self.still = frozen.not_trained(self.networks)
-        self.frozen = frozen.hashes(family, self.networks, self.still) if folder else {}
+        self.networks = phases.trained_networks(family).train()  # what no phase trains stays as it is, buffers too
+        self.still = phases.not_trained(self.networks)
+        self.frozen = saving.frozen_hashes(family, self.networks, self.still) if folder else {}
         self._make_optimizers()
         self.stream = Stream(batches, device)
         self.rng = torch.Generator(device)
@@ -127,37 +130,56 @@ class Trainer:
         self.family.modules.eval().requires_grad_(False)
 
     def outcome(self) -> Outcome:
-        return Outcome(
-            steps=self.step,
-            planned_steps=self.settings.steps,
-            examples=self.step * self.settings.batch,
-            weight=float(self.weight),
-            seconds=self.progress.seconds,
-            stopped_early=self.progress.stopped_early,
-            best_step=self.progress.best["step"],
-            best_loss=self.progress.best["loss"],
-        )
+        return Outcome.of(self.progress, self.settings, float(self.weight))
 
     def _loop(self, interrupts: Interrupts, line: Line) -> None:
-        settings, first, begun, shown = self.settings, self.step, time.monotonic(), 0.0
-        looks = settings.validate_steps() | settings.preview_steps() | {settings.steps}
-        self._mark = (self.step, begun)
-        while self.step < settings.steps and not self.progress.stopped_early:
+        shown = 0.0
+        self._mark = (self.step, time.monotonic())
+        self._take_revision()
+        while self.step < self.settings.steps and not self.progress.stopped_early:
             self.take_step()
-            if self.step in looks or self.step % settings.log_every == 0:
+            if self.step in self.settings.look_steps() or self.step % self.settings.log_every == 0:
                 self._log()
-            due = interrupts.wanted or self.step % settings.checkpoint_every == 0 or self.step == settings.steps
-            if self.folder and (due or self.progress.stopped_early):
-                self._check()
-                saving.save(self)
+            due = self.step % self.settings.checkpoint_every == 0 or self.step == self.settings.steps
+            if due or interrupts.wanted or self.progress.stopped_early:
+                self._save()
             now = time.monotonic()
             self.progress.seconds = now - self._began
             if interrupts.wanted:
-                raise WorkError(self._interrupted(interrupts.wanted))
+                raise WorkError(messages.interrupted(self, interrupts.wanted))
+            self.pace.mark(self.step)
+            self._take_revision()
             if now - shown > _SHOW_EVERY_S:
                 shown = now
-                steps_s = (self.step - first) / (now - begun)
-                line.update(self.step, self._live(steps_s), (settings.steps - self.step) / steps_s)
+                self._revise()
+                line.total = self.settings.steps
+                line.update(self.step, messages.live(self), self.pace.left(self.step, self.settings.steps))
+
+    def _save(self) -> None:
+        if self.folder:
+            self._check()
+            with self.pace.beside():
+                saving.save(self)
+
+    def _revise(self) -> None:
+        """Fewer steps from here on, where the clock asks for it (training/pace.py): written down, then done."""
+        if self.revision or not self.folder or self.progress.stopped_early:
+            return
+        decays = {name: optimizer.spec.decay for name, optimizer in self.optimizers.items()}
+        fewer = self.pace.revised(self.progress, self.settings.steps, self.family.phases, decays)
+        if fewer is not None:
+            self.revision = Revision(at=self.step, steps=fewer)
+            self.write_revision(self.revision)
+            self._take_revision()
+
+    def _take_revision(self) -> None:
+        """At the step that it is for, lay the rest out anew, and keep a checkpoint of that before it takes effect."""
+        if self.revision is None or self.step != self.revision.at or self.settings.steps == self.revision.steps:
+            return
+        steps = self.revision.steps
+        self.progress.borders = phases.laid_anew(self.family.phases, steps, self.progress.borders, self.step)
+        self.settings = self.settings.model_copy(update={"steps": steps})
+        self._save()
 
     def take_step(self) -> None:
         """One step of every phase that is due."""
@@ -214,7 +236,7 @@ class Trainer:
         """Raises WorkError when a loss was not finite: nothing after that is worth keeping."""
         broken_at = int(self.broken_at)
         if broken_at < _NEVER:
-            raise WorkError(self._advice(broken_at, "a loss or gradient is not a finite number"))
+            raise WorkError(messages.advice(self, broken_at, "a loss or gradient is not a finite number"))
 
     def _log(self) -> None:
         """Write a record; measure the held-out loss and make a preview where they are due."""
@@ -224,17 +246,9 @@ class Trainer:
         waited, self.last = self.stream.waited(now - self._mark[1]), self.window.take()
         counts = {"step": self.step, "examples": self.step * self.settings.batch, "weight": float(self.weight)}
         record: dict[str, Any] = counts | self.last
-        self._diverged(record)
-        if self.step in self.settings.validate_steps() and self.validate:
-            with self.shown():
-                held_out = self.validate(self.step)
-                if held_out is not None:
-                    record |= {f"validation/{name}": value for name, value in held_out.items()}
-                    self._compare(held_out["loss"])
-        if self.step in self.settings.preview_steps() and self.preview and self.folder:
-            (self.folder / "previews").mkdir(exist_ok=True)
-            with self.shown():
-                self.preview(self.folder / "previews" / checkpoint.name_of(self.step))
+        messages.check_diverged(self, record)
+        with self.pace.beside():
+            record |= self._look()
         record |= {"seconds": round(now - self._began, 3), "items_per_second": round(rate, 3)} | waited
         if self.journal:
             self.journal.write(record)
@@ -242,11 +256,24 @@ class Trainer:
             listener(record)
         self._mark = (self.step, time.monotonic())
 
+    def _look(self) -> dict[str, float]:
+        held_out = None
+        if self.step in self.settings.validate_steps() and self.validate:
+            with self.shown():
+                held_out = self.validate(self.step, self.settings.steps)
+                if held_out is not None:
+                    self._compare(held_out["loss"])
+        if self.step in self.settings.preview_steps() and self.preview and self.folder:
+            (self.folder / "previews").mkdir(exist_ok=True)
+            with self.shown():
+                self.preview(self.folder / "previews" / checkpoint.name_of(self.step))
+        return {f"validation/{name}": value for name, value in (held_out or {}).items()}
+
     def _compare(self, loss: float) -> None:
         """Keep the weights when their held-out loss is the lowest so far; stop when it has not been for too long, but not before
         every phase has begun."""
         if not math.isfinite(loss):
-            raise WorkError(self._advice(self.step, "the held-out loss is not a finite number"))
+            raise WorkError(messages.advice(self, self.step, "the held-out loss is not a finite number"))
         if self.progress.best["loss"] is None or loss < self.progress.best["loss"]:
             self.progress.best = {"step": self.step, "loss": loss, "stale": 0}
             saving.keep_best(self)
@@ -255,15 +282,6 @@ class Trainer:
         self.progress.best = {**self.progress.best, "stale": stale}
         between = max(span.begin for span in self.progress.borders.values()) < self.step < self.settings.steps
         self.progress.stopped_early = between and 0 < self.settings.patience <= stale
-
-    def _diverged(self, record: dict[str, Any]) -> None:
-        for phase in self.family.phases:
-            loss = record.get(f"{phase.name}/loss")
-            if loss is None:
-                continue
-            first = self.progress.first_losses.setdefault(phase.name, abs(loss))
-            if abs(loss) > _DIVERGED * max(first, 1.0):
-                raise WorkError(self._advice(self.step, f"the loss of `{phase.name}` grew to {loss:.3g}"))
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:
@@ -280,20 +298,3 @@ class Trainer:
                 yield
             finally:
                 self.networks.train()
-
-    def _live(self, steps_s: float) -> str:
-        losses = self.window.means() or self.last
-        shown = [f"{name} {value:.4g}" for name, value in losses.items() if "grad_norm" not in name][:4]
-        return "  ".join([f"step {self.step:,}", *shown, f"{steps_s * self.settings.batch:,.3g} examples/s"])
-
-    def _interrupted(self, signal_name: str) -> str:
-        saved = f"saved in {self.folder}; to go on, {self.how_to_go_on}" if self.folder else "nothing was to be saved"
-        return f"{self.title}: stopped by {signal_name} at step {self.step} of {self.settings.steps}, {saved}."
-
-    def _advice(self, step: int, what: str) -> str:
-        good = next(iter(checkpoint.all_in(self.folder / "checkpoints")), None) if self.folder else None
-        rate = self.settings.learning_rate or max(o.spec.learning_rate for o in self.optimizers.values())
-        return (
-            f"{self.title}: at step {step} {what}; the last good checkpoint is {good or 'none yet'}. "
-            f"Try half the learning rate (`--set train.learning_rate={rate / 2:.2g} --fresh`)."
-        )

@@ -13,18 +13,16 @@ from genwright.training.stream import to_device
 
 @torch.no_grad()
 def held_out_loss(
-    family: Family, batches: Batches, examples: int, settings: Settings, device: torch.device, step: int
+    family: Family, batches: Batches, examples: int, settings: Settings, device: torch.device, step: int, steps: int
 ) -> dict[str, float] | None:
     """Weighted means of the loss and its parts over the first `examples` of a split; None where the family has no such loss.
 
-    `step`: steps taken so far. The averages must stand in the modules, so these are what is read as averages.
+    `step`: steps taken so far, of `steps`. The averages must stand in the modules, so these are what is read as averages.
     """
     sums: dict[str, float] = {}
     total, size = 0.0, settings.micro_batches()[0]
     rng = torch.Generator(device)
-    at = Moment(
-        step, settings.steps, step, settings.steps, lambda module: dict(family.modules[module].named_parameters())
-    )
+    at = Moment(step, steps, step, steps, lambda module: dict(family.modules[module].named_parameters()))
     for position in range(0, examples, size):
         batch = to_device(batches.batch(position, min(size, examples - position)), device)
         rng.manual_seed(derive_seed(settings.seed, settings.part, "validation", position))

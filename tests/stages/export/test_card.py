@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from genwright import recipe
+from genwright import __version__, recipe
 from genwright.registry import about
 from genwright.run import Run
 from genwright.stages.pipeline import Options, run_stages
@@ -34,6 +34,12 @@ def card(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     made = recipe.parse(json.dumps({"task": request.param, "train": train, **TASKS[request.param]}))
     run_stages(made, run, Options(device="cpu", offline=True), ["collect", "prepare", "train", "export"])
     return run.stage("export") / "README.md"
+
+
+def test_it_says_how_to_get_genwright_in_a_way_that_works(card: Path):
+    """No package of this name is on PyPI: a folder that pip takes, or the wheel that comes of it (tests/test_wheel.py makes one)."""
+    installed = re.findall(r"pip install (\S+)", card.read_text(encoding="utf-8"))
+    assert installed == ["/path/to/genwright", f"genwright-{__version__}-py3-none-any.whl"]
 
 
 def test_it_is_tagged_as_what_it_is(card: Path):

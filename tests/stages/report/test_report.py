@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import base64
+import html
+import io
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from genwright import ledger, recipe
 from genwright.about import About
 from genwright.errors import RequestError
 from genwright.explain.view import explain_nearest
+from genwright.media.image import grid
 from genwright.media.text import Passage, passages
+from genwright.pages.page import tiles
 from genwright.run import Run
+from genwright.scores import ScoreSheet
 from genwright.stages.collect.account import log_bins, public_recipe, read_data
 from genwright.stages.report import stage as report
 from helpers.example_run import HOSTILE, SECRET, draw_run, write_run
@@ -42,6 +49,16 @@ def test_the_account_is_the_ledgers(drawn: Run):
     assert sum(row.kept for row in data.licences) == account.kept
 
 
+def test_a_plan_that_was_revised_is_told(tmp_path: Path):
+    run = draw_run(tmp_path / "run")
+    assert "slower than when the plan was made" not in write(run)
+    plan = {"settings": {"steps": 1200}, "budget": "2m", "revision": {"at": 300, "steps": 640}}
+    next(run.stage("train").glob("*/metrics.jsonl")).with_name("plan.json").write_text(
+        json.dumps(plan), encoding="utf-8"
+    )
+    assert "from step 300 on the training went for 640 steps in all instead of 1,200" in write(run)
+
+
 def test_what_prepare_dropped_is_dropped(tmp_path: Path):
     run = draw_run(tmp_path / "run")
     before = read_data(run)
@@ -65,6 +82,51 @@ def test_scores_stand_with_intervals_and_protocol(drawn: Run):
         "mean picture of the class plus noise",
     ):
         assert shown in page
+
+
+def with_words(run: Run) -> tuple[list[str], Image.Image]:
+    """A sheet of 48 plain pictures, 16 x 16 and twice as large, each with a word: a colour for each."""
+    colours = [(5 * i, 255 - 5 * i, 40) for i in range(48)]
+    sheet = grid([Image.new("RGB", (16, 16), colour) for colour in colours], columns=12, scale=2)
+    sheet.save(run.stage("evaluate") / "samples.png")
+    words = [f"colour {i} <b>" for i in range(48)]
+    file = run.stage("evaluate") / "scores.json"
+    scores = ScoreSheet.read(file)
+    scores.exhibits[0].words, scores.exhibits[0].across = words, 12
+    scores.write(file)
+    return words, sheet
+
+
+def test_pictures_stand_one_by_one_with_their_words(tmp_path: Path):
+    run = draw_run(tmp_path / "run")
+    words, _ = with_words(run)
+    page = write(run)
+    below = page.split('<section id="samples">')[1].split("</section>")[0]
+    shown = re.findall(r'<li><img src="data:image/png;base64,(\S+)" alt="Samples, (\d+)" decoding="async"><span>(.*?)</span>', below)  # fmt: skip
+    assert [(int(number), html.unescape(word)) for _, number, word in shown] == list(enumerate(words, 1))
+    for i, (data, _, _) in enumerate(shown):
+        with Image.open(io.BytesIO(base64.b64decode(data))) as one:
+            assert one.size == (32, 32) and one.getcolors() == [(1024, (5 * i, 255 - 5 * i, 40))]
+    head = page.split('<dl class="facts">')[0]
+    assert head.count("<li><img") == 14 and "14 of the samples, evenly taken" in head and "colour 47" not in head
+    assert "colour 5" not in write(run, public=True), "words that were asked for are words of the data"
+
+
+def test_words_for_columns_stand_under_columns(tmp_path: Path):
+    sheet = grid([Image.new("RGB", (8, 8), colour) for colour in ("red", "blue", "green", "white")], columns=2)
+    sheet.save(tmp_path / "sheet.png")
+    made = tiles(tmp_path / "sheet.png", ["one", "two"], 2, "Pairs")
+    columns = [Image.open(io.BytesIO(base64.b64decode(data))) for data in re.findall(r"base64,([^\"]+)", made)]
+    assert [column.size for column in columns] == [(8, 18), (8, 18)]
+    assert columns[1].getpixel((4, 4)) == (0, 0, 255) and columns[0].getpixel((4, 14)) == (0, 128, 0)
+    assert "pixelated" in made and "--side:128px" in made
+
+
+def test_a_sheet_that_is_not_as_it_says_is_shown_whole(tmp_path: Path):
+    run = draw_run(tmp_path / "run")
+    with_words(run)
+    (run.stage("evaluate") / "samples.png").write_bytes(b"cut short")
+    assert "samples.png</code> can&#39;t be shown" in write(run).replace("can't", "can&#39;t")
 
 
 def test_versions_device_and_commands_stand_in_it(drawn: Run):

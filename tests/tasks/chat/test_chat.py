@@ -316,7 +316,7 @@ def test_held_out_bits_are_those_of_the_replies(small: Path) -> None:
         for place in np.flatnonzero(weight[1:]):
             nats -= float(logits[place, tokens[place + 1]])
             size += len(model.facts.token_bytes[tokens[place + 1]])
-    found = bits_per_byte(model, model.family, store, 0)
+    found = bits_per_byte(model, model.family, store, range(len(store)), 0)
     assert found.value == pytest.approx(nats / size / np.log(2), rel=1e-4) and found.n == size
 
 

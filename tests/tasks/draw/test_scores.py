@@ -153,6 +153,8 @@ def test_exhibits_are_there_and_say_whether_they_show_training_pictures(
             "interpolation": False,
         }
         assert shown == expected | ({"reconstruction": True} if family == "vae" else {})
+        words = {e.name: (len(e.words), e.across) for e in sheet.exhibits if e.words}
+        assert words == {"samples": (48, 12)} | dict.fromkeys(("beside_real", "nearest", "nearest_worst"), (12, 12))
         for exhibit in sheet.exhibits:
             with Image.open(folder / exhibit.file) as picture:
                 assert picture.width > 500

@@ -196,7 +196,7 @@ def test_other_weights_of_the_same_name_are_noticed(base, tmp_path):
     state["model.norm.weight"] += 1
     save_file(state, tmp_path / "base" / "model.safetensors", metadata={"format": "pt"})
     with pytest.raises(RequestError, match="not the weights that this change was trained on"):
-        Generator(run.stage("export"), "cpu")
+        Generator(run.stage("export"), "cpu").generate("The")
     with pytest.raises(RequestError, match="--fresh"):
         trained(tmp_path / "base", tmp_path / "run", lora={"rank": 2, "merge": False})
 

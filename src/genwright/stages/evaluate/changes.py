@@ -69,7 +69,7 @@ def measure(
         held_out=name,
         mixture=mixture.model_dump() | {"factor": mixture.factor} if mixture else None,
         mixture_text=mixture.text() if mixture else "",
-        steps=plan.settings.steps - mixture.start // plan.settings.batch if mixture else 0,
+        steps=plan.steps - mixture.start // plan.settings.batch if mixture else 0,
         former=ScoreSheet.read(folder / FORMER) if (folder / FORMER).exists() else None,
     )
     kinds: list[Literal["old", "new"]] = ["old", "new"]
@@ -103,7 +103,7 @@ class _Measured:
             return {metric.name: (metric, score) for metric, score in found}
         batches = self.task.batches(self.own, model.facts, model.config, self.seed, self.part, training=False)
         settings = Settings(part=self.part, seed=self.seed, steps=1, batch=min(_AT_ONCE, batches.pass_examples))
-        losses = held_out_loss(model.parts[self.part], batches, batches.pass_examples, settings, model.device, 1)
+        losses = held_out_loss(model.parts[self.part], batches, batches.pass_examples, settings, model.device, 1, 1)
         return {} if losses is None else {_LOSS.name: (_LOSS, Score(value=losses["loss"], n=len(self.store)))}
 
 

@@ -1,6 +1,7 @@
 """Evaluate: score the trained model on what it never saw, beside its floor, its baselines and the real data.
 
 evaluate/
+  plan.json             how many samples, fixed before they are made (effort.py)
   scores.json           the score sheet
   ...                   its exhibits: pictures and texts
   changes.json          what new data changed, once some has come (evaluate_changes.py)
@@ -9,22 +10,25 @@ evaluate/
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from genwright import device as devices
-from genwright.console import say
+from genwright.console import progress
 from genwright.families.base import Family
-from genwright.recipe import Recipe
+from genwright.model import Model
+from genwright.recipe import EvaluateSettings, Recipe
 from genwright.run import Run, write_atomic
 from genwright.scores import ScoreSheet
+from genwright.stages.evaluate import effort
 from genwright.stages.evaluate.changes import keep_former_sheet, measure
 from genwright.stages.evaluate.verdict import verdict
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare.stage import load_splits
 from genwright.stages.train.stage import load_trained
-from genwright.tasks.base import BaseTask, TrainJudge
+from genwright.tasks.base import BaseTask, Splits, TrainJudge
 from genwright.training.base import Batches, Settings
 from genwright.training.trainer import Trainer
 
@@ -42,10 +46,9 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
     model.capacity = SAMPLES_AT_ONCE
     splits = load_splits(run, task)
     keep_former_sheet(folder, splits.hash)
-    say(f"evaluate: scoring {recipe.evaluate.samples:,} samples ...")
+    sheet = effort.evaluate(recipe, folder, scorer(task, model, splits))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.evaluate.seed)
-        sheet = task.score(model, splits, recipe.evaluate, judge_trainer(recipe.evaluate.seed, device), folder)
         changes = measure(task, recipe, run, model, splits, folder, device)
     sheet.protocol = {**_protocol(recipe, splits.hash), **sheet.protocol}
     sheet.verdict = verdict(task, run, sheet)
@@ -65,6 +68,24 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
         },
     )
     return sheet
+
+
+def scorer(task: BaseTask, model: Model, splits: Splits) -> effort.Evaluate:
+    """Scores the model the same way each time it is called with the same settings."""
+
+    def score(settings: EvaluateSettings, folder: Path) -> ScoreSheet:
+        with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+            torch.manual_seed(settings.seed)
+            return task.score(model, splits, settings, judge_trainer(settings.seed, model.device), folder)
+
+    return score
+
+
+def foretell(recipe: Recipe, task: BaseTask, model: Model, splits: Splits, scratch: Path) -> float:
+    """Seconds that evaluating takes at most, by small evaluations of an untrained model in `scratch`."""
+    model.capacity = SAMPLES_AT_ONCE
+    with progress("plan: small evaluations"):
+        return effort.foretold(recipe, scratch, scorer(task, model, splits))
 
 
 def judge_trainer(seed: int, device: torch.device) -> TrainJudge:

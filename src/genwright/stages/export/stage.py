@@ -21,7 +21,7 @@ import torch
 
 from genwright import device as devices
 from genwright import model_folder as models
-from genwright.console import say
+from genwright.console import progress, say
 from genwright.engine.engine import Engine
 from genwright.errors import WorkError
 from genwright.exporters.source import ModelReference, is_language_model
@@ -45,10 +45,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     temporary = run.folder / f".model.{os.getpid()}"
     shutil.rmtree(temporary, ignore_errors=True)
     try:
-        models.save(model, temporary)
-        compared = ["genwright"]
-        _compare(model, models.load(temporary, device), load_splits(run, task))
-        compared += _compare_foreign(model, temporary)
+        compared = _write(model, load_splits(run, task), temporary)
         facts = card.gather(recipe, run, model)
         write_atomic(temporary / "README.md", card.write(facts))
         if facts["notices"]:
@@ -68,6 +65,21 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
         summary=summary,
     )
     return summary
+
+
+def foretell(model: Model, splits: Splits, scratch: Path) -> float:
+    """Seconds that export takes, by doing the most of it with an untrained model."""
+    started = time.monotonic()
+    with progress("plan: a trial export"):
+        _write(model, splits, scratch / "model")
+    return time.monotonic() - started
+
+
+def _write(model: Model, splits: Splits, folder: Path) -> list[str]:
+    """Write the model and compare what is read back; returns by which readers."""
+    models.save(model, folder)
+    _compare(model, models.load(folder, model.device), splits)
+    return ["genwright", *_compare_foreign(model, folder)]
 
 
 def _compare(trained: Model, loaded: Model, splits: Splits) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -15,7 +16,7 @@ from genwright.console import size as size_text
 from genwright.media.base import by_suffix, show
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
-from genwright.pages.page import render
+from genwright.pages.page import render, tiles
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, StageRecord, read_json, write_atomic
 from genwright.scores import Exhibit, Metric, Row, ScoreSheet
@@ -27,6 +28,8 @@ from genwright.stages.report.training import PartView, read_training
 SPLIT_TONES = {"train": 1, "validation": 3, "test": 2, "judge": 4}
 STAGE_TONES = {"collect": 6, "prepare": 3, "train": 1, "evaluate": 2, "export": 4}
 _LONGEST_NOTICE = 6000
+_IN_HEAD = 14
+"""Pictures of a sheet that the page opens with: two rows on a wide screen."""
 
 
 @dataclass
@@ -35,6 +38,7 @@ class Shown:
 
     about: Exhibit
     html: Markup
+    text: bool
 
 
 @dataclass
@@ -91,7 +95,7 @@ def gather(recipe: Recipe, run: Run, public: bool) -> dict[str, Any]:
         "split_rule": _split_rule(recipe.data.split),
         "exhibits": exhibits,
         "hidden_exhibits": sum(e.shows_training_items for e in sheet.exhibits) if sheet and public else 0,
-        "hero": _hero(exhibits, parts),
+        "hero": _hero(run, exhibits, parts, public),
         "facts": _facts(recipe, records, data, parts),
         "recipe_yaml": public_recipe(recipe) if public else recipe.to_yaml(),
         "recipe_hash": recipe.hash(),
@@ -110,24 +114,41 @@ def _sheet(run: Run) -> ScoreSheet | None:
 
 def _exhibits(run: Run, sheet: ScoreSheet | None, public: bool) -> list[Shown]:
     return [
-        Shown(exhibit, show(run.stage("evaluate") / exhibit.file, exhibit.title, public))
+        Shown(exhibit, _show(run.stage("evaluate") / exhibit.file, exhibit, public), _is_text(exhibit))
         for exhibit in (sheet.exhibits if sheet else [])
         if not (public and exhibit.shows_training_items)
     ]
 
 
-def _hero(exhibits: list[Shown], parts: list[PartView]) -> dict[str, Any] | None:
+def _show(file: Path, exhibit: Exhibit, public: bool, most: int | None = None) -> Markup:
+    """Words that were asked for are words of the data, so a public page shows a sheet without them."""
+    if exhibit.words and not public:
+        with suppress(OSError, ValueError):  # what can't be cut is shown whole, or named by `show`
+            return tiles(file, exhibit.words, exhibit.across, exhibit.title, most)
+    return show(file, exhibit.title, public)
+
+
+def _is_text(exhibit: Exhibit) -> bool:
+    medium = by_suffix(Path(exhibit.file).suffix)
+    return medium is not None and medium.textual
+
+
+def _hero(run: Run, exhibits: list[Shown], parts: list[PartView], public: bool) -> dict[str, Any] | None:
     """What the page opens with: the unpicked samples, or the last preview where nothing was evaluated. `name` is that of an exhibit that
-    need not stand below once more; a text must, for the head shows its beginning alone."""
+    need not stand below once more; a text must, for the head shows its beginning alone, and so must more pictures than two rows."""
     for shown in exhibits:
-        if "sample" in shown.about.name and not shown.about.shows_training_items:
-            medium = by_suffix(Path(shown.about.file).suffix)
-            name = "" if medium and medium.textual else shown.about.name
-            return {"html": shown.html, "caption": shown.about.caption or shown.about.title, "name": name}
+        one = shown.about
+        if "sample" in one.name and not one.shows_training_items:
+            caption, html, whole = one.caption or one.title, shown.html, not shown.text
+            if not public and len(one.words) > _IN_HEAD:
+                html, whole = _show(run.stage("evaluate") / one.file, one, public, _IN_HEAD), False
+                caption = f"{_IN_HEAD} of the samples, evenly taken; all stand below. {caption}"
+            return {"html": html, "caption": caption, "name": one.name if whole else "", "text": shown.text}
     for part in reversed(parts):
         if part.previews:
             last = part.previews[-1]
-            return {"html": last.html, "caption": f"Preview at step {last.step}", "name": ""}
+            caption = f"Preview at step {last.step}"
+            return {"html": last.html, "caption": caption, "name": "", "text": "<img" not in last.html}
     return None
 
 

@@ -15,7 +15,7 @@ from markupsafe import Markup
 from genwright.media.base import show
 from genwright.pages import charts
 from genwright.pages.charts import Point, Series
-from genwright.run import Run, read_json_lines
+from genwright.run import Run, read_json, read_json_lines
 
 VALIDATION = "validation"
 _SCALARS_OFF = {"step", "seconds", "examples", "weight", "tokens", "time", "part", "epoch", "pass"}
@@ -49,6 +49,8 @@ class PartView:
     records: int = 0
     last_step: int = 0
     seconds: float | None = None
+    revised: str = ""
+    """What became of the plan where the machine was too slow for it."""
 
 
 def read_training(run: Run, kept: Mapping[str, Any] | None = None, public: bool = False) -> list[PartView]:
@@ -83,6 +85,7 @@ def read_previews(folder: Path, public: bool = False) -> list[Preview]:
 def _part(folder: Path, best_step: int | None, public: bool) -> PartView:
     records = read_json_lines(folder / "metrics.jsonl")
     view = PartView(folder.name, records=len(records), previews=read_previews(folder / "previews", public))
+    view.revised = _revised(folder / "plan.json")
     if not records:
         return view
     view.last_step = int(records[-1].get("step", 0))
@@ -95,6 +98,17 @@ def _part(folder: Path, best_step: int | None, public: bool) -> PartView:
         view.chief.append(Curve("Losses", narrow, wide, _loss_note(chief)))
     view.curves += _small_charts({key: points for key, points in curves.items() if not _is_loss(key)}, chief)
     return view
+
+
+def _revised(file: Path) -> str:
+    plan = read_json(file) if file.exists() else {}
+    revision = plan.get("revision")
+    if not revision:
+        return ""
+    return (
+        f"The machine was slower than when the plan was made: from step {revision['at']:,} on the training went for "
+        f"{revision['steps']:,} steps in all instead of {plan['settings']['steps']:,}, to keep to its budget of {plan['budget']}."
+    )
 
 
 def _small_charts(curves: dict[str, list[Point]], chief: list[Series]) -> list[Curve]:

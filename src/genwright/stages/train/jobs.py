@@ -230,7 +230,7 @@ class Job:
         if not examples:
             return None
         batches = self.batches(self.splits["validation"], training=False)
-        return lambda step: held_out_loss(family, batches, examples, settings, self.device, step)
+        return lambda step, steps: held_out_loss(family, batches, examples, settings, self.device, step, steps)
 
     def preview(self, family: Family) -> Preview | None:
         """Shows what the whole model makes: not before its last part is there, or in training."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -11,6 +12,7 @@ import torch
 from genwright import device as devices
 from genwright.console import say
 from genwright.families.base import Compiles
+from genwright.model import Model
 from genwright.recipe import Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
 from genwright.settings import Budget
@@ -19,7 +21,7 @@ from genwright.stages.train.jobs import Job, Workshop
 from genwright.stages.train.mixing import foretold
 from genwright.stages.train.sizes import Chosen
 from genwright.stages.train.taking import take
-from genwright.tasks.base import BaseTask
+from genwright.tasks.base import BaseTask, Splits
 from genwright.training import compilation, forecast
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan, Plan
@@ -55,7 +57,11 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
     return plan
 
 
-def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Plan:
+Rest = Callable[[Model, Splits, Path], dict[str, float]]
+"""Foretells the stages behind the training by an untrained model, in a folder for scratch: seconds by stage."""
+
+
+def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device, rest: Rest) -> Plan:
     """What `genwright plan` says: rehearsed in a scratch folder, nothing in the run is changed."""
     started = time.monotonic()
     workshop = Workshop.open(recipe, run, task, device)
@@ -72,14 +78,20 @@ def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> P
             plans[job.name] = plan_job(job, recipe.train, recipe.train.budget, scratch, started)
             job.finish(job.build(), None)
             started = time.monotonic()
+        model = Model(task, chosen.config, workshop.facts, jobs[0].done.families, device, main=jobs[0].main)
+        stages = {name: record.seconds for name in ("collect", "prepare") if (record := run.record(name))}
+        stages["train"] = sum(part.seconds for part in plans.values())
+        stages |= rest(model, workshop.splits, scratch)
     learner = [job for job in jobs if job.taken is None][-1]  # a finished training goes on with its last part alone
-    later = foretold(learner, recipe, run, round(plans[learner.name].settings.steps / learner.share))
-    return summed_up(workshop, chosen, plans, learner.done.parameters).model_copy(update={"new_data": later})
+    later = foretold(learner, recipe, run, round(plans[learner.name].steps / learner.share))
+    return summed_up(workshop, chosen, plans, learner.done.parameters).model_copy(
+        update={"new_data": later, "stages": stages}
+    )
 
 
 def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan], parameters: int) -> Plan:
     parts = list(plans.values())
-    steps = sum(part.settings.steps for part in parts)
+    steps = sum(part.steps for part in parts)
     return Plan(
         task=workshop.task.name,
         family=workshop.task.family,
@@ -91,10 +103,10 @@ def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan], pa
         memory_bytes=max(part.measured.memory_bytes for part in parts),
         disk_bytes=sum(part.disk_bytes for part in parts),
         steps=steps,
-        seconds_per_step=sum(part.measured.seconds_per_step * part.settings.steps for part in parts) / steps,
+        seconds_per_step=sum(part.measured.seconds_per_step * part.steps for part in parts) / steps,
         seconds=sum(part.seconds for part in parts),
         examples=sum(part.examples for part in parts),
-        flops=sum(part.measured.flops_per_step * part.settings.steps for part in parts),
+        flops=sum(part.measured.flops_per_step * part.steps for part in parts),
         parts=plans,
         config=chosen.config.model_dump(mode="json"),
     )

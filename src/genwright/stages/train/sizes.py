@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from pathlib import Path
 
 from pydantic import BaseModel
@@ -19,6 +20,9 @@ from genwright.training.rehearsal import rehearse
 _VALUES_PER_PARAMETER = 3.0
 """A model that sees less than this of its weight (tokens, or pixels) for each parameter is better smaller."""
 _LOOK_SECONDS = 0.4
+_TIME_SHARE = 0.08
+"""Share of a budget in minutes in which a size is looked for."""
+_TOO_SHORT = "the smallest there is, and the budget is short even for it"
 
 
 class Chosen(BaseModel):
@@ -36,11 +40,19 @@ def choose(workshop: Workshop, train: TrainSettings) -> Chosen:
     if len(candidates) == 1:
         return Chosen(config=candidates[0], reason="the size that the recipe and the data ask for")
     chosen: Chosen | None = None
+    started = time.monotonic()
     for config in candidates:
+        if (
+            chosen is not None
+            and train.budget.unit == "seconds"
+            and time.monotonic() - started > _TIME_SHARE * train.budget.amount
+        ):
+            chosen.reason = "the largest of the sizes that there was time to try"
+            return chosen
         steps, per_parameter = _reach(workshop, config, train)
         enough = steps >= config.least_steps and per_parameter >= _VALUES_PER_PARAMETER
         if enough or chosen is None:
-            reason = "the largest size that this much data is good for" if enough else _too_short(steps)
+            reason = "the largest size that this much data is good for" if enough else _TOO_SHORT
             chosen = Chosen(config=config, reason=reason)
             if enough:
                 continue
@@ -56,10 +68,6 @@ def choose(workshop: Workshop, train: TrainSettings) -> Chosen:
         return chosen
     assert chosen is not None
     return chosen
-
-
-def _too_short(steps: int) -> str:
-    return f"the smallest there is, and the budget is short even for it: {steps:,} steps"
 
 
 def _reach(workshop: Workshop, config: ModelConfig, train: TrainSettings) -> tuple[int, float]:

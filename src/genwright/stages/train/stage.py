@@ -31,7 +31,7 @@ from genwright.console import duration, say
 from genwright.recipe import Recipe
 from genwright.run import Run, read_json, write_atomic
 from genwright.stages.inputs import digest, stage_inputs
-from genwright.stages.train import new_data
+from genwright.stages.train import new_data, tracking
 from genwright.stages.train.budgets import FREE_TO_CHANGE, Account, close_account, forget_if_refitted, open_account
 from genwright.stages.train.jobs import Job, Workshop, folder_of
 from genwright.stages.train.mixing import mixture_for, told
@@ -41,9 +41,10 @@ from genwright.stages.train.sizes import Chosen, choose
 from genwright.stages.train.summary import summary_of
 from genwright.stages.train.taking import take
 from genwright.tasks.base import BaseTask
-from genwright.training import checkpoint, forecast, tracking
+from genwright.training import checkpoint, forecast
 from genwright.training.base import Outcome
 from genwright.training.forecast import PartPlan
+from genwright.training.pace import Revision
 from genwright.training.trainer import Trainer
 
 __all__ = ["load_before", "load_trained", "plan", "run"]
@@ -154,7 +155,8 @@ def _planned(
         # What a part before it had no part in, because it was settled already, goes to those that still learn.
         settled = {name for name, plan in plans.items() if plan.added <= number}
         share = job.share / sum(other.share for other in jobs if other.name not in settled)
-        part = forecast.extended(part, finished.steps if finished else part.settings.steps, budget.times(share))
+        done, spent = (finished.steps, finished.seconds) if finished else (part.steps, part.seconds)
+        part = forecast.extended(part, done, budget.times(share), spent)
         finished = None
     if account.former and (part.mixture is None or part.mixture.data != account.data):
         part = _with_new_data(job, recipe, account, part, place)
@@ -175,7 +177,7 @@ def _with_new_data(job: Job, recipe: Recipe, account: Account, part: PartPlan, p
     found = checkpoint.newest(place / "checkpoints")
     state: dict[str, Any] = found[2] if found else {"step": 0, "position": {"train": 0}}
     done, start = state["step"], state["position"]["train"]
-    mixture = mixture_for(job, recipe, account, start, done, part.settings.steps - done)
+    mixture = mixture_for(job, recipe, account, start, done, part.steps - done)
     if mixture is not None:
         say(f"train {job.name}: {told(mixture, job)}.")
     return forecast.with_mixture(part, mixture, job.held_out_examples(), job.pass_examples())
@@ -183,11 +185,11 @@ def _with_new_data(job: Job, recipe: Recipe, account: Account, part: PartPlan, p
 
 def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan, place: Path) -> Outcome:
     finished = outcome_of(place)
-    if finished is not None and finished.planned_steps == part.settings.steps:
+    if finished is not None and finished.planned_steps == part.steps:
         return finished
     family, settings = job.build(), part.settings
     say(
-        f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {settings.steps:,} steps of "
+        f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {part.steps:,} steps of "
         f"{settings.batch} examples, about {duration(part.seconds)} ({settings.precision}, {'compiled' if settings.compile else 'eager'})"
     )
     values = {"task": recipe.task, "family": recipe.family, **settings.model_dump()}
@@ -209,6 +211,9 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
             ),
             data_hash=account.data,
             title=f"train {job.name}" if job.later or job.done.families else "train",
+            expected=part.expected,
+            revision=part.revision,
+            write_revision=lambda revision: _revise(part, revision, place),
         ).run()
     write_atomic(place / OUTCOME, outcome.model_dump_json(indent=1) + "\n")
     if outcome.stopped_early:
@@ -216,6 +221,16 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
             f"train: stopped at step {outcome.steps:,}: the held-out loss has not fallen since step {outcome.best_step:,}."
         )
     return outcome
+
+
+def _revise(part: PartPlan, revision: Revision, place: Path) -> None:
+    """The plan with fewer steps, on the disk before they are taken: whoever follows it takes the same ones."""
+    part.revision = revision
+    write_atomic(place / "plan.json", part.model_dump_json(indent=1) + "\n")
+    say(
+        f"train: the machine is slower than when the plan was made, so {revision.steps:,} steps instead of {part.settings.steps:,} are "
+        f"taken, to keep to {part.budget}."
+    )
 
 
 def _steady(train: dict[str, Any]) -> dict[str, Any]:

@@ -50,4 +50,10 @@ def _part(job: Job, plan: PartPlan | None, outcome: Outcome) -> dict[str, Any]:
             "from": Path(str(job.part.source)).name,
         }  # a model folder says it too: no place here
     passes = round(outcome.examples / max(1, plan.pass_examples), 3)
-    return {**outcome.model_dump(), "passes": passes, "settings": plan.settings.model_dump(), "budget": plan.budget}
+    return {
+        **outcome.model_dump(),
+        "passes": passes,
+        "settings": plan.settings.model_dump(),
+        "budget": plan.budget,
+        "revision": plan.revision and plan.revision.model_dump(),
+    }

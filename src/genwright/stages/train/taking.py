@@ -21,7 +21,7 @@ from genwright.run import model_folder, read_json, write_atomic
 from genwright.stages.train.budgets import changed_keys
 from genwright.stages.train.jobs import Job
 from genwright.stages.train.outcomes import OUTCOME, best_of, outcome_of
-from genwright.training import checkpoint, frozen
+from genwright.training import checkpoint, phases
 from genwright.training.base import Outcome
 
 
@@ -48,9 +48,9 @@ def _take(job: Job, family: Family, source: Path, place: Path) -> None:
     there = source / "train" / job.name
     if (outcome := outcome_of(there)) is not None:
         _check_settings(job, source, read_json(source / "train" / "recipe.json")["model"])
-        best, networks = best_of(there), frozen.trained_networks(family)
+        best, networks = best_of(there), phases.trained_networks(family)
         with _fitting(best):
-            checkpoint.load_weights(networks, checkpoint.read(best)[0], without=frozen.not_trained(networks))
+            checkpoint.load_weights(networks, checkpoint.read(best)[0], without=phases.not_trained(networks))
         shutil.copytree(best, place / "best" / best.name)
     else:
         folder = model_folder(source)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from genwright.console import progress
 from genwright.families.transformer.family import Transformer
 from genwright.metrics import text as metrics
 from genwright.metrics.ngrams import KneserNey
@@ -17,11 +18,11 @@ from genwright.tasks.text.held_out import affordable_tokens
 from genwright.tasks.text.nats import document_nats
 
 ORDER = 5
-_HELD_OUT_TOKENS = 200_000
+HELD_OUT_TOKENS = 200_000
 """Bits are counted on at most so many tokens."""
-_BASELINE_TOKENS = 20_000_000
+BASELINE_TOKENS = 20_000_000
 _SWAPPED_TURNS = 200
-_SWAPPED_TOKENS = 50_000
+SWAPPED_TOKENS = 50_000
 
 LISTENING = Metric(
     name="listening",
@@ -36,24 +37,26 @@ Marked = Sequence[tuple[np.ndarray, np.ndarray]]
 """Examples as (tokens, weight): what counts has a weight, and the first token of each is only read."""
 
 
-def held_out_examples(model: Model, store: ExampleStore) -> list[int]:
+def held_out_examples(model: Model, store: ExampleStore, most_tokens: int) -> list[int]:
     """The examples that bits are counted on: all of them, or every n-th where there are too many."""
-    every = max(-(-int(store.lengths("tokens").sum()) // affordable_tokens(model, _HELD_OUT_TOKENS)), 1)
+    every = max(-(-int(store.lengths("tokens").sum()) // affordable_tokens(model, most_tokens)), 1)
     return list(range(0, len(store), every))
 
 
-def bits_per_byte(model: Model, family: Transformer, store: ExampleStore, seed: int) -> Score:
-    """Bits per byte of the held-out replies, with a bootstrap over conversations."""
-    return reply_bits(model, family, _marked(model, store), seed)
+def bits_per_byte(model: Model, family: Transformer, store: ExampleStore, counted: Sequence[int], seed: int) -> Score:
+    """Bits per byte of the replies of some held-out examples, with a bootstrap over conversations."""
+    return reply_bits(model, family, _marked(store, counted), seed)
 
 
-def counted_bits(model: Model, training: ExampleStore, store: ExampleStore, seed: int) -> Score | None:
-    """The same of an n-gram over the training tokens; None where those are too few."""
-    stream = training.flat("tokens")[:_BASELINE_TOKENS]
-    if len(stream) < ORDER:
+def counted_bits(
+    model: Model, learnt_from: np.ndarray, store: ExampleStore, counted: Sequence[int], seed: int
+) -> Score | None:
+    """The same of an n-gram over training tokens; None where those are too few."""
+    if len(learnt_from) < ORDER:
         return None
-    counts = KneserNey(stream, model.facts.size, ORDER)
-    examples = _marked(model, store)
+    with progress("evaluate: count runs of tokens"):
+        counts = KneserNey(learnt_from, model.facts.size, ORDER)
+    examples = _marked(store, counted)
     nats = [-counts.log_probabilities(tokens)[1:][np.asarray(weight[1:], bool)].sum() for tokens, weight in examples]
     return metrics.bits_per_byte(np.array(nats), _sizes(model, examples), seed=seed)
 
@@ -63,12 +66,12 @@ def reply_bits(model: Model, family: Transformer, examples: Marked, seed: int) -
     return metrics.bits_per_byte(_nats(model, family, examples), _sizes(model, examples), seed=seed)
 
 
-def listening(model: Model, family: Transformer, store: ExampleStore, room: int, seed: int) -> Score | None:
-    """See LISTENING; `room` is the most tokens that a conversation may have before a reply. The interval is a bootstrap over replies.
+def listening(model: Model, family: Transformer, store: ExampleStore, room: int, most: int, seed: int) -> Score | None:
+    """See LISTENING; `room` is the most tokens that a conversation may have before a reply, `most` those that are read in all. The interval is a bootstrap over replies.
     None where there are not two."""
     turns = evenly_turns(store, _SWAPPED_TURNS, room)
     length = sum(len(turn.prompt) + len(turn.reply) for turn in turns)
-    turns = turns[:: max(-(-length // affordable_tokens(model, _SWAPPED_TOKENS)), 1)]
+    turns = turns[:: max(-(-length // affordable_tokens(model, most)), 1)]
     if len(turns) < 2:
         return None
     half = len(turns) // 2
@@ -83,8 +86,8 @@ def _after(said: Turn, answered: Turn) -> tuple[np.ndarray, np.ndarray]:
     return np.concatenate([said.prompt, answered.reply]), weight
 
 
-def _marked(model: Model, store: ExampleStore) -> Marked:
-    return [(e["tokens"], e["weight"]) for e in (store[index] for index in held_out_examples(model, store))]
+def _marked(store: ExampleStore, chosen: Sequence[int]) -> Marked:
+    return [(e["tokens"], e["weight"]) for e in (store[index] for index in chosen)]
 
 
 def _sizes(model: Model, examples: Marked) -> np.ndarray:

@@ -47,7 +47,7 @@ ABOUT = About(
     families=("transformer",),
     example='"How was your day?"',
     arguments='"How was your day?"',
-    use='print(made.data, end="")',
+    use="print(made.text)",
     pipeline="text-generation",
     tags=("conversational",),
     limits="Answers in the manner of the conversations it learned from: practice, play, a tone of voice. It does not know whether what "

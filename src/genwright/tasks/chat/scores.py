@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genwright.console import say, track
+from genwright.console import progress, say, track
 from genwright.engine.engine import Engine
 from genwright.families.transformer.family import Transformer
 from genwright.metrics import copying, extra, meaning
@@ -23,8 +23,11 @@ from genwright.tasks.base import Splits
 from genwright.tasks.chat import preference as chat_preference
 from genwright.tasks.chat.before import Before, before_of
 from genwright.tasks.chat.bits import (
+    BASELINE_TOKENS,
+    HELD_OUT_TOKENS,
     LISTENING,
     ORDER,
+    SWAPPED_TOKENS,
     bits_per_byte,
     counted_bits,
     held_out_examples,
@@ -125,15 +128,20 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     family = model.family
     assert isinstance(family, Transformer)
     before = before_of(model)
-    bits = {"model": bits_per_byte(model, family, held_out, settings.seed)}
-    replies = _replies(model, splits, turns, settings.seed)
+    counted = held_out_examples(model, held_out, settings.of(HELD_OUT_TOKENS))
+    bits = {"model": bits_per_byte(model, family, held_out, counted, settings.seed)}
+    learnt_from = splits["train"].flat("tokens")[: settings.of(BASELINE_TOKENS)]
+    training = training_turns(splits["train"], settings.of(_TRAINING_TURNS))
+    replies = _replies(model, training, turns, settings.seed)
     if before is not None:
-        bits["before"] = bits_per_byte(model, before.family, held_out, settings.seed)
+        bits["before"] = bits_per_byte(model, before.family, held_out, counted, settings.seed)
         replies.by_row["before"] = before.answers(model, turns, REPLY_TOKENS, settings.seed)
-    learnt = [words_of(turn.reply, facts) for turn in training_turns(splits["train"])]
-    rows = _rows(replies, bits, learnt, settings.seed)
-    _add_counting(rows, counted_bits(model, splits["train"], held_out, settings.seed))
-    listened = listening(model, family, held_out, room_for(model, REPLY_TOKENS), settings.seed)
+    learnt = [words_of(turn.reply, facts) for turn in training]
+    with progress("evaluate: look for copies"):
+        rows = _rows(replies, bits, learnt, settings.seed)
+    _add_counting(rows, counted_bits(model, learnt_from, held_out, counted, settings.seed))
+    asked_at_most = settings.of(SWAPPED_TOKENS)
+    listened = listening(model, family, held_out, room_for(model, REPLY_TOKENS), asked_at_most, settings.seed)
     if listened is not None:
         next(row for row in rows if row.name == "model").scores[LISTENING.name] = listened
     if before is not None:
@@ -144,7 +152,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         + [LISTENING] * (listened is not None)
         + ([FORGETTING] if before else []),
         rows=rows,
-        protocol=_protocol(model, name, held_out, splits, settings, len(turns), judged, before),
+        protocol=_protocol(model, name, held_out, counted, splits, settings, len(turns), judged, before),
         exhibits=_exhibits(folder, replies, facts, before),
     )
     sheet.headline = headline(sheet)
@@ -161,7 +169,8 @@ def _without_answers(model: Model, splits: Splits, seed: int) -> ScoreSheet:
     scores = {}
     if len(held_out):
         assert isinstance(model.family, Transformer)
-        scores = {METRICS[0].name: bits_per_byte(model, model.family, held_out, seed)}
+        counted = held_out_examples(model, held_out, HELD_OUT_TOKENS)
+        scores = {METRICS[0].name: bits_per_byte(model, model.family, held_out, counted, seed)}
         headline = (
             f"All questions of the {len(held_out):,} held-out examples are too long to leave room for an answer within the "
             f"{model.config.network['max_position_embeddings']:,} tokens that this model sees, so none was answered; raise `model.context`."
@@ -174,24 +183,24 @@ def _without_answers(model: Model, splits: Splits, seed: int) -> ScoreSheet:
     )
 
 
-def training_turns(store: ExampleStore) -> list[Turn]:
+def training_turns(store: ExampleStore, most: int) -> list[Turn]:
     """The replies of the training data, or of every n-th conversation where there are too many."""
     found: list[Turn] = []
-    every = max(len(store) * 4 // _TRAINING_TURNS, 1)
+    every = max(len(store) * 4 // most, 1)
     for index in track(range(0, len(store), every), "training replies", len(store) // every):
         found += turns_of(store, index)
-        if len(found) >= _TRAINING_TURNS:
+        if len(found) >= most:
             break
     return found
 
 
-def _replies(model: Model, splits: Splits, turns: list[Turn], seed: int) -> Replies:
+def _replies(model: Model, training: list[Turn], turns: list[Turn], seed: int) -> Replies:
     facts = model.facts
     questions = [asked(turn, facts) for turn in turns]
     real = [words_of(turn.reply, facts) for turn in turns]
-    training = training_turns(splits["train"])
-    found = Bm25([asked(turn, facts) for turn in training])
-    retrieved = [words_of(training[found.nearest(question)].reply, facts) for question in questions]
+    with progress("evaluate: look for the nearest training turns"):
+        found = Bm25([asked(turn, facts) for turn in training])
+        retrieved = [words_of(training[found.nearest(question)].reply, facts) for question in questions]
     # A shift by half: nobody keeps their own reply, and neighbours, which may be of one conversation, get far ones.
     half = max(len(real) // 2, 1)
     shuffled = [real[(index + half) % len(real)] for index in range(len(real))]
@@ -263,24 +272,26 @@ def _protocol(
     model: Model,
     name: str,
     held_out: ExampleStore,
+    counted: Sequence[int],
     splits: Splits,
     settings: EvaluateSettings,
     samples: int,
     judged: bool,
     before: Before | None,
 ) -> dict[str, Any]:
-    counted = [held_out[index] for index in held_out_examples(model, held_out)]
+    examples = [held_out[index] for index in counted]
     controls = model.family.Controls.model_validate({"max_tokens": REPLY_TOKENS})
     protocol: dict[str, Any] = {
         "split": name,
         "split_hash": splits.hash,
-        "held_out_conversations": len(counted),
-        "held_out_reply_tokens": int(sum(example["weight"].sum() for example in counted)),
+        "held_out_conversations": len(examples),
+        "held_out_in_all": len(held_out),
+        "held_out_reply_tokens": int(sum(example["weight"].sum() for example in examples)),
         "tokenizer": f"{model.facts.kind}, {model.facts.size} tokens",
         "context": model.config.network["max_position_embeddings"],
         "samples": samples,
         **controls.model_dump(),
-        "baseline": "BM25 over the last turns of the training data (up to 100,000), the reply to the nearest one",
+        "baseline": f"BM25 over the last turns of the training data (up to {settings.of(_TRAINING_TURNS):,}), the reply to the nearest one",
         "counting": f"{ORDER}-gram over the training tokens, interpolated modified Kneser-Ney",
         "shuffled": "the real replies, each moved half of the list on",
         "relevance": meaning.EXTRACTOR if judged else "not measured: its judge is not installed",

@@ -164,11 +164,12 @@ class Chat(TextTask):
         )
 
     def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
-        from genwright.tasks.chat.bits import bits_per_byte
+        from genwright.tasks.chat.bits import HELD_OUT_TOKENS, bits_per_byte, held_out_examples
         from genwright.tasks.chat.scores import METRICS
 
         assert isinstance(model.family, Transformer)
-        return [(METRICS[0], bits_per_byte(model, model.family, store, seed))] if len(store) else []
+        counted = held_out_examples(model, store, HELD_OUT_TOKENS)
+        return [(METRICS[0], bits_per_byte(model, model.family, store, counted, seed))] if counted else []
 
     def prompt(self, model: Model, request: Any) -> list[int]:
         """The conversation so far, without its oldest exchanges where they leave too little room for an answer.

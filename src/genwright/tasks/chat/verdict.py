@@ -17,7 +17,7 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
     found = Findings(
         things="conversations",
         held_out=sheet.protocol.get("held_out_conversations", 0),
-        samples=ENOUGH,  # bits are counted on held-out data alone
+        in_all=sheet.protocol.get("held_out_in_all", 0),
         better=_better(sheet),
         good=f"it guesses replies that it has never seen better than {than}, and takes in what was said before",
         no_better=f"it guesses replies that it has never seen no better than {than}",

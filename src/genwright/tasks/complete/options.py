@@ -116,7 +116,7 @@ ABOUT = About(
     families=("transformer",),
     example="--prefix 'for name in sorted(' --suffix '):'",
     arguments='prefix="for name in sorted(", suffix="):"',
-    use='print(made.data, end="")',
+    use="print(made.text)",
     pipeline="text-generation",
     tags=("code",),
     limits="Program text in the manner of the files it learned from: a suggestion to read, as an editor makes them while one types. "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genwright.console import say
+from genwright.console import progress, say
 from genwright.engine.engine import Engine
 from genwright.metrics import code as metrics
 from genwright.metrics import extra
@@ -98,8 +98,8 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     holes = [*line_holes(files, settings.samples), *body_holes(files, settings.samples // 2)]
     if not holes:
         return _without_holes(splits, len(files))
-    found = probes(files, MOST_FUNCTIONS, settings.seed)
-    baseline, bits = _bits(model, splits["train"], held_out, settings.seed)
+    found = probes(files, settings.of(MOST_FUNCTIONS), settings.seed)
+    baseline, bits = _bits(model, splits["train"], held_out, settings)
     nearest = Nearest(held_out_files(splits, "train"))
     everything = [*holes, *found.holes]
     say(
@@ -154,13 +154,15 @@ def _without_holes(splits: Splits, files: int) -> ScoreSheet:
 
 
 def _bits(
-    model: Model, training: ExampleStore, held_out: ExampleStore, seed: int
+    model: Model, training: ExampleStore, held_out: ExampleStore, settings: EvaluateSettings
 ) -> tuple[KneserNey, dict[str, Score]]:
     """The n-gram, and bits per byte of held-out files by row, read from left to right below their paths."""
     facts: Tokenizer = model.facts
-    stream = training.flat("tokens")[:_BASELINE_TOKENS]
-    baseline = KneserNey(stream, facts.size, min(ORDER, len(stream)))
-    every = max(-(-int(held_out.lengths("tokens").sum()) // affordable_tokens(model, _HELD_OUT_TOKENS)), 1)
+    stream = training.flat("tokens")[: settings.of(_BASELINE_TOKENS)]
+    with progress("evaluate: count runs of tokens"):
+        baseline = KneserNey(stream, facts.size, min(ORDER, len(stream)))
+    most_tokens = affordable_tokens(model, settings.of(_HELD_OUT_TOKENS))
+    every = max(-(-int(held_out.lengths("tokens").sum()) // most_tokens), 1)
     examples = [held_out[i] for i in range(0, len(held_out), every)]
     tokens = np.concatenate([example["tokens"] for example in examples]).astype(np.int64)
     led_in = np.concatenate([[facts.end_token], tokens])
@@ -173,7 +175,7 @@ def _bits(
     def bits(nats: np.ndarray) -> Score:
         edges = block_edges(len(tokens))
         return bits_per_byte(
-            np.add.reduceat(nats, edges), np.add.reduceat(facts.byte_lengths[tokens], edges), seed=seed
+            np.add.reduceat(nats, edges), np.add.reduceat(facts.byte_lengths[tokens], edges), seed=settings.seed
         )
 
     return baseline, {"baseline": bits(-baseline.log_probabilities(led_in)[1:]), "model": bits(of_model)}

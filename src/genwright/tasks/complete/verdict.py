@@ -21,7 +21,7 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
     found = Findings(
         things="files",
         held_out=held_out(sheet),
-        samples=ENOUGH,  # bits are counted on held-out data alone
+        in_all=sheet.protocol.get("held_out_files", 0),
         better=beats(model, baseline),
         good="it guesses program text that it has never seen better than counting does, and fills blanks better than copying does",
         no_better="it guesses program text that it has never seen no better than counting which token follows which",

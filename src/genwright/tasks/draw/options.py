@@ -43,7 +43,7 @@ ABOUT = About(
     families=("gan", "vae"),
     example='"a red heart" -n 16 --out pictures',
     arguments='"a red heart", n=4',
-    use='made.data.save(f"{made.index}.png")',
+    use='made.save(f"{made.index}.png")',
     pipeline="text-to-image",
     limits="Small pictures in the manner of the pictures it learned from. It knows the words of their captions and no others, draws no "
     "legible text and no faces of real people that were not in its data, and should not be taken to show anything that exists.",

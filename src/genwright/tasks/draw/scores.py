@@ -110,7 +110,7 @@ def score(
         table[name] |= values
     if len(given.held_out) > 0:
         judged = (given.searched, given.held_out), (for_judge, drawn)
-        table["model"] |= fresh_judge(train_judge, *judged, settings.seed, model.device)
+        table["model"] |= fresh_judge(train_judge, *judged, settings.of(STEPS), settings.seed, model.device)
         paired = for_held_out[: len(given.held_out)]
         table["model"] |= own_judge(model.family, given.held_out, paired, given.held_out_conditions, model.device)
 
@@ -119,6 +119,7 @@ def score(
         rows=[_row(name, scores) for name, scores in table.items() if scores],
         protocol=_protocol(given, equal, names, splits.hash, settings, limit),
     )
+    sheet.protocol["held_out_in_all"] = sum(len(splits[name]) for name in names)
     sheet.headline = headline(sheet)
     neighbours = exhibits.Neighbours(
         near["model"][0], given.searched[near["model"][1]], given.searched[_nearest_by_pixels(drawn, given)]
@@ -139,9 +140,8 @@ def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: Eval
     """Divide the training pictures into reference and others by the evaluation's seed. Raises WorkError below four pictures."""
     if len(train) < 4:
         raise WorkError(f"Scoring needs at least four training pictures and the data has {len(train)}; add pictures.")
-    order = stream(settings.seed, "scores", "reference").permutation(len(train))[
-        : max(MOST_SEARCHED, 2 * settings.samples)
-    ]
+    most = max(settings.of(MOST_SEARCHED), 2 * settings.samples)
+    order = stream(settings.seed, "scores", "reference").permutation(len(train))[:most]
     reference_count = min(settings.samples, len(order) // 2)
     others = order[reference_count : reference_count + settings.samples]
     wanted = np.resize(others, settings.samples)  # goes round where the data has fewer
@@ -295,7 +295,7 @@ def _protocol(
         "copies_searched": f"{len(given.searched)} of {given.training_count} training pictures",
         "copy_distance": round(limit.distance, 4) if limit else None,
         "copy_percentile": copying_image.PERCENTILE,
-        "judge": f"trained {STEPS} steps on {len(given.searched)} training and {2 * len(given.conditions)} generated "
+        "judge": f"trained {settings.of(STEPS)} steps on {len(given.searched)} training and {2 * len(given.conditions)} generated "
         "pictures, asked about held-out and other generated ones",
         "seed": settings.seed,
         "interval": "95 %; shares: Wilson; sharpness: bootstrap over pictures",
@@ -315,11 +315,11 @@ def _exhibits(
 ) -> list[Exhibit]:
     held_out = len(for_held_out) > 0
     conditions = given.held_out_conditions if held_out else given.conditions
-    words = [model.facts.words(condition) for condition in conditions]
-    shown = [exhibits.samples_sheet(folder, for_held_out if held_out else drawn, settings.seed, held_out)]
+    words, drawn_words = ([model.facts.words(one) for one in some] for some in (conditions, given.conditions))
+    shown = [exhibits.samples_sheet(folder, for_held_out if held_out else drawn, words, settings.seed, held_out)]
     if held_out:
         shown.append(exhibits.beside_real(folder, for_held_out, given.held_out, words))
-    shown += exhibits.neighbours(folder, drawn, near, limit.distance if limit else 0.0)
+    shown += exhibits.neighbours(folder, drawn, drawn_words, near, limit.distance if limit else 0.0)
     shown += exhibits.interpolation(folder, model, engine, conditions, settings.seed)
     if held_out:
         shown += exhibits.reconstructions(folder, model.family, given.held_out, conditions, model.device)

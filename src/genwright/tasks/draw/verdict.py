@@ -22,7 +22,7 @@ def verdict(sheet: ScoreSheet, training: Training, family: str) -> Verdict:
     found = Findings(
         things="pictures",
         held_out=held_out(sheet),
-        samples=sheet.protocol.get("samples", ENOUGH),
+        in_all=sheet.protocol.get("held_out_in_all", 0),
         better=beats(model, floor),
         good="its pictures are nearer to real ones than to blots, and are not copies of those it learned from",
         no_better="its pictures are no nearer to real ones than the mean picture with noise is",

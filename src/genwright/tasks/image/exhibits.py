@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,14 +34,18 @@ class Neighbours:
     by_pixels: Pictures
 
 
-def samples_sheet(folder: Path, samples_NHWC: Pictures, seed: int, held_out: bool) -> Exhibit:
-    shown = samples_NHWC[_evenly(len(samples_NHWC), SHOWN)]
-    words = "held-out" if held_out else "training"
+def samples_sheet(folder: Path, samples_NHWC: Pictures, words: Sequence[str], seed: int, held_out: bool) -> Exhibit:
+    """`words`: those that the samples were drawn for, in turn."""
+    chosen = _evenly(len(samples_NHWC), SHOWN)
+    shown = samples_NHWC[chosen]
+    whose = "held-out" if held_out else "training"
     return Exhibit(
         name="samples",
         title="Samples",
-        caption=f"{len(shown)} samples, spread evenly over the {words} words and otherwise unpicked; seed {seed}.",
+        caption=f"{len(shown)} samples, spread evenly over the {whose} words and otherwise unpicked; seed {seed}.",
         file=_sheet(folder, "samples", [shown]),
+        words=[words[int(i) % len(words)] for i in chosen],
+        across=_ACROSS,
         shows_training_items=False,
     )
 
@@ -52,18 +57,20 @@ def _evenly(there: int, wanted: int) -> NDArray[np.intp]:
 
 def beside_real(folder: Path, samples_NHWC: Pictures, real_NHWC: Pictures, words: list[str]) -> Exhibit:
     shown = _evenly(len(real_NHWC), _ACROSS)
-    told = "; ".join(words[i] for i in shown if words[i])
     return Exhibit(
         name="beside_real",
         title="Beside real pictures",
-        caption="Top: samples; bottom: the held-out pictures that their words belong to."
-        + (f" Left to right: {told}." if told else ""),
+        caption="Top: samples; bottom: the held-out pictures that their words belong to.",
         file=_sheet(folder, "beside_real", [samples_NHWC[shown], real_NHWC[shown]], columns=len(shown)),
+        words=[words[int(i)] for i in shown],
+        across=len(shown),
         shows_training_items=True,
     )
 
 
-def neighbours(folder: Path, samples_NHWC: Pictures, found: Neighbours, limit: float) -> list[Exhibit]:
+def neighbours(
+    folder: Path, samples_NHWC: Pictures, words: Sequence[str], found: Neighbours, limit: float
+) -> list[Exhibit]:
     """The first samples, and those that come nearest to a training picture, each above its nearest training pictures."""
     worst = np.argsort(found.distances, kind="stable")[:_ACROSS]
     below = "below each, the training picture nearest by features, and the one nearest by pixels"
@@ -91,6 +98,8 @@ def neighbours(folder: Path, samples_NHWC: Pictures, found: Neighbours, limit: f
                 [samples_NHWC[chosen], found.by_features[chosen], found.by_pixels[chosen]],
                 columns=len(chosen),
             ),
+            words=[words[int(i)] for i in chosen],
+            across=len(chosen),
             shows_training_items=True,
         )
         for name, (chosen, title, caption) in captions.items()

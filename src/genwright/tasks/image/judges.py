@@ -55,15 +55,16 @@ def fresh_judge(
     train_judge: TrainJudge,
     real: tuple[Pictures, Pictures],
     generated: tuple[Pictures, Pictures],
+    steps: int,
     seed: int,
     device: torch.device,
 ) -> dict[str, Estimate]:
-    """Train a two-sample discriminator on the first picture set of each pair; how often it is right on the second of each."""
+    """Train a two-sample discriminator for some steps on the first picture set of each pair; how often it is right on the second of each."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "judge", "weights"))
         judge = TwoSample(JudgeNetwork(real[0].shape[1]))
     judge.modules.to(device)
-    train_judge(judge, RealAndGenerated(real[0], generated[0], seed), STEPS)
+    train_judge(judge, RealAndGenerated(real[0], generated[0], seed), steps)
     judge.modules.eval()
 
     def ask(data_BX: Tensor, given: Given) -> Tensor:

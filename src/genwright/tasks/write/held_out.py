@@ -20,8 +20,7 @@ from genwright.tokens.tokenizer import Tokenizer
 
 PROMPT_TOKENS = 32
 SAMPLE_TOKENS = 200
-
-_HELD_OUT_TOKENS = 400_000
+HELD_OUT_TOKENS = 400_000
 
 
 @dataclass
@@ -33,7 +32,7 @@ class HeldOut:
     dtype: np.dtype
 
     @classmethod
-    def take(cls, store: ExampleStore, dtype: np.dtype, limit: int = _HELD_OUT_TOKENS) -> HeldOut:
+    def take(cls, store: ExampleStore, dtype: np.dtype, limit: int = HELD_OUT_TOKENS) -> HeldOut:
         """All documents, or every n-th of them where they have more than `limit` tokens."""
         every = max(-(-int(store.lengths("tokens").sum()) // limit), 1)
         chosen = range(0, len(store), every)

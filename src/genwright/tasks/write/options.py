@@ -45,7 +45,7 @@ ABOUT = About(
     families=("transformer",),
     example=_example,
     arguments='"Once upon a time"',
-    use='print(made.data, end="")',
+    use="print(made.text)",
     pipeline="text-generation",
     limits="Text in the manner of the texts it learned from: sketches, play, study of a corpus. It knows nothing of the world, states "
     "what is false as readily as what is true, and should not be asked for facts, advice or decisions.",

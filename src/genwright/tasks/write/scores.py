@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from genwright.console import progress
 from genwright.families.transformer.family import Transformer
 from genwright.metrics import copying, extra
 from genwright.metrics import text as metrics
@@ -21,7 +22,7 @@ from genwright.tasks.text.held_out import INTERVAL, block_edges
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.write import poems as write_poems
 from genwright.tasks.write import word_order
-from genwright.tasks.write.held_out import HeldOut, Samples, sample
+from genwright.tasks.write.held_out import HELD_OUT_TOKENS, HeldOut, Samples, sample
 from genwright.tasks.write.verdict import headline
 from genwright.tokens.tokenizer import Tokenizer
 
@@ -81,22 +82,28 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     name, store = splits.held_out()
     family = model.family
     assert isinstance(family, Transformer)
-    held_out = HeldOut.take(store, facts.dtype)
+    held_out = HeldOut.take(store, facts.dtype, settings.of(HELD_OUT_TOKENS))
     training = splits["train"].flat("tokens")
     if held_out.counts.sum() < 2:
         return _nothing_held_out(splits)
-    baseline = KneserNey(training[:_BASELINE_TOKENS], facts.size, min(ORDER, len(training)))
+    learnt_from = training[: settings.of(_BASELINE_TOKENS)]
+    with progress("evaluate: count runs of tokens"):
+        baseline = KneserNey(learnt_from, facts.size, min(ORDER, len(training)))
     bits = _bits(model, held_out, baseline, settings.seed)
-    bits[word_order.METRIC.name] = word_order.word_order(model, held_out, baseline, settings.seed)
+    bits[word_order.METRIC.name] = word_order.word_order(
+        model, held_out, baseline, settings.of(word_order.MOST_TOKENS), settings.seed
+    )
     samples = sample(model, held_out, splits, baseline, settings.samples, settings.seed)
     learnt = _training_texts(splits["train"], facts)
     source = _SEPARATOR.join(learnt)
-    rows, copies = _rows(samples, bits, source)
+    with progress("evaluate: look for copies"):
+        rows, copies = _rows(samples, bits, source)
     context = family.network.config.max_position_embeddings
     protocol: dict[str, Any] = {
         "split": name,
         "split_hash": splits.hash,
         "held_out_texts": len(held_out.documents),
+        "held_out_in_all": len(store),
         "held_out_tokens": int(held_out.counts.sum()),
         "held_out_bytes": int(facts.byte_lengths[held_out.stream[held_out.counts > 0]].sum()),
         "tokenizer": f"{facts.kind}, {facts.size} tokens",
@@ -104,7 +111,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         "window_stride": max(context // 2, 1),
         **samples.about,
         "baseline": f"{ORDER}-gram over the same tokens, interpolated modified Kneser-Ney, drawn from at temperature 1",
-        "baseline_tokens": min(len(training), _BASELINE_TOKENS),
+        "baseline_tokens": len(learnt_from),
         "training_characters_searched": len(source),
         "seed": settings.seed,
         "interval": f"95 %; bits per byte: {INTERVAL}, shuffled words over pieces of 256; copied windows: bootstrap over samples; "
@@ -202,7 +209,7 @@ def _exhibits(folder: Path, samples: Samples, copy: copying.Copy, source: str) -
             title="What the model writes",
             caption="The first samples of the evaluation, unpicked: "
             + ("the conditions of held-out texts" if conditions else "a held-out prompt")
-            + " up to the mark >>>, then the model.",
+            + " (in the file up to the mark >>>, on a page in grey), then the model.",
             file=write("samples", [f"{samples.prompts[i]}{mark}{samples.model[i]}" for i in shown]),
             shows_training_items=False,
         ),

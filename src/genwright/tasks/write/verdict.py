@@ -22,7 +22,7 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
     found = Findings(
         things="texts",
         held_out=held_out_pieces(sheet.protocol),
-        samples=ENOUGH,  # bits are counted on held-out data alone
+        in_all=sheet.protocol.get("held_out_in_all", 0),
         better=beats(model, baseline),
         good="it guesses text that it has never seen better than counting which token follows which, and does not copy its training text",
         no_better="it guesses text that it has never seen no better than counting which token follows which",

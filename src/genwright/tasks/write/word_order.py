@@ -27,16 +27,16 @@ METRIC = Metric(
     description="How many bits a byte held-out text costs more when the words of each of its lines are shuffled: about 0 means that the "
     "order of words tells nothing, because it was not learned or because the data has none.",
 )
-_MOST_TOKENS = 25_000
+MOST_TOKENS = 25_000
 _LEAST_IN_LINES = 0.5
 """Share of the words that must stand in lines of several; a list of names has no order of words to ask about."""
 
 
-def word_order(model: Model, held_out: HeldOut, baseline: KneserNey, seed: int) -> dict[str, Score]:
-    """By row, "baseline" and "model"; the interval is a bootstrap over pieces of 256 tokens. {} where lines are too short to have an
+def word_order(model: Model, held_out: HeldOut, baseline: KneserNey, most: int, seed: int) -> dict[str, Score]:
+    """By row, "baseline" and "model", on at most so many tokens; the interval is a bootstrap over pieces of 256 tokens. {} where lines are too short to have an
     order."""
     facts: Tokenizer = model.facts
-    texts = _pieces(held_out, facts, affordable_tokens(model, _MOST_TOKENS))
+    texts = _pieces(held_out, facts, affordable_tokens(model, most))
     if words_in_lines("\n".join(texts)) < _LEAST_IN_LINES:
         return {}
     rng = stream(seed, "scores", "word order")

@@ -10,8 +10,8 @@ import torch
 
 from genwright.errors import RequestError
 from genwright.run import read_json_lines
+from genwright.stages.train.tracking import tracker
 from genwright.training.base import Settings
-from genwright.training.tracking import tracker
 from genwright.training.trainer import Trainer
 from helpers.tiny_family import Lines, tiny
 

@@ -1,0 +1,98 @@
+"""How large an evaluation may be: by its share of a budget in minutes, written down before it counts; else all of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from genwright.recipe import EvaluateSettings, Recipe
+from genwright.scores import ScoreSheet
+from genwright.settings import Budget
+from genwright.stages.evaluate import effort
+
+
+def recipe(budget: str = "100s", **settings: object) -> Recipe:
+    made = SimpleNamespace(
+        train=SimpleNamespace(budget=Budget.parse(budget)), evaluate=EvaluateSettings.model_validate(settings)
+    )
+    return made  # type: ignore[return-value]
+
+
+class Bench:
+    """Evaluations that take `fixed` seconds, `first` more the first time, and `whole` by their size; on a clock of their own."""
+
+    def __init__(self, fixed: float, whole: float, first: float = 0.0):
+        self.now, self.fixed, self.whole, self.first = 0.0, fixed, whole, first
+        self.made: list[EvaluateSettings] = []
+
+    def score(self, settings: EvaluateSettings, folder: Path) -> ScoreSheet:
+        self.now += self.fixed + self.whole * settings._effort + (0 if self.made else self.first)
+        self.made.append(settings)
+        return ScoreSheet(metrics=[], rows=[], protocol={"samples": settings.samples}, headline="")
+
+    def evaluate(self, asked: Recipe, folder: Path) -> ScoreSheet:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(effort, "time", SimpleNamespace(monotonic=lambda: self.now))
+            return effort.evaluate(asked, folder, self.score)
+
+
+def test_what_its_share_has_time_for_is_scored_whole(tmp_path: Path) -> None:
+    bench = Bench(fixed=1.0, whole=20.0)
+    sheet = bench.evaluate(recipe(), tmp_path)
+    assert sheet.protocol["samples"] == 500 and bench.now < 50
+
+
+def test_what_takes_too_long_is_scored_smaller_and_the_same_again(tmp_path: Path) -> None:
+    bench = Bench(fixed=1.0, whole=600.0, first=2.0)
+    sheet = bench.evaluate(recipe(), tmp_path)
+    samples = sheet.protocol["samples"]
+    assert 20 <= samples < 60 and bench.now <= 50
+    plan = effort.Effort.model_validate_json((tmp_path / effort.FILE).read_text())
+    assert plan.samples == samples and plan.of == 500 and plan.seconds == 50
+    assert "of 500 samples" in plan.text()
+    slow = Bench(fixed=100.0, whole=9999.0)  # a busy day changes nothing
+    assert slow.evaluate(recipe(), tmp_path).protocol["samples"] == samples
+    assert len(slow.made) == 1
+    assert bench.evaluate(recipe(share=2.0), tmp_path).protocol["samples"] > samples  # asked for otherwise
+
+
+def test_a_small_evaluation_that_must_do_is_not_made_twice(tmp_path: Path) -> None:
+    bench = Bench(fixed=80.0, whole=100.0)
+    assert bench.evaluate(recipe(), tmp_path).protocol["samples"] == effort.LEAST_SAMPLES
+    assert len(bench.made) == 1
+
+
+def test_without_minutes_no_clock_is_asked(tmp_path: Path) -> None:
+    for budget in ("20 steps", "1M tokens", "5k images"):
+        bench = Bench(fixed=1000.0, whole=1000.0)
+        assert bench.evaluate(recipe(budget), tmp_path).protocol["samples"] == 500
+        assert len(bench.made) == 1
+
+
+def test_few_samples_that_the_recipe_asks_for_are_all_made(tmp_path: Path) -> None:
+    bench = Bench(fixed=1000.0, whole=1000.0)
+    assert bench.evaluate(recipe("1s", samples=8), tmp_path).protocol["samples"] == 8
+    assert len(bench.made) == 1
+
+
+@given(fixed=st.floats(0, 20), whole=st.floats(0.1, 5000), first=st.floats(0, 20), budget=st.integers(1, 5000))
+def test_it_keeps_to_its_share_where_the_least_does(
+    tmp_path_factory: pytest.TempPathFactory, fixed: float, whole: float, first: float, budget: int
+) -> None:
+    bench = Bench(fixed, whole, first)
+    sheet = bench.evaluate(recipe(f"{budget}s"), tmp_path_factory.mktemp("run"))
+    least = fixed + first + whole * effort.least_effort(EvaluateSettings())
+    assert bench.now <= max(budget * 0.5, least) + 1e-6
+    assert effort.LEAST_SAMPLES <= sheet.protocol["samples"] <= 500
+
+
+def test_all_that_an_evaluation_does_shrinks_with_it() -> None:
+    settings: Callable[[float], EvaluateSettings] = EvaluateSettings().at
+    assert settings(0.1).samples == 50 and settings(0.1).of(20_000) == 2_000
+    assert settings(0.1).of(500, least=100) == 100 and settings(0.1).of(40, least=100) == 40
+    assert EvaluateSettings(samples=16).of(500) == 500

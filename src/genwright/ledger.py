@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, fields
@@ -40,6 +41,10 @@ REASONS: dict[str, str] = {
     "duplicate": "the same bytes as another item, which was kept",
     "near_duplicate": "nearly the same as an item that is held out, so that it may not be learnt from",
     "undecodable": "not readable as its medium: truncated, corrupt, or in an encoding that could not be found",
+    "malformed": "a row or part that is not written as its table or format wants it",
+    "needs_library": "a kind of file that is read by a library which is not installed",
+    "no_text": "a document of pictures in which no text stands, such as a scan",
+    "numbers": "mostly a table of numbers, which is nothing to learn writing from",
     "empty": "nothing in it",
     "too_small": "smaller than the task can learn from",
     "too_large": "larger than the limit of the recipe",
@@ -54,7 +59,7 @@ REASONS: dict[str, str] = {
     "special_file": "a pipe, socket or device",
     "bomb": "would unpack to far more than its size allows",
     "escapes": "points outside the folder or archive it came from",
-    "encrypted": "an archive member that needs a password",
+    "encrypted": "needs a password, or bears a lock",
     "licence": "its licence is not among those the recipe allows",
 }
 """The closed list of reasons for which an item may be dropped, each with the sentence that people are shown."""
@@ -244,18 +249,24 @@ def told(rows: Iterable[Item]) -> list[str]:
     found: dict[tuple[bool, str], list[Item]] = {}
     for row in rows:
         if row.reason is not None or row.detail:
-            words = (
-                f"kept, {row.detail.partition(' (')[0]}"
-                if row.reason is None
-                else f"{row.reason}: {REASONS[row.reason]}"
-            )
+            if row.reason == "needs_library":
+                words = f"{_ending(row.path)} files, {row.reason}: {row.detail}"
+            elif row.reason is None:
+                words = f"kept, {row.detail.partition(' (')[0]}"
+            else:
+                words = f"{row.reason}: {REASONS[row.reason]}"
             found.setdefault((row.reason is None, words), []).append(row)
     lines = []
     for (kept, words), some in sorted(found.items(), key=lambda pair: (pair[0][0], -len(pair[1]))):
         shown = [printable(row.path) + (f" row {row.row}" if row.row is not None else "") for row in some]
-        detail = f"; {some[0].detail}" if some[0].detail and not kept else ""
+        detail = f"; {some[0].detail}" if some[0].detail and not kept and some[0].detail not in words else ""
         lines.append(f"  {len(some):,} {words} ({', '.join(shown if len(some) <= 5 else [*shown[:3], '...'])}{detail})")
     return lines
+
+
+def _ending(path: str) -> str:
+    """What a file's name ends in, as its kind is called: ".docx"."""
+    return printable(posixpath.splitext(path)[1].lower()) or "other"
 
 
 @dataclass(frozen=True)

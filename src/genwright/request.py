@@ -51,7 +51,13 @@ class File(BaseModel):
 
 
 def _from_base64(value: Any) -> Any:
-    return base64.b64decode(value, validate=True) if isinstance(value, str) else value
+    if not isinstance(value, str):
+        return value
+    try:
+        # Many programs break base64 into lines.
+        return base64.b64decode("".join(value.split()), validate=True)
+    except ValueError as error:
+        raise ValueError("not base64, which the bytes of a file stand in") from error
 
 
 _Bytes = Annotated[

@@ -126,3 +126,36 @@ def test_no_such_item(run: Run) -> None:
 def test_no_ledger_yet(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="no ledger yet"):
         show(Run(tmp_path))
+
+
+def test_nothing_dropped_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    made = Run(tmp_path / "run")
+    made.reopen("collect")
+    ledger.write([Item("1", "folder:x", "a.txt")], made.stage("collect") / ledger.LEDGER)
+    show(made, dropped=True)
+    assert "nothing was dropped" in capsys.readouterr().err
+
+
+def test_of_a_table_the_first_rows_are_told_and_the_others_counted(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = Run(tmp_path / "run")
+    made.reopen("collect")
+    rows = [Item(f"{n}", "table:t.csv", "t.csv", row=n) for n in range(20)]
+    rows[19].drop(Drop("malformed", "line 20"))
+    ledger.write(rows, made.stage("collect") / ledger.LEDGER)
+    show(made, item="t.csv")
+    said = capsys.readouterr().out
+    assert said.count("table:t.csv") == 5
+    assert "and 15 more rows (14 kept, 1 malformed)" in said
+    show(made, item="t.csv", as_json=True)
+    assert len(json.loads(capsys.readouterr().out)) == 20
+
+
+def test_what_needs_a_library_is_told_by_ending_with_the_cure() -> None:
+    rows = [Item(f"{n}", "folder:x", f"{n}{ending}") for n, ending in enumerate((".docx", ".DOCX", ".pdf"))]
+    for row in rows:
+        row.drop(Drop("needs_library", "pip install 'genwright[documents]'"))
+    told = ledger.told(rows)
+    assert told[0].startswith("  2 .docx files, needs_library: pip install 'genwright[documents]' (0.docx, 1.DOCX)")
+    assert told[1].startswith("  1 .pdf files, needs_library")

@@ -83,6 +83,10 @@ def test_bytes_go_through_json_as_base64() -> None:
     text = request.model_dump_json()
     assert json.loads(text)["picture"]["data"] == base64.b64encode(HEART.read_bytes()).decode()
     assert Restore.model_validate_json(text) == Restore.model_validate(json.loads(text)) == request
+    broken = base64.encodebytes(HEART.read_bytes()).decode()
+    assert "\n" in broken.strip()
+    lines = json.dumps({"picture": {"name": "x", "data": broken}})
+    assert Restore.model_validate_json(lines).picture.data == HEART.read_bytes()
     with pytest.raises(ValidationError, match="base64"):
         Restore.model_validate_json('{"picture": {"name": "x", "data": "no base64!"}}')
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import struct
 import subprocess
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -269,3 +271,17 @@ def test_a_full_disk_is_said_and_leaves_nothing_behind(tmp_path: Path) -> None:
         assert not list(cache.glob("unpacked/*/*"))
     finally:
         subprocess.run(["umount", cache], check=True)
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_the_name_that_info_zip_writes_beside_one_of_dos(tmp_path: Path, right: bool) -> None:
+    old = "k\u00e1t-?.txt"
+    crc = zlib.crc32(old.encode("cp437") if right else b"another")
+    name = "kát-猫.txt".encode()
+    info = zipfile.ZipInfo("k_t-?.txt")
+    info.extra = struct.pack("<HHBI", 0x7075, 5 + len(name), 1, crc) + name
+    file = tmp_path / "a.zip"
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr(info, "a note")
+    file.write_bytes(file.read_bytes().replace(b"k_t-?.txt", old.encode("cp437")))
+    assert set(offered(file, tmp_path / "cache")) == ({"kát-猫.txt"} if right else {"kát-?.txt"})

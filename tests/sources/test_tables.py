@@ -141,7 +141,7 @@ def test_several_tables_by_a_pattern(folder: Path) -> None:
 
 def test_a_broken_line_costs_one_row(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"text": "a"}\n{"text": \n\n{"text": "b"}\n')
-    assert [i.reason for i in rows_of(tmp_path / "t.jsonl", text="{text}")] == [None, "undecodable", None]
+    assert [i.reason for i in rows_of(tmp_path / "t.jsonl", text="{text}")] == [None, "malformed", None]
 
 
 def test_files_beside_a_table(folder: Path) -> None:
@@ -244,12 +244,12 @@ def test_a_row_with_more_or_fewer_cells_than_the_header_is_refused_with_its_line
     )
     items = rows_of(tmp_path / "t.csv", text="{text}", label="{label}")
     assert [(i.fields.get("text"), i.reason) for i in items] == [
-        (None, "undecodable"),
+        (None, "malformed"),
         ("The dog bought bread, milk and cheese", None),
-        (None, "undecodable"),
+        (None, "malformed"),
         ("lines", None),
         ("empty cells behind", None),
-        (None, "undecodable"),
+        (None, "malformed"),
     ]
     assert items[0].detail.startswith("line 2: 3 cells, and the header has 2")
     assert items[2].detail.startswith("line 4: 1 cells")
@@ -309,7 +309,7 @@ def test_a_key_twice_in_a_row_costs_the_row(tmp_path: Path) -> None:
     (tmp_path / "t.jsonl").write_text('{"text": "a"}\n{"text": "b", "text": "c"}\n')
     assert [(i.reason, i.detail) for i in rows_of(tmp_path / "t.jsonl", text="{text}")] == [
         (None, ""),
-        ("undecodable", "line 2: the key 'text' stands twice in one object"),
+        ("malformed", "line 2: the key 'text' stands twice in one object"),
     ]
 
 
@@ -353,3 +353,12 @@ def test_a_name_that_fits_two_files_but_for_capitals_fits_none(folder: Path) -> 
     write_table(folder / "t.json", [{"image": "img/A.PNG"}, {"image": "C:\\img\\a.png"}, {"image": "..\\a.png"}])
     items = [item for item in joined(folder, table="t.json", path="{image}") if item.row is not None]
     assert [item.reason for item in items] == ["missing_file", "escapes", "escapes"]
+
+
+def test_a_row_that_holds_the_picture_itself_is_told_as_that(folder: Path) -> None:
+    write_table(
+        folder / "t.json", [{"image": "iVBORw0KGgo\n" * 600, "name": "x"}, {"image": {"bytes": "x"}, "name": "y"}]
+    )
+    items = [i for i in joined(folder, table="t.json", path="{image}", text="{name}") if i.row is not None]
+    assert [item.reason for item in items] == ["missing_file"] * 2
+    assert "write the pictures to files" in items[0].detail and "write them to files" in items[1].detail

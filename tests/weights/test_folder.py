@@ -65,6 +65,16 @@ def test_logits_equal_transformers(kind, tmp_path):
     assert weights.tokenizer.size == theirs.config.vocab_size
 
 
+def test_files_as_windows_editors_write_them(tmp_path):
+    tiny_folder(tmp_path, "llama", "smollm")
+    plain = open_weights(str(tmp_path)).tokenizer
+    for name in ("config.json", "tokenizer.json", "tokenizer_config.json"):
+        (tmp_path / name).write_bytes(b"\xef\xbb\xbf" + (tmp_path / name).read_bytes())
+    marked = open_weights(str(tmp_path)).tokenizer
+    assert marked.encode("the otter").tolist() == plain.encode("the otter").tolist()
+    assert marked.chat_template == plain.chat_template
+
+
 def shards(folder, model) -> None:
     """The weights again, in several files."""
     (folder / "model.safetensors").unlink()

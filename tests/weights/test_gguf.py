@@ -49,8 +49,8 @@ def permuted(weights: np.ndarray, heads: int) -> np.ndarray:
     return weights.reshape(shape).swapaxes(1, 2).reshape(weights.shape)
 
 
-def write_gguf(file, model, pre: str, stored: TYPES = TYPES.F32, **more) -> None:
-    """A file as llama.cpp's converter writes it."""
+def write_gguf(file, model, pre: str, stored: TYPES = TYPES.F32, keys=(), **more) -> None:
+    """A file as llama.cpp's converter writes it; `keys`: more numbers of the architecture, by name."""
     config, kind = model.config, {"mistral": "llama"}.get(model.config.model_type, model.config.model_type)
     writer = gguf.GGUFWriter(str(file), kind)
     writer.add_context_length(config.max_position_embeddings)
@@ -64,6 +64,10 @@ def write_gguf(file, model, pre: str, stored: TYPES = TYPES.F32, **more) -> None
     writer.add_layer_norm_rms_eps(config.rms_norm_eps)
     writer.add_vocab_size(config.vocab_size)
     writer.add_license("apache-2.0")
+    for name, value in keys:
+        writer.add_float32(f"{kind}.{name}", value) if isinstance(value, float) else writer.add_uint32(
+            f"{kind}.{name}", value
+        )
     theirs = byte_level(pre)
     content = json.loads(theirs.backend_tokenizer.to_str())
     added = {token["id"]: token for token in content["added_tokens"]}
@@ -190,6 +194,28 @@ def test_broken_files_are_refused_in_one_sentence(tmp_path):
             open_weights(str(file))
         assert str(file) in str(caught.value)
         assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("keys", "tensors", "message"),
+    [
+        ([("logit_scale", 8.0)], {}, r"llama\.logit_scale is 8\.0, which is not supported"),
+        ([("rope.dimension_count", 4)], {}, r"llama\.rope\.dimension_count is 4 in heads of 8"),
+        ([("attention.value_length", 16)], {}, r"llama\.attention\.value_length is 16 in heads of 8"),
+        ([], {"blk__0__ffn_up__scale": np.ones(1, np.float32)}, r"holds the tensor blk\.0\.ffn_up\.scale"),
+        (
+            [],
+            {"blk__0__ffn_up__bias": np.ones(64, np.float32)},
+            r"no place for the weight model\.layers\.0\.mlp\.up_proj\.bias",
+        ),
+    ],
+)
+def test_what_llama_cpp_would_compute_by_and_we_would_not_is_refused_by_name(keys, tensors, message, tmp_path):
+    model = tiny_model("llama", len(byte_level("smollm")))
+    write_gguf(tmp_path / "m.gguf", model, "smollm", keys=keys, **tensors)
+    with pytest.raises(RequestError, match=message) as caught:
+        open_weights(str(tmp_path / "m.gguf"))
+    assert "\n" not in str(caught.value)
 
 
 def test_other_architectures_are_named(tmp_path):

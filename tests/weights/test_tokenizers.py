@@ -133,6 +133,32 @@ def test_a_task_gets_the_special_tokens_it_needs(tmp_path):
     assert with_special(more, ["<|fim_prefix|>"]) is more
 
 
+@pytest.mark.parametrize("kind", [*PRES, "sentencepiece"])
+def test_tokens_that_only_the_settings_name_are_added_as_transformers_does(kind, tmp_path):
+    before = theirs_of(kind, tmp_path)
+    file, first = tmp_path / "tokenizer_config.json", len(before)
+    settings = json.loads(file.read_text())
+    flags = {"lstrip": False, "rstrip": False, "single_word": False, "normalized": False}
+    added = {
+        str(first): {"content": "<|answer|>", "special": True, **flags},
+        str(first + 1): {"content": "<tool>", "special": False, **flags},
+    }
+    file.write_text(json.dumps(settings | {"added_tokens_decoder": added, "eos_token": "<|over|>"}))
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    ours = read_tokenizer(tmp_path, "folder", {}, {}, first + 9)
+    assert ours.special == {token.content: i for i, token in theirs.added_tokens_decoder.items() if token.special}
+    assert ours.special["<|answer|>"] == first
+    assert ours.end_tokens[0] == theirs.eos_token_id == first + 2
+    assert ours.encode("<tool>").tolist() == theirs("<tool>", add_special_tokens=False).input_ids
+    (tmp_path / "saved").mkdir()
+    ours.save(tmp_path / "saved")
+    again = AutoTokenizer.from_pretrained(tmp_path / "saved")
+    assert again.convert_tokens_to_ids(["<|answer|>", "<tool>", "<|over|>"]) == [first, first + 1, first + 2]
+    file.write_text(json.dumps(settings | {"added_tokens_decoder": {str(first + 5): added[str(first)]}}))
+    with pytest.raises(RequestError, match=rf"<\|answer\|> is token {first + 5} there and {first} in tokenizer.json"):
+        read_tokenizer(tmp_path, "folder", {}, {}, first + 9)
+
+
 def test_long_texts_are_cut_where_no_token_reaches_across(tmp_path, monkeypatch):
     monkeypatch.setattr("genwright.tokens.tokenizer._PIECE_CHARACTERS", 1000)
     theirs = theirs_of("smollm", tmp_path)

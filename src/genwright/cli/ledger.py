@@ -12,9 +12,13 @@ from rich.console import Console
 from rich.table import Table
 
 from genwright import ledger
+from genwright.console import say
 from genwright.errors import RequestError
 from genwright.ledger import REASONS, Item, account, printable
 from genwright.run import Run
+
+_STORIES = 5
+"""Rows of one path that are told in full."""
 
 
 def show(run: Run, *, dropped: bool = False, item: str | None = None, as_json: bool = False) -> None:
@@ -26,8 +30,7 @@ def show(run: Run, *, dropped: bool = False, item: str | None = None, as_json: b
         if as_json:
             print(json.dumps(stories if len(stories) > 1 else stories[0], indent=2, ensure_ascii=False))
         else:
-            for told in stories:
-                _print_story(told)
+            _print_stories(stories)
         return
     if as_json:
         content: dict[str, Any] = vars(account(items))
@@ -128,6 +131,8 @@ def _print_account(items: list[Item]) -> None:
 
 def _print_dropped(items: list[Item]) -> None:
     # Plain lines, so that they can be searched and cut whatever the width of the terminal.
+    if all(item.kept for item in items if item.parent is None):
+        say("nothing was dropped: every item that was offered is kept.")
     for item in items:
         if item.parent is None and not item.kept:
             row = "" if item.row is None else f" row {item.row}"
@@ -135,6 +140,16 @@ def _print_dropped(items: list[Item]) -> None:
             print(
                 f"{item.reason}\t{item.source}\t{printable(item.path)}{row}\t{printable(REASONS.get(str(item.reason), '') + detail)}"
             )
+
+
+def _print_stories(stories: list[dict[str, Any]]) -> None:
+    """Of a table with many rows the first ones, and what became of the others."""
+    for told in stories[:_STORIES]:
+        _print_story(told)
+    if more := stories[_STORIES:]:
+        became = Counter(str(told.get("reason") or told["status"]) for told in more)
+        counted = ", ".join(f"{count:,} {what}" for what, count in became.most_common())
+        print(f"and {len(more):,} more rows ({counted}); name one by its id, or add --json for all.")
 
 
 def _print_story(told: dict[str, Any]) -> None:

@@ -30,7 +30,7 @@ ASPECTS: tuple[tuple[Aspect, str], ...] = (
 )
 _OF_THE_RUN = {"recipe"}
 """Keys of a protocol that name the run instead of saying how it was measured."""
-_DIVERSE = ("recall", "coverage", "distinct", "diversity")
+_DIVERSE = ("recall", "coverage", "distinct", "diversity", "variety")
 
 
 class Measured(BaseModel):

@@ -161,8 +161,9 @@ def write_gguf(work: Work) -> None:
     context = gguf_file.context_of(config)
     modelfile = ollama.modelfile(file.name, vocabulary, context, work.controls)
     (work.folder / "Modelfile").write_text(modelfile, encoding="utf-8")
-    if missing := llama_cpp.missing():
-        work.not_compared.append(missing)
+    missing = llama_cpp.missing()
+    work.not_compared += [*([missing] if missing else []), "the Modelfile is for Ollama and was not tried there"]
+    if missing:
         return
     found = llama_cpp.compare(
         file, work.trials(context), work.words(), exact=work.kind == "f32", threads=torch.get_num_threads()
@@ -184,8 +185,10 @@ def write_onnx(work: Work) -> None:
         return
     made = work.trials()
     work.compared.append(onnx_folder.compare(work.folder, config, made, torch.get_num_threads()))
-    if find_spec("onnxruntime_genai") is not None:
-        work.compared.append(onnx_folder.compare_genai(work.folder, made, work.words()))
+    if find_spec("onnxruntime_genai") is None:
+        work.not_compared.append("not compared in onnxruntime-genai, which is not installed")
+        return
+    work.compared.append(onnx_folder.compare_genai(work.folder, made, work.words()))
 
 
 FORMATS = {

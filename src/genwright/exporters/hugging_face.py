@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -81,26 +82,28 @@ def missing_keys(folder: Path) -> list[str]:
     return lacking
 
 
-def compare(folder: Path, made: Sequence[Trial], told: Words, *, exact: bool) -> Comparison:
-    """Logits, greedy output, tokenizer and chat template in transformers beside ours.
+def compare(folder: Path, made: Sequence[Trial], told: Words, *, exact: bool, base: Path | None = None) -> Comparison:
+    """Logits, greedy output, tokenizer and chat template in transformers beside ours; where the folder holds a change of the weights
+    in `base`, in peft.
 
     Raises WorkError where they differ (logits and greedy output only where `exact`, which is so for f32).
     """
     # Before the import: its progress bars are no news to the user, and a folder on the disk needs no network.
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
     import transformers
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import GenerationConfig
     from transformers.utils import logging
 
     bars = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        theirs: Any = AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval()
-        tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        theirs, tokenizer = _open(folder, base)
     finally:
         if bars:
             logging.enable_progress_bar()
-    ends = read_json(folder / "generation_config.json")
+    # Penalties and the like that a source asks for are no part of the model: ours is asked without them too.
+    said = read_json(folder / "generation_config.json")
+    ends = {name: said.get(name) for name in ("eos_token_id", "pad_token_id")}
     answers, worst = [], 0.0
     with torch.inference_mode():
         for trial in track(made, "compare in transformers", len(made)):
@@ -111,9 +114,7 @@ def compare(folder: Path, made: Sequence[Trial], told: Words, *, exact: bool) ->
             out_1T = theirs.generate(
                 prompt_1T,
                 attention_mask=torch.ones_like(prompt_1T),
-                max_new_tokens=len(trial.tokens),
-                do_sample=False,
-                pad_token_id=ends.get("pad_token_id"),
+                generation_config=GenerationConfig(max_new_tokens=len(trial.tokens), do_sample=False, **ends),
             )
             answers.append(out_1T[0, len(trial.prompt) :].tolist())
     if exact:
@@ -123,6 +124,28 @@ def compare(folder: Path, made: Sequence[Trial], told: Words, *, exact: bool) ->
     found.texts = _compare_tokenizer(tokenizer, told.texts)
     found.conversations = _compare_template(tokenizer, told)
     return found
+
+
+def _open(folder: Path, base: Path | None) -> tuple[Any, Any]:
+    """Model and tokenizer as docs/weights.md has users open them. Raises WorkError where that fails."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    try:
+        tokenizer: Any = AutoTokenizer.from_pretrained(folder)
+        if base is None:
+            return AutoModelForCausalLM.from_pretrained(folder, dtype="auto").eval(), tokenizer
+        from peft import PeftModel
+
+        plain: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        if len(tokenizer) > plain.get_input_embeddings().num_embeddings:
+            plain.resize_token_embeddings(len(tokenizer), mean_resizing=False)
+        with warnings.catch_warnings():
+            warnings.simplefilter(
+                "ignore", FutureWarning
+            )  # what the two libraries ask of each other is no news to the user
+            return PeftModel.from_pretrained(plain, str(folder)).eval(), tokenizer
+    except (OSError, ValueError, RuntimeError, KeyError, IndexError) as error:
+        raise WorkError(f"export: transformers can't open it ({str(error)[:200]}); report this as a bug.") from error
 
 
 def _compare_tokenizer(tokenizer: Any, encoded: dict[str, list[int]]) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from markupsafe import Markup
@@ -32,6 +33,8 @@ class Probed(NamedTuple):
     measures: Measures
     remark: str = ""
     """What is to be known of how it was read; "" where there is nothing to say."""
+    fields: Mapping[str, str] = MappingProxyType({})
+    """What it says of itself (title, author) and what read it, where another reader may make other content of it."""
 
 
 class Medium(Protocol):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -19,6 +20,11 @@ which a dozen tables would do."""
 _TYPOGRAPHY = frozenset("‘’“”‚„«»‹›–—…•°§£€©®™½¼¾·¿¡\u00a0\u00ad†‡²³¹×´")
 _SAMPLE_BYTES = 1 << 20
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
+
+_NAMED = re.compile(
+    rb"""(?:<meta[^>]{0,200}charset|<\?xml[^>]{0,200}encoding)\s*=\s*["']?\s*([\w-]{2,40})""", re.IGNORECASE
+)
+_HEAD_BYTES = 4096
 
 _COMMON = {
     "cp932": ((0x81, 0x84), (0x88, 0x97)),
@@ -45,6 +51,20 @@ def detect(data: bytes) -> str | None:
     if best is None:
         return None
     return "cp1252" if _may_be_western(best) else best.encoding
+
+
+def named(data: bytes) -> str | None:
+    """The encoding that a web page says it is in, where it is one that fits all of it."""
+    found = _NAMED.search(data[:_HEAD_BYTES])
+    if found is None or not data.lstrip().startswith(b"<"):
+        return None
+    try:
+        name = codecs.lookup(found[1].decode()).name
+        # As browsers do: what calls itself Latin-1 may have the quotes of Windows.
+        name = "cp1252" if name in ("iso8859-1", "ascii") else name
+        return None if _decoded(data, name) is None else name
+    except (LookupError, UnicodeError):
+        return None
 
 
 def detect_names(names: Sequence[bytes]) -> str:
@@ -87,7 +107,7 @@ def _fits(data: bytes, encoding: str) -> bool:
 def _decoded(data: bytes, encoding: str) -> str | None:
     try:
         return data.decode(encoding)
-    except UnicodeDecodeError:
+    except UnicodeError:
         return None
 
 

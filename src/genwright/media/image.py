@@ -1,4 +1,4 @@
-"""Pictures: any file Pillow reads to uint8[H, W, 3], and arrays back to PNG files and sheets.
+"""Pictures: any file Pillow reads, photographs of phones (HEIC) and drawings (SVG) to uint8[H, W, 3], and arrays back to PNG files.
 
 Decoding never trusts a file: the size in the header is checked before a pixel is unpacked, formats that would start other
 programs (PostScript) are not opened, and whatever goes wrong is a `Drop`, not an exception.
@@ -12,7 +12,6 @@ import threading
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,8 @@ from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed, write_whole
-from genwright.media.kind import kind
+from genwright.media.foreign import opened, readers, remark_of
+from genwright.media.kind import HEAD_BYTES, is_heif, is_svg, kind
 from genwright.pages import page
 
 FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP", "TIFF", "PPM", "ICO", "AVIF", "JPEG2000", "PSD")
@@ -33,6 +33,10 @@ BOMB_PIXELS = 2 * 89_478_485
 
 BOMB_RATIO = 200
 """A picture over the recipe's limit that unpacks to more than this many times its file is called a bomb, not a large picture."""
+
+_LARGEST_PADDED = 4096
+"""Pixels of a square's side to which a picture is padded before it is shrunk; a longer one is shrunk first, for a strip of few pixels
+may be very long."""
 
 _SMALL, _SHOWN = 300, 256
 """Pixels: a picture less wide than the first is shown about as wide as the second."""
@@ -51,7 +55,10 @@ def probe(
     `min_pixels` is the least length of the shorter side, `max_pixels` the most pixels in all. With `checksums` a PNG's
     blocks are checked too, which finds a truncated one without unpacking it. Raises OSError when the file can't be opened.
     """
-    data = file if isinstance(file, bytes) else Path(file).read_bytes()
+    found = opened(file if isinstance(file, bytes) else Path(file).read_bytes())
+    if isinstance(found, Drop):
+        return found
+    data = found
     try:
         with _quiet(), _open(data) as picture:
             width, height = picture.size
@@ -76,13 +83,20 @@ def decode(
 ) -> np.ndarray | Drop:
     """A picture's first frame as uint8[H, W, 3], upright, transparency laid on `background` (a name or #rrggbb).
 
-    16-bit and floating-point pictures are scaled to 8 bits. Colour profiles are not applied.
+    16-bit and floating-point pictures are scaled to 8 bits. Colour profiles are not applied. A drawing in SVG is drawn to 512 pixels.
     """
+    found = opened(data)
+    if isinstance(found, Drop):
+        return found
+    data = found
     try:
         with _quiet(), _open(data) as picture:
             if drop := size_drop(*picture.size, len(data), min_pixels, max_pixels):
                 return drop
             picture.load()
+            # An icon's header may say less than the picture has that lies in it.
+            if drop := size_drop(*picture.size, len(data), 1, max_pixels):
+                return drop
             upright = _upright(picture)
             return np.asarray(_to_rgb(upright, colour(background)), np.uint8)
     except Exception as error:
@@ -106,6 +120,8 @@ def resize_square(array: np.ndarray, size: int, fit: str = "auto") -> np.ndarray
     if fit == "auto":
         fit = "pad" if height != width and _plain_border(array) else "crop"
     if fit == "pad" and height != width:
+        array = _shrunk_strip(array, size)
+        height, width = array.shape[:2]
         side = max(height, width)
         square = np.empty((side, side, 3), np.uint8)
         square[:] = array[0, 0]
@@ -118,6 +134,17 @@ def resize_square(array: np.ndarray, size: int, fit: str = "auto") -> np.ndarray
     return np.asarray(
         picture.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side)), np.uint8
     )
+
+
+def _shrunk_strip(array: np.ndarray, size: int) -> np.ndarray:
+    """A picture that is too long to be padded as it is, with `size` pixels on its longer side."""
+    height, width = array.shape[:2]
+    longer = max(height, width)
+    if longer <= max(_LARGEST_PADDED, size):
+        return array
+    small = (max(1, round(width * size / longer)), max(1, round(height * size / longer)))
+    picture = Image.fromarray(np.ascontiguousarray(array))
+    return np.asarray(picture.resize(small, Image.Resampling.LANCZOS), np.uint8)
 
 
 def grid(
@@ -151,7 +178,7 @@ def _quiet() -> Iterator[None]:
 
 
 def _open(data: bytes) -> Image.Image:
-    return Image.open(io.BytesIO(data), formats=FORMATS)
+    return Image.open(io.BytesIO(data), formats=("HEIF",) if is_heif(data[:HEAD_BYTES]) else FORMATS)
 
 
 def _undecodable(error: Exception) -> Drop:
@@ -201,9 +228,7 @@ def _to_8_bits(values: np.ndarray) -> np.ndarray:
         elif low >= 0 and high <= 255:
             low, high = 0.0, 255.0
         return ((values - low) * (255 / max(high - low, 1e-12))).round().astype(np.uint8)
-    values = values.astype(np.int64).clip(0)
-    full = 255 if values.max(initial=0) <= 255 and values.dtype.itemsize == 1 else 65_535
-    return (values.clip(0, full) * 255 // full).astype(np.uint8)
+    return (values.clip(0, 65_535).astype(np.int32) * 255 // 65_535).astype(np.uint8)
 
 
 def _plain_border(array: np.ndarray, tolerance: int = 8) -> bool:
@@ -217,25 +242,28 @@ class Picture:
     name, noun, plural = "image", "picture", "pictures"
     suffixes: tuple[str, ...] = (
         *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"),
-        *(".svg", ".ico", ".ppm", ".pgm", ".pbm", ".jp2", ".psd", ".heic"),
+        *(".svg", ".ico", ".ppm", ".pgm", ".pbm", ".jp2", ".psd", ".heic", ".heif"),
     )
     textual = False
     size: tuple[str, ...] = ("width", "height")
     size_title = "pixels of the longer side"
 
     def is_kind(self, head: bytes) -> bool:
-        return kind(head) == self.name
+        return kind(head) == self.name or is_svg(head)
 
     def probe(self, data: bytes) -> Probed | Drop:
         found = probe(data)
-        return found if isinstance(found, Drop) else Probed({"width": found[0], "height": found[1]})
+        if isinstance(found, Drop):
+            return found
+        reader, remark = remark_of(data)
+        return Probed({"width": found[0], "height": found[1]}, remark, {"reader": reader} if reader else {})
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         least, most = settings.get("min_pixels", 1), settings.get("max_pixels", BOMB_PIXELS)
         return size_drop(int(measures["width"]), int(measures["height"]), size_bytes, least, most)
 
     def decoder(self) -> str:
-        return f"pillow {version('pillow')}"
+        return readers()
 
     def words(self, total: Measures, middle: Measures) -> str:
         return f"{middle['width']:.0f} x {middle['height']:.0f} pixels in the middle one"

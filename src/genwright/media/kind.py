@@ -28,6 +28,10 @@ _PACKED = re.compile(
 )
 _WRITTEN = re.compile(rb"%PDF-\d|%!PS-Adobe-\d|\{\\rtf\d")
 """Formats that are no text to learn from, though their own may be plain text."""
+_HEIF = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+_SVG = re.compile(
+    rb"\s*(<\?xml[^>]*\?>\s*)?((<!--.*?-->|<!DOCTYPE\s+svg(\[.*?\]|[^\[>])*>)\s*)*<(\w+:)?svg[\s>]", re.DOTALL
+)
 _SIZE = rb"\s+(?:#[^\n]*\n\s*)*(\d+)\s+(\d+)\s"
 _PIXMAPS = (re.compile(b"P4" + _SIZE), re.compile(b"P[56]" + _SIZE + rb"\s*\d+\s"))
 """Headers of portable pixmaps, with width and height; those of more than two colours name the largest value too."""
@@ -49,12 +53,22 @@ def kind(head: bytes) -> str:
     return _of_binary(head) if binary else "text"
 
 
+def is_heif(head: bytes) -> bool:
+    """Whether a photograph of a phone begins here (HEIC)."""
+    return head[4:8] == b"ftyp" and head[8:12] in _HEIF
+
+
+def is_svg(head: bytes) -> bool:
+    """Whether a drawing in SVG begins here, which is a text too."""
+    return _SVG.match(head.removeprefix(_BOMS[0])) is not None
+
+
 def _of_binary(head: bytes) -> str:
     if head.startswith(b"RIFF"):
         return {b"WEBP": "image", b"WAVE": "audio", b"RMID": "midi"}.get(head[8:12], "other")
     if head[4:8] == b"ftyp":
         brand = head[8:12]
-        if brand in (b"avif", b"avis", b"heic", b"heix", b"mif1", b"msf1", b"hevc"):
+        if brand in (b"avif", b"avis", *_HEIF):
             return "image"
         return "audio" if brand in (b"M4A ", b"M4B ") else "other"
     if head.startswith(b"MThd"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,12 @@ from markupsafe import Markup
 
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed
-from genwright.media.encodings import detect
-from genwright.media.kind import CODE_SUFFIXES, kind
+from genwright.media.documents.base import Document
+from genwright.media.documents.opening import is_document, read_document, read_web_page, readers
+from genwright.media.encodings import detect, named
+from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES, is_svg, kind
 from genwright.media.notebook import notebook
+from genwright.media.numbers import share_of_numbers
 
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -39,8 +42,11 @@ class Decoded:
 
     text: str
     remark: str = ""
+    fields: dict[str, str] = field(default_factory=dict)
+    """What a document says of itself, and "reader": the library that made this text of it, and its version."""
 
 
+TABLE_OF_NUMBERS = "a table of numbers, which `write` leaves out"
 PROMPT_END = ">>>"
 """Stands between a prompt and what the model made of it in texts that tasks write for people."""
 _LARGEST_SHOWN = 6000
@@ -54,15 +60,29 @@ def decode(data: bytes) -> str | Drop:
 
 
 def read(data: bytes) -> Decoded | Drop:
-    """As `decode`, with what there is to say of it.
+    """As `decode`, with what there is to say of it. A document (docx, PDF, web page, ...) is read by its library."""
+    if (document := read_document(data)) is not None:
+        return _of_document(document)
+    found = _plain(data)
+    if isinstance(found, Drop):
+        return found
+    if (page := read_web_page(found.text)) is not None:
+        return _of_document(page, found.remark)
+    if (cells := notebook(found.text)) is not None:
+        return _remarked(cells, found.remark, "a notebook, read as its cells without what they put out")
+    return _remarked(found.text, found.remark)
 
-    In this order: a byte order mark decides; NUL bytes and control characters are no text; UTF-8, a few bad bytes replaced; else
-    the detector of charset-normalizer, whose guess must be plausible.
+
+def _plain(data: bytes) -> Decoded | Drop:
+    """What is text as it stands.
+
+    In this order: a byte order mark decides; NUL bytes and control characters are no text; UTF-8, a few bad bytes replaced; what a
+    web page says of itself; else the detector of charset-normalizer, whose guess must be plausible.
     """
     for mark, encoding in _BOMS:
         if data.startswith(mark) and encoding != "utf-8":
             try:
-                return _found(data[len(mark) :].decode(encoding), f"read as {encoding}")
+                return Decoded(_lines(data[len(mark) :].decode(encoding)), f"read as {encoding}")
             except UnicodeDecodeError as error:
                 return Drop("undecodable", f"starts as {encoding}, but byte {error.start} does not go on so")
     data = data.removeprefix(codecs.BOM_UTF8)
@@ -74,28 +94,38 @@ def read(data: bytes) -> Decoded | Drop:
         if count > len(data) // 1000:
             return Drop("undecodable", "has control characters: not text")
     try:
-        return _found(data.decode("utf-8"))
+        return Decoded(_lines(data.decode("utf-8")))
     except UnicodeDecodeError as error:
         if bad := _bad_bytes(data, error):
             remark = f"bytes that are not UTF-8 were replaced by \ufffd ({bad:,}, the first at {error.start:,})"
-            return _found(data.decode("utf-8", "replace"), remark)
-    encoding = detect(data)
+            return Decoded(_lines(data.decode("utf-8", "replace")), remark)
+    encoding = named(data) or detect(data)
     if encoding is None:
         return Drop("undecodable", "neither UTF-8 nor any other encoding that fits")
     try:
-        return _found(data.decode(encoding), f"read as {encoding}")
+        return Decoded(_lines(data.decode(encoding)), f"read as {encoding}")
     except UnicodeDecodeError as error:
         return Drop("undecodable", f"seems to be {encoding}, but byte {error.start} does not fit")
 
 
-def _found(text: str, remark: str = "") -> Decoded:
-    text = _lines(text)
-    if (cells := notebook(text)) is not None:
-        text, remark = cells, f"{remark}{'; ' if remark else ''}a notebook, read as its cells without what they put out"
+def _remarked(text: str, *remarks: str) -> Decoded:
+    """With what is to be known of any text besides."""
     mark = next((mark for mark in _ENDS if f"{mark}\n" in text or text.endswith(mark)), None)
-    if mark is not None:
-        remark += f"{'; ' if remark else ''}lines end in {mark.strip()}, which is learnt as letters and ends no text: cut it into files or rows there"
-    return Decoded(text, remark)
+    end = (
+        f"lines end in {mark.strip()}, which is learnt as letters and ends no text: cut it into files or rows there"
+        if mark
+        else ""
+    )
+    code = "a drawing in SVG, learnt as its code" if is_svg(text[:HEAD_BYTES].encode("utf-8", "replace")) else ""
+    return Decoded(text, "; ".join(filter(None, (*remarks, code, end))))
+
+
+def _of_document(found: tuple[Document, str] | Drop, remark: str = "") -> Decoded | Drop:
+    if isinstance(found, Drop):
+        return found
+    document, how = found
+    reader = how.rpartition(" read by ")[2]
+    return Decoded(document.text, "; ".join(filter(None, (remark, how))), {**document.about, "reader": reader})
 
 
 def _bad_bytes(data: bytes, error: UnicodeDecodeError) -> int:
@@ -135,12 +165,22 @@ def passages(text: str, public: bool = False) -> list[Passage]:
     return found
 
 
+def probe_row(text: str) -> Probed | Drop:
+    """What a text measures that a table holds: it is learnt as it stands there."""
+    found = _plain(text.encode("utf-8", "surrogatepass"))
+    if isinstance(found, Drop):
+        return found
+    found = _remarked(found.text, found.remark)
+    return Probed({"characters": len(found.text)}, found.remark) if found.text.strip() else Drop("empty")
+
+
 class Text:
     """The medium of everything that is read."""
 
     name, noun, plural = "text", "text", "texts"
     suffixes: tuple[str, ...] = (
         *(".txt", ".text", ".md", ".markdown", ".rst", ".log", ".csv", ".tsv", ".htm", ".html", ".xml", ".tex"),
+        *(".docx", ".odt", ".epub", ".pdf", ".rtf"),
         *sorted(CODE_SUFFIXES),
     )
     textual = True
@@ -148,22 +188,31 @@ class Text:
     size_title = "characters a text"
 
     def is_kind(self, head: bytes) -> bool:
-        return kind(head) == self.name
+        return kind(head) == self.name or is_document(head)
 
     def probe(self, data: bytes) -> Probed | Drop:
         found = read(data)
         if isinstance(found, Drop):
             return found
-        return Probed({"characters": len(found.text)}, found.remark) if found.text.strip() else Drop("empty")
+        if not found.text.strip():
+            return Drop("empty", found.remark)
+        measures: Measures = {"characters": len(found.text)}
+        remark = found.remark
+        if numbers := share_of_numbers(found.text):
+            measures["numbers"] = round(numbers, 2)
+            remark = "; ".join(filter(None, (remark, TABLE_OF_NUMBERS)))
+        return Probed(measures, remark, found.fields)
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         characters, least = measures["characters"], settings.get("min_characters", 1)
         if characters < least:
             return Drop("too_small", f"{characters:,} characters; the recipe asks for {least:,}")
+        if "numbers" in measures and settings.get("numbers") is False:
+            return Drop("numbers", f"{measures['numbers']:.0%} of its cells; `prepare.numbers: true` learns it")
         return None
 
     def decoder(self) -> str:
-        return f"charset-normalizer {version('charset-normalizer')}"
+        return f"charset-normalizer {version('charset-normalizer')}, {readers()}"
 
     def words(self, total: Measures, middle: Measures) -> str:
         return f"{total['characters']:,.0f} characters, {middle['characters']:,.0f} in the middle one"

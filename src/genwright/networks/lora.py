@@ -21,7 +21,10 @@ from torch import Tensor, nn
 from genwright.networks.decoder import Decoder, FeedForward, qkv_rows
 
 PEFT_NAMES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-_PREFIX = "base_model.model.model."
+_HEAD_PREFIX = "base_model.model."
+_PREFIX = f"{_HEAD_PREFIX}model."
+_ROWS = ".token_adapter.trainable_tokens_delta"
+"""PEFT's name for rows of the vocabulary that stand in place of the base's (they are the rows themselves, no difference)."""
 
 
 class LoraLinear(nn.Linear):
@@ -254,8 +257,9 @@ def _linears(network: Decoder) -> list[tuple[nn.Module, str, tuple[int, ...]]]:
 _FUSED = {"qkv_proj": ("q_proj", "k_proj", "v_proj"), "gate_up_proj": ("gate_proj", "up_proj")}
 
 
-def to_peft_state(network: Decoder) -> dict[str, Tensor]:
-    """The trained changes under PEFT's names, for adapter_model.safetensors."""
+def to_peft_state(network: Decoder, own_rows: int = 0) -> dict[str, Tensor]:
+    """The trained changes under PEFT's names, for adapter_model.safetensors; with them the last `own_rows` rows of the vocabulary,
+    which the weights that are changed do not have."""
     found: dict[str, Tensor] = {}
     for name, module in network.named_modules():
         if not isinstance(module, LoraLinear):
@@ -267,14 +271,25 @@ def to_peft_state(network: Decoder) -> dict[str, Tensor]:
         for part, a, b in parts:
             found[f"{_PREFIX}{stem}.{part}.lora_A.weight"] = a.detach()
             found[f"{_PREFIX}{stem}.{part}.lora_B.weight"] = b.detach()
-    return found
+    return found | _rows(network, own_rows)
+
+
+def _rows(network: Decoder, count: int) -> dict[str, Tensor]:
+    """The last rows of the vocabulary's matrices as PEFT's trainable tokens, which stand in the place of the base's."""
+    if not count:
+        return {}
+    matrices = {f"{_PREFIX}embed_tokens": network.embed_tokens.weight}
+    if network.lm_head is not None:
+        matrices[f"{_HEAD_PREFIX}lm_head"] = network.lm_head.weight
+    return {f"{name}{_ROWS}": matrix.detach()[-count:] for name, matrix in matrices.items()}
 
 
 @torch.no_grad()
 def load_peft_state(network: Decoder, state: dict[str, Tensor]) -> None:
     """The reverse of `to_peft_state`, in place. Raises KeyError naming a change that is missing or is of nothing here, and
-    RuntimeError where a shape differs."""
-    places = to_peft_state(network)
+    RuntimeError where a shape differs. Changes of old hold no rows of the vocabulary: theirs are as the base's reader draws them."""
+    rows = next((len(value) for name, value in state.items() if name.endswith(_ROWS)), 0)
+    places = to_peft_state(network, rows)
     odd = sorted(places.keys() ^ state.keys())
     if odd:
         raise KeyError(f"the adapter and the model differ in {odd[0]}")
@@ -288,13 +303,16 @@ def is_peft_state(state: dict[str, Tensor]) -> bool:
     return any(name.startswith("base_model.") for name in state)
 
 
-def peft_config(network: Decoder, base: str | None = None) -> dict[str, Any]:
-    """adapter_config.json of the changes. `base` is what PEFT loads the changed model from, a hub id or a path."""
+def peft_config(network: Decoder, own_rows: int = 0) -> dict[str, Any]:
+    """adapter_config.json of the changes; see `to_peft_state`."""
     layer = next(module for module in network.modules() if isinstance(module, LoraLinear))
+    size = network.config.vocab_size
+    matrices = ("embed_tokens",) if network.lm_head is None else ("embed_tokens", "lm_head")
+    rows = {name: list(range(size - own_rows, size)) for name in matrices}
     return {
         "peft_type": "LORA",
         "task_type": "CAUSAL_LM",
-        "base_model_name_or_path": base,
+        "base_model_name_or_path": None,
         "r": layer.rank,
         "lora_alpha": layer.alpha,
         "lora_dropout": 0.0,
@@ -302,4 +320,5 @@ def peft_config(network: Decoder, base: str | None = None) -> dict[str, Any]:
         "fan_in_fan_out": False,
         "inference_mode": True,
         "target_modules": list(PEFT_NAMES),
+        **({"trainable_token_indices": rows} if own_rows else {}),
     }

@@ -31,7 +31,8 @@ from genwright.media.encodings import detect_names
 from genwright.run import write_atomic
 from genwright.sources.base import absolute
 from genwright.sources.files import FilesSource, FilesSpec, cache_place
-from genwright.sources.tree import Entry
+from genwright.sources.tree import Entry, is_left_behind
+from genwright.sources.zip_names import name_members
 
 BOMB_BYTES = 64 << 20
 """What is smaller than this when unpacked is never called a bomb."""
@@ -40,7 +41,7 @@ BOMB_RATIO = 200
 MOST_MEMBERS = 2_000_000
 
 _SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
-_FORMAT = 2
+_FORMAT = 3
 _BROKEN = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, struct.error),
     *(EOFError, OSError, ValueError, LookupError, NotImplementedError, RuntimeError, OverflowError, MemoryError),
@@ -158,7 +159,7 @@ class _Unpacker:
 
     def _zip(self) -> None:
         with zipfile.ZipFile(self.raw) as archive:
-            self._decode_names(archive.infolist())
+            self.names = name_members(archive.infolist())
             for info in archive.infolist():
                 if info.is_dir():
                     continue
@@ -177,15 +178,6 @@ class _Unpacker:
                     )
                 else:
                     self._member(info.filename.replace("\\", "/"), info.file_size, lambda info=info: archive.open(info))
-
-    def _decode_names(self, infos: list[zipfile.ZipInfo]) -> None:
-        """Names without the mark of UTF-8, which the library takes for those of DOS, as what they are."""
-        unmarked = [info for info in infos if not info.flag_bits & 0x800 and not info.filename.isascii()]
-        names = [info.filename.encode("cp437") for info in unmarked]
-        encoding = detect_names(names) if names else "utf-8"
-        self.names = encoding if encoding != "utf-8" else ""
-        for info, name in zip(unmarked, names, strict=True):
-            info.filename = name.decode(encoding)
 
     def _rename(self) -> None:
         """Names of a tar file that are not UTF-8."""
@@ -281,7 +273,12 @@ class _NoRoomError(OSError):
 
 
 def _hidden(path: str) -> bool:
-    return any(part.startswith(".") and part != "." for part in path.split("/")) or path.startswith("__MACOSX/")
+    parts = path.split("/")
+    return (
+        any(part.startswith(".") and part != "." for part in parts)
+        or parts[0] == "__MACOSX"
+        or is_left_behind(parts[-1])
+    )
 
 
 def _sha256(file: Path) -> str:

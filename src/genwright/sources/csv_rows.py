@@ -23,8 +23,23 @@ def read_csv(text: str, name: str) -> Iterator[Row | Drop]:
 
     Raises RequestError where two columns have one name.
     """
+    return (row for _, row in _numbered(text, name))
+
+
+def read_csv_places(text: str, name: str) -> Iterator[tuple[int, Row | Drop]]:
+    """The same with the character at which each begins."""
+    place, last = 0, 1
+    for line, row in _numbered(text, name):
+        for _ in range(line - last):
+            place = text.index("\n", place) + 1
+        last = line
+        yield place, row
+
+
+def _numbered(text: str, name: str) -> Iterator[tuple[int, Row | Drop]]:
+    """Rows with the number of their first line."""
     csv.field_size_limit(2**31 - 1)
-    delimiter, text = _delimiter(text, name)
+    delimiter, text, skipped = _delimiter(text, name)
     quoted = True
     if delimiter == "\t" and '"' in text and _fits(text, quoted=False) and not _fits(text, quoted=True):
         say(f"{name}: quotes in it are read as letters, because they enclose no cells.")
@@ -40,14 +55,14 @@ def read_csv(text: str, name: str) -> Iterator[Row | Drop]:
     if twice:
         raise RequestError(f"{name}: the column `{twice[0]}` stands twice in the header; rename one.")
     for line, cells in lines:
-        yield cells if isinstance(cells, Drop) else _row(line, cells, columns)
+        yield line + skipped, cells if isinstance(cells, Drop) else _row(line, cells, columns)
 
 
 def _row(line: int, cells: list[str], columns: list[str]) -> Row | Drop:
     surplus = [cell for cell in cells[len(columns) :] if cell.strip()]
     if surplus or len(cells) < len(columns):
         hint = "; put quotes around texts that hold the delimiter or a line end"
-        return Drop("undecodable", f"line {line}: {len(cells)} cells, and the header has {len(columns)}{hint}")
+        return Drop("malformed", f"line {line}: {len(cells)} cells, and the header has {len(columns)}{hint}")
     return dict(zip(columns, cells, strict=False))
 
 
@@ -63,19 +78,19 @@ def _cells(text: str, delimiter: str, quoted: bool = True) -> Iterator[tuple[int
             return
         except csv.Error as error:
             why = "a quote that is never closed" if "end of data" in str(error) else str(error)
-            yield line, Drop("undecodable", f"line {line}: {why}")
+            yield line, Drop("malformed", f"line {line}: {why}")
             continue
         if cells:
             yield line, cells
 
 
-def _delimiter(text: str, name: str) -> tuple[str, str]:
-    """What stands between cells, and the text without the line in which Excel may say so: of the usual ones that which splits most
+def _delimiter(text: str, name: str) -> tuple[str, str, int]:
+    """What stands between cells, and the text without the line in which Excel may say so, and how many lines that are: of the usual ones that which splits most
     of the first rows as the header."""
     if said := re.match(r"sep=(.)\n", text):
-        return said[1], text[said.end() :]
+        return said[1], text[said.end() :], 1
     if name.lower().endswith(".tsv"):
-        return "\t", text
+        return "\t", text, 0
 
     def worth(delimiter: str) -> tuple[int, int]:
         rows = [cells for _, cells in islice(_cells(text[:_SAMPLE], delimiter), 20)]
@@ -83,7 +98,7 @@ def _delimiter(text: str, name: str) -> tuple[str, str]:
         alike = sum(isinstance(cells, list) and len(cells) == len(header) for cells in rows)
         return (alike, len(header)) if len(header) > 1 else (0, 0)
 
-    return max(_DELIMITERS, key=worth), text
+    return max(_DELIMITERS, key=worth), text, 0
 
 
 def _fits(text: str, quoted: bool) -> bool:

@@ -35,6 +35,9 @@ def _path_test(table: str) -> Callable[[str], bool]:
     return lambda path: not path.endswith("/") and (path == table or wanted.match_file(path))
 
 
+_LONGEST_PATH = 4096
+
+
 def _fold(path: str) -> str:
     return unicodedata.normalize("NFC", path).casefold()
 
@@ -87,7 +90,10 @@ class Joiner:
         if self.join.path is None:
             item = self._item(table.path, number, drop)
             if self.join.whole:
-                fields[WHOLE_ROW] = json.dumps(row, ensure_ascii=False, default=str)
+                try:
+                    fields[WHOLE_ROW] = json.dumps(row, ensure_ascii=False, default=str)
+                except RecursionError:
+                    item.drop(Drop("malformed", "nested too deep"))
             item.fields = fields
             item.bytes = len(fields.get("text", fields.get(WHOLE_ROW, "")).encode("utf-8", "surrogatepass"))
             return item
@@ -103,7 +109,7 @@ class Joiner:
                 fields[name] = self._fill(template, row)
             except MissingError as missing:
                 if name == "text" or self.join.path is None:
-                    drop = drop or Drop("missing_text", f"nothing in `{missing}`")
+                    drop = drop or Drop("missing_text", missing.why)
         if self.join.lookup is not None:
             fields |= self._looked_up.get(str(row.get(self.join.lookup.by)), {})
         return fields, drop
@@ -135,7 +141,16 @@ class Joiner:
         try:
             path = self._fill(self.join.path or "", row)
         except MissingError as missing:
-            return None, None, Drop("missing_file", f"nothing in `{missing}`")
+            return None, None, Drop("missing_file", missing.why)
+        if len(path) > _LONGEST_PATH:
+            return (
+                None,
+                None,
+                Drop(
+                    "missing_file",
+                    f"a text of {len(path):,} characters, such as a picture in base64, where a file's name is needed; write the pictures to files",
+                ),
+            )
         # A table that was written on Windows has its paths that way.
         normal = posixpath.normpath(path.replace("\\", "/")) if path else ""
         if normal.startswith("/") or normal.split("/")[0] == ".." or normal[1:3] == ":/":

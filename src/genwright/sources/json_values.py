@@ -31,7 +31,7 @@ def parse(text: str, suffix: str) -> Any:
         if named or are_lines(text):
             return _lines(text)
         raise
-    return _lines(text) if named and (not isinstance(whole, list) or _is_conversation(whole)) else whole
+    return _lines(text) if named and (not isinstance(whole, list) or is_conversation(whole)) else whole
 
 
 def are_lines(text: str, suffix: str = "") -> bool:
@@ -42,7 +42,33 @@ def are_lines(text: str, suffix: str = "") -> bool:
     return len(first) == 2 and all(isinstance(_line(line, 0), dict | list) for line in first)
 
 
-def _is_conversation(whole: list[Any]) -> bool:
+def array(text: str) -> list[tuple[int, Any]] | None:
+    """The values of a JSON list, and the characters at which they begin; None where the text is no list. Raises ValueError,
+    RecursionError where it is not well formed."""
+    place = _behind_space(text, 0)
+    if text[place : place + 1] != "[":
+        return None
+    found: list[tuple[int, Any]] = []
+    place = _behind_space(text, place + 1)
+    while text[place : place + 1] != "]" or found:
+        value, end = _DECODER.raw_decode(text, place)
+        found.append((place, value))
+        place = _behind_space(text, end)
+        if text[place : place + 1] != ",":
+            break
+        place = _behind_space(text, place + 1)
+    if text[place : place + 1] != "]" or text[place + 1 :].strip():
+        raise ValueError(f"the list does not end where it should (character {place:,})")
+    return found
+
+
+def _behind_space(text: str, place: int) -> int:
+    while text[place : place + 1] in (" ", "\n", "\t", "\r", "\ufeff"):
+        place += 1
+    return place
+
+
+def is_conversation(whole: list[Any]) -> bool:
     """Whether a list is one row, which is a conversation, rather than rows."""
     speakers = ("role", "from", "speaker", "sender")
     return all(
@@ -58,7 +84,7 @@ def _line(line: str, number: int) -> Any:
     try:
         return loads(line.lstrip("\ufeff"))
     except (ValueError, RecursionError) as error:
-        return Drop("undecodable", f"line {number}: {str(error)[:160]}")
+        return Drop("malformed", f"line {number}: {str(error)[:160]}")
 
 
 def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -67,3 +93,6 @@ def _mapping(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
         raise ValueError(f"the key {twice[:40]!r} stands twice in one object")
     return found
+
+
+_DECODER = json.JSONDecoder(parse_constant=lambda name: None, object_pairs_hook=_mapping)

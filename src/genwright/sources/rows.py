@@ -60,7 +60,8 @@ def _parquet(file: Path) -> Iterator[Row]:
 
     try:
         with pq.ParquetFile(file) as table:
-            for batch in table.iter_batches():
+            # A column may say one long text a million times, so few rows are unpacked at once.
+            for batch in table.iter_batches(batch_size=1024):
                 yield from batch.to_pylist()
     except pa.ArrowException as error:
         raise ValueError(error) from error

@@ -7,11 +7,16 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+_PICTURES = "; pictures that stand in a table itself are not read, write them to files"
 _PLACE = re.compile(r"\{\{|\}\}|\{([^{}]*)\}|[{}]")
 
 
 class MissingError(Exception):
-    """The row has no such column, or nothing in it."""
+    """The row has no such column, or nothing in it that can be written; `why` says so."""
+
+    def __init__(self, name: str, why: str = ""):
+        super().__init__(name)
+        self.why = why or f"nothing in `{name}`"
 
 
 def fill(template: str, row: Mapping[str, Any]) -> str:
@@ -60,5 +65,6 @@ def _shown(value: Any, name: str) -> str:
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     if isinstance(value, bytes | Mapping):
-        raise MissingError(name)
+        what = "bytes" if isinstance(value, bytes) else "several values"
+        raise MissingError(name, f"`{name}` holds {what}, where a text or a file's name is needed{_PICTURES}")
     return str(value)

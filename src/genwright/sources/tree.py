@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,6 +12,14 @@ from pathlib import Path
 from genwright.errors import RequestError
 from genwright.ledger import Drop
 from genwright.sources.ignored import Ignoring
+
+_LEFT_BEHIND = re.compile(r"~\$.*|Thumbs\.db|ehthumbs\.db|desktop\.ini|Icon\r", re.IGNORECASE)
+"""What systems and Office leave in folders, and hide there."""
+
+
+def is_left_behind(name: str) -> bool:
+    """Whether a name is one that no user gave."""
+    return _LEFT_BEHIND.fullmatch(name) is not None
 
 
 @dataclass(frozen=True)
@@ -64,7 +73,13 @@ def _level(top: list[os.DirEntry[str]], above: set[tuple[int, int]], ignoring: b
         if stat.S_ISLNK(status.st_mode):
             yield Entry(path, drop=Drop("link", _target(found.path)))
         elif stat.S_ISREG(status.st_mode):
-            drop = Drop("hidden") if found.name.startswith(".") else rules.drop(path) if rules else None
+            drop = (
+                Drop("hidden")
+                if found.name.startswith(".") or is_left_behind(found.name)
+                else rules.drop(path)
+                if rules
+                else None
+            )
             yield Entry(path, found.path, status.st_size, drop)
         elif not stat.S_ISDIR(status.st_mode):
             yield Entry(path, drop=Drop("special_file", _special(status.st_mode)))

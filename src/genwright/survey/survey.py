@@ -58,9 +58,14 @@ def look(folder: Path) -> Survey:
     survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in kept if item.detail).most_common(5))
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
-    survey.examples = {str(item.reason): printable(item.path) for item in reversed(dropped)}
+    survey.examples = {str(item.reason): _example(item) for item in reversed(dropped)}
     survey.licences = dict(Counter(item.licence or "unknown" for item in kept).most_common(5))
     return survey
+
+
+def _example(item: Item) -> str:
+    """A file that was left out; with what is to be done where a library is missing."""
+    return printable(item.path) + (f": {item.detail}" if item.reason == "needs_library" else "")
 
 
 def _source(folder: Path) -> FilesSource:

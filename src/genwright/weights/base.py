@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
+from genwright.console import say
 from genwright.errors import RequestError
 from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.hugging_face import ARCHITECTURES, to_hf_state
 from genwright.networks.lora import base_state
+from genwright.networks.rope import rope_frequencies
 
 if TYPE_CHECKING:
     from genwright.tokens.tokenizer import Tokenizer
@@ -66,13 +69,22 @@ class Weights:
     """What the source's generation_config.json says: temperature, top_p, ..."""
     notices: Mapping[str, str] = field(default_factory=dict)
     """Licence texts found beside the weights, by file name."""
+    folder: Path | None = None
+    """Where they lie as a Hugging Face folder, which other libraries open; None for a GGUF file."""
+    untied: bool = False
+    """Whether the output matrix is its own though their config.json ties it."""
 
     def check(self) -> None:
-        """Raises RequestError when a weight that the config asks for is missing or has another shape."""
+        """Raises RequestError when a weight that the config asks for is missing or has another shape, or one is there that the
+        network has no place for, so that it would compute something else; what stands beside a decoder is named."""
         with torch.device("meta"):
             network = Decoder(self.config)
         there = self.tensors.names()
-        for name, wanted in to_hf_state(self.config, network.state_dict()).items():
+        asked = to_hf_state(self.config, network.state_dict())
+        # A tied output matrix may stand there too: the same once more, which opening has seen to.
+        tied = {"lm_head.weight"} if self.config.tie_word_embeddings else set()
+        self._place_all(sorted(there - asked.keys() - tied))
+        for name, wanted in asked.items():
             if name not in there:
                 raise RequestError(
                     f"{self.shown}: the weight {name} is missing, which its config asks for; get the whole of it again."
@@ -84,6 +96,30 @@ class Weights:
                     "get the weights and the config that belong to them."
                 )
 
+    def _place_all(self, left: list[str]) -> None:
+        left = [name for name in left if not self._is_frequencies(name)]
+        odd = next((name for name in left if name.startswith(("model.", "lm_head."))), None)
+        if odd is not None:
+            raise RequestError(
+                f"{self.shown}: its config has no place for the weight {odd}; get the weights and the config that belong to them."
+            )
+        if left:
+            more = f" and {len(left) - 1} more" if len(left) > 1 else ""
+            say(f"{self.shown}: left out, because no part of a language model takes it: {left[0]}{more}.")
+
+    def _is_frequencies(self, name: str) -> bool:
+        """Whether it is the buffer of rotary frequencies that old files hold. Raises RequestError where they are not the config's."""
+        if not name.endswith("rotary_emb.inv_freq"):
+            return False
+        theirs, config = self.tensors.read(name).float(), self.config
+        for scaling in (None, config.rope_scaling):
+            ours = rope_frequencies(config.head_dim, config.rope_theta, scaling)
+            if ours.shape == theirs.shape and torch.allclose(ours, theirs, rtol=0.01):  # they may be in half precision
+                return True
+        raise RequestError(
+            f"{self.shown}: {name} holds other rotary frequencies than its config says; get the config that belongs to the weights."
+        )
+
     @torch.no_grad()
     def load_into(self, network: Decoder) -> None:
         """Fill a network of this config in place, one weight after another, so that no second copy is ever held.
@@ -94,6 +130,11 @@ class Weights:
         """
         for name, place in to_hf_state(network.config, base_state(network)).items():
             value = self.tensors.read(name)
+            if not value.is_floating_point():
+                raise RequestError(
+                    f"{self.shown}: the weight {name} is stored as {value.dtype}, whose scale is not known; take the weights that were "
+                    "not quantised, or a GGUF file."
+                )
             if place.shape[0] > value.shape[0] and name in ("model.embed_tokens.weight", "lm_head.weight"):
                 known, value = value.shape[0], value.float()
                 rng = torch.Generator().manual_seed(known)

@@ -16,6 +16,7 @@ import yaml
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from genwright.console import say
 from genwright.errors import RequestError
 from genwright.networks.decoder import DecoderConfig
 from genwright.networks.hugging_face import from_hf_config
@@ -28,21 +29,48 @@ _SAFE = ("model.safetensors.index.json", "model.safetensors")
 _OLD = ("pytorch_model.bin.index.json", "pytorch_model.bin")
 _FACTS = ("config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "chat_template.jinja")
 
+_ADAPTER = "adapter_config.json"
 _POINTER = b"version https://git-lfs"
 
 
 def open_folder(folder: Path, shown: str, title: str) -> Weights:
     """Raises RequestError naming the file that is missing or not as it should be."""
+    _refuse_change(folder, shown)
     content = read_object(folder / "config.json", shown)
-    config = read_config(content, f"{shown}/config.json")
+    said = read_config(content, f"{shown}/config.json")
     tensors = _tensor_files(folder, shown)
+    config = _untied(said, tensors, shown)
     generation = read_object(folder / "generation_config.json", shown, missing_is_empty=True)
     tokenizer = read_tokenizer(folder, shown, content, generation, config.vocab_size)
     licence, notices = _rights(folder)
     origin = Origin(title, architecture_of(config), hash_files(files_of(folder)), licence)
-    weights = Weights(shown, config, tensors, tokenizer, origin, generation, notices)
+    weights = Weights(shown, config, tensors, tokenizer, origin, generation, notices, folder, config != said)
     weights.check()
     return weights
+
+
+def _refuse_change(folder: Path, shown: str) -> None:
+    """Other programs take an adapter's folder for the weights that it changes, with the change."""
+    if not (folder / _ADAPTER).exists():
+        return
+    base = read_object(folder / _ADAPTER, shown).get("base_model_name_or_path") or "other weights"
+    raise RequestError(
+        f"{shown}: holds a change of {base} (adapter_config.json), not whole weights; merge it into them first (PEFT's merge_and_unload)."
+    )
+
+
+def _untied(config: DecoderConfig, tensors: SafeTensors | OldTensors, shown: str) -> DecoderConfig:
+    """As transformers does, the output matrix stays its own where the config ties it and the file holds another than the embedding."""
+    names = ("lm_head.weight", "model.embed_tokens.weight")
+    if not config.tie_word_embeddings or not tensors.names().issuperset(names):
+        return config
+    head, embedding = map(tensors.read, names)
+    if torch.equal(head, embedding):
+        return config
+    say(
+        f"{shown}: config.json ties lm_head.weight to the embedding, but the two differ; they are kept apart, as transformers does."
+    )
+    return config.model_copy(update={"tie_word_embeddings": False})
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -55,6 +83,10 @@ def files_of(folder: Path) -> list[Path]:
 
 
 def read_config(content: dict[str, Any], shown: str) -> DecoderConfig:
+    if "auto_map" in content:
+        say(
+            f"{shown}: names a program of its own (auto_map), which is never run; read as transformers' own {content.get('model_type')}."
+        )
     try:
         return from_hf_config(content)
     except ValueError as error:
@@ -72,7 +104,7 @@ def read_object(file: Path, shown: str, missing_is_empty: bool = False) -> dict[
     if missing_is_empty and not file.exists():
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except FileNotFoundError as error:
         raise RequestError(
             f"{shown}: the folder has no {file.name}; name a folder as Hugging Face keeps a model, or a GGUF file."
@@ -86,6 +118,9 @@ def read_object(file: Path, shown: str, missing_is_empty: bool = False) -> dict[
 
 def _tensor_files(folder: Path, shown: str) -> SafeTensors | OldTensors:
     for index, single in (_SAFE, _OLD):
+        # Of both, transformers takes the single file.
+        if (folder / single).exists():
+            return (SafeTensors if single == _SAFE[1] else OldTensors)([folder / single], shown)
         if (folder / index).exists():
             where = read_object(folder / index, shown).get("weight_map")
             if not isinstance(where, dict) or not all(isinstance(name, str) for name in where.values()):
@@ -98,8 +133,6 @@ def _tensor_files(folder: Path, shown: str) -> SafeTensors | OldTensors:
                     f"{shown}: the file {missing[0]}{more} of its weights is missing; get the folder whole."
                 )
             return (SafeTensors if index == _SAFE[0] else OldTensors)(sorted(set(files.values())), shown)
-        if (folder / single).exists():
-            return (SafeTensors if single == _SAFE[1] else OldTensors)([folder / single], shown)
     raise RequestError(
         f"{shown}: the folder has no weights (model.safetensors, its shards, or pytorch_model.bin); get the folder whole."
     )
@@ -179,7 +212,7 @@ class OldTensors:
 def _rights(folder: Path) -> tuple[str | None, dict[str, str]]:
     """The licence that the model card's header states, else that of a licence text; and the texts."""
     notices = {
-        file.name: file.read_text(encoding="utf-8", errors="replace")
+        file.name: file.read_text(encoding="utf-8-sig", errors="replace")
         for file in sorted(folder.iterdir())
         if file.is_file() and is_legal_text(file.name)
     }
@@ -189,7 +222,7 @@ def _rights(folder: Path) -> tuple[str | None, dict[str, str]]:
 
 def _card_licence(file: Path) -> str | None:
     try:
-        header = re.match(r"---\n(.*?)\n---", file.read_text(encoding="utf-8"), re.DOTALL)
+        header = re.match(r"---\n(.*?)\n---", file.read_text(encoding="utf-8-sig"), re.DOTALL)
         content = yaml.safe_load(header[1]) if header else None
     except (OSError, ValueError, yaml.YAMLError):
         return None

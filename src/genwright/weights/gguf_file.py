@@ -54,6 +54,7 @@ def open_gguf(file: Path, shown: str, title: str, licence: str | None = None) ->
         )
     raw = {tensor.name: tensor for tensor in reader.tensors}
     config = _config(architecture, keys, raw, shown)
+    _refuse_unknown(architecture, keys, raw, shown)
     tensors = GgufTensors(file, raw, config, shown)
     tokenizer = rebuild(keys, config.vocab_size, shown)
     stated = keys.get("general.license")
@@ -99,7 +100,12 @@ def _config(architecture: str, keys: dict[str, Any], raw: dict[str, Any], shown:
     width, heads = key("embedding_length"), key("attention.head_count")
     if isinstance(heads, list):
         raise RequestError(f"{shown}: layers of different numbers of heads are not supported; choose another model.")
-    head_dim = key("attention.key_length", key("rope.dimension_count", width // heads))
+    head_dim = key("attention.key_length", width // heads)
+    for name in ("rope.dimension_count", "attention.value_length"):
+        if key(name, head_dim) != head_dim:
+            raise RequestError(
+                f"{shown}: {architecture}.{name} is {key(name)} in heads of {head_dim}, which is not supported; choose another model."
+            )
     theta, context = float(key("rope.freq_base", 10_000.0)), key("context_length")
     try:
         return DecoderConfig(
@@ -124,13 +130,39 @@ def _config(architecture: str, keys: dict[str, Any], raw: dict[str, Any], shown:
         ) from error
 
 
+_HARMLESS = (
+    *("vocab_size", "context_length", "embedding_length", "block_count", "feed_forward_length", "attention.head_count"),
+    *(
+        "attention.head_count_kv",
+        "attention.layer_norm_rms_epsilon",
+        "attention.layer_norm_epsilon",
+        "attention.causal",
+    ),
+    *("attention.key_length", "attention.value_length", "rope.dimension_count", "rope.freq_base", "expert_count"),
+    *("expert_used_count", "rope.scaling.type", "rope.scaling.factor", "rope.scaling.original_context_length"),
+    *("rope.scaling.finetuned", "use_parallel_residual", "tensor_data_layout"),
+)
+"""Keys of an architecture that are read here, or change nothing."""
+
+
+def _refuse_unknown(architecture: str, keys: dict[str, Any], raw: dict[str, Any], shown: str) -> None:
+    """llama.cpp would compute something else by any other key, or with any other tensor."""
+    names = {name.removeprefix(f"{architecture}.") for name in keys if name.startswith(f"{architecture}.")}
+    if odd := sorted(names - set(_HARMLESS)):
+        raise RequestError(
+            f"{shown}: {architecture}.{odd[0]} is {keys[f'{architecture}.{odd[0]}']}, which is not supported; choose another model."
+        )
+    if odd := sorted(name for name in raw if name != "rope_freqs.weight" and _hf_name(name) is None):
+        raise RequestError(f"{shown}: holds the tensor {odd[0]}, which is not supported; choose another model.")
+
+
 def _scaling(
     architecture: str, keys: dict[str, Any], raw: dict[str, Any], head_dim: int, theta: float, shown: str
 ) -> RopeScaling | None:
     """Llama 3's stretching stands in a file as the factor of each frequency; the numbers it was made of are found again."""
     kind = keys.get(f"{architecture}.rope.scaling.type", "none")
     if kind == "linear":
-        return RopeScaling(rope_type="linear", factor=keys[f"{architecture}.rope.scaling.factor"])
+        return RopeScaling(rope_type="linear", factor=keys.get(f"{architecture}.rope.scaling.factor", 1.0))
     if kind != "none":
         raise RequestError(
             f"{shown}: rotary positions scaled in the way {kind!r} are not supported; choose another model."

@@ -32,10 +32,11 @@ def read_tokenizer(
             f"{shown}: the folder has no tokenizer.json; save its tokenizer as a fast one (transformers' save_pretrained)."
         )
     try:
-        backend = Backend.from_file(str(file))
+        backend = Backend.from_str(file.read_text(encoding="utf-8-sig"))
     except Exception as error:  # the library raises bare Exception
         raise RequestError(f"{shown}/tokenizer.json: can't be read ({error}); get the file again.") from error
     settings = _settings(folder / "tokenizer_config.json", shown)
+    _add_named(backend, settings, size, f"{shown}/tokenizer_config.json")
     template = _template(folder, settings)
     settings.pop("chat_template", None)
     ids = [
@@ -101,6 +102,24 @@ def _changed(tokenizer: Tokenizer, **changes: Any) -> Tokenizer:
     )
 
 
+def _add_named(backend: Backend, settings: dict[str, Any], size: int, shown: str) -> None:
+    """The tokens that only tokenizer_config.json names, as transformers adds them: with their ids where it gives them, else the next
+    free one, as far as the model has rows. Raises RequestError where the two files give a token different ids."""
+    for index, entry in sorted((settings.get("added_tokens_decoder") or {}).items(), key=lambda pair: int(pair[0])):
+        flags = {name: bool(entry.get(name)) for name in ("special", "normalized", "lstrip", "rstrip", "single_word")}
+        backend.add_tokens([AddedToken(entry["content"], **flags)])
+        if (found := backend.token_to_id(entry["content"])) != int(index):
+            raise RequestError(
+                f"{shown}: {entry['content']} is token {index} there and {found} in tokenizer.json; get both files again."
+            )
+    named = [settings.get(f"{name}_token") for name in ("bos", "eos", "unk", "pad")]
+    for token in [*named, *(settings.get("additional_special_tokens") or [])]:
+        name = token.get("content") if isinstance(token, dict) else token
+        known = isinstance(name, str) and backend.token_to_id(name) is not None
+        if name and (known or max(backend.get_vocab().values(), default=-1) + 1 < size):
+            backend.add_special_tokens([AddedToken(name, normalized=False, special=True)])
+
+
 def kind_of(backend: Backend, shown: str) -> str:
     """ "byte_level" or "sentencepiece". Raises RequestError for other kinds: they lose letters."""
     content = json.loads(backend.to_str())
@@ -135,7 +154,7 @@ def _settings(file: Path, shown: str) -> dict[str, Any]:
     if not file.exists():
         return {"tokenizer_class": "PreTrainedTokenizerFast"}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
         return dict(content)
     except (OSError, ValueError, TypeError) as error:
         raise RequestError(f"{shown}/{file.name}: can't be read as JSON ({error}); get the file again.") from error
@@ -145,7 +164,7 @@ def _template(folder: Path, settings: dict[str, Any]) -> str | None:
     """The chat template: a file of its own, or as it stood in the settings before; of several the one called default."""
     file = folder / "chat_template.jinja"
     if file.exists():
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     template = settings.get("chat_template")
     if isinstance(template, list):
         named = {entry.get("name"): entry.get("template") for entry in template if isinstance(entry, dict)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import random
 import shutil
@@ -475,3 +477,39 @@ def test_whatever_the_folder_everything_is_accounted_for(
     assert len(offered) - len(hidden_folders) + inside == total
     assert all(item.kept or item.reason in ledger.REASONS for item in items)
     assert all(item.split for item in ledger.leaves(items))
+
+
+@pytest.mark.parametrize("suffix", [".json", ".csv"])
+def test_a_list_of_conversations_in_one_file_is_divided_between_rows(run: Run, tmp_path: Path, suffix: str) -> None:
+    talks = [(f"Question {n}\nand more?", f"Answer {n}.") for n in range(40)]
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / f"talks{suffix}"
+    if suffix == ".json":
+        file.write_text(json.dumps([{"question": q, "answer": a} for q, a in talks], indent=1), encoding="utf-8")
+    else:
+        with file.open("w", newline="", encoding="utf-8") as out:
+            csv.writer(out).writerows([("question", "answer"), *talks])
+    items = collected(run, "chat", [{"folder": str(tmp_path / "data")}])
+    pieces = [item for item in items if item.parent is not None]
+    assert len(pieces) == 40 and {piece.split for piece in pieces} >= {"train", "validation"}
+    loaded = recipe.parse("task: chat\ndata: {sources: [{folder: x}]}\n")
+    asked = [text for piece in pieces for text in build_task(loaded).texts(piece)]
+    assert [text.partition("\n")[2] for text in asked] == [said for talk in talks for said in talk]
+
+
+def test_documents_are_learnt_as_text_and_the_ledger_says_by_what(run: Run, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    write_texts(data, 3)
+    page = "<html><body><h1>Roses</h1><p>A rose is a rose, and so on for ever.</p></body></html>"
+    (data / "saved.html").write_text(page, encoding="utf-8")
+    (data / "marks.csv").write_text("a,b\n" + "1,2\n3,4\n" * 9, encoding="utf-8")
+    (data / "~$note.docx").write_bytes(b"Ann" + bytes(150))
+    (data / "line\nend [red].txt").write_text("A text with an odd name, to be sure.", encoding="utf-8")
+    items = {item.path: item for item in collected(run, "write", [{"folder": str(data)}]) if item.parent is None}
+    assert items["saved.html"].kept and items["saved.html"].fields["reader"].startswith("lxml ")
+    assert item_text(items["saved.html"]) == "# Roses\n\nA rose is a rose, and so on for ever."
+    assert items["marks.csv"].reason == "numbers"
+    assert items["~$note.docx"].reason == "hidden"
+    assert items["line\nend [red].txt"].kept
+    items = {i.path: i for i in collected(run, "write", [{"folder": str(data)}], prepare__numbers=True)}
+    assert items["marks.csv"].kept

@@ -240,7 +240,7 @@ def test_lines_of_a_kept_file_that_were_left_out_are_told(tmp_path: Path, capsys
     collect.run(chosen, run, task=task)
     prepare.run(chosen, run, task=task)
     said = capsys.readouterr().err
-    assert "2 undecodable" in said or "2 parts of kept items left out, undecodable" in said
+    assert "2 malformed" in said or "2 parts of kept items left out, malformed" in said
     assert "unsupported" in said
 
 

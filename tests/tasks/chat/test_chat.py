@@ -145,7 +145,7 @@ def test_the_same_question_stays_on_one_side_of_the_split() -> None:
 
 def test_rows_that_are_no_conversation_cost_a_row_each(facts) -> None:
     task = make_task("prepare: {}")
-    for value, reason in (({"a": 1}, "undecodable"), ({"messages": HELLO[:1]}, "too_small"), ([1], "undecodable")):
+    for value, reason in (({"a": 1}, "malformed"), ({"messages": HELLO[:1]}, "too_small"), ([1], "malformed")):
         (drop,) = task.encode(row_item(value), facts)
         assert isinstance(drop, Drop) and drop.reason == reason
 
@@ -249,6 +249,8 @@ def test_from_a_table_to_answers(small: Path) -> None:
     # Five bits a byte is about what no knowledge at all costs with these tokens.
     assert 0 < rows["model"]["bits_per_byte"]["value"] < 5
     assert {"distinct_1", "repetition", "words"} <= set(rows["real"])
+    assert "variety" in rows["model"] and "variety" in rows["shuffled"] and "variety" not in rows["retrieval"]
+    assert "2 prompts, 2 samples of each" in sheet["protocol"]["variety"]
     assert (
         (small / "evaluate" / "transcripts.txt").read_text(encoding="utf-8").count("\n>>> ")
         == sheet["protocol"]["samples"]

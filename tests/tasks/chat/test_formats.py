@@ -56,17 +56,17 @@ def test_every_usual_shape_is_read(value, expected) -> None:
 @pytest.mark.parametrize(
     "value, reason, word",
     [
-        ({"messages": [{"role": "wizard", "content": "x"}, HELLO[1]]}, "undecodable", "wizard"),
-        ({"messages": [{"content": "x"}, HELLO[1]]}, "undecodable", "without a role"),
-        ({"messages": "no JSON ["}, "undecodable", "no conversation"),
-        ({"messages": "[no JSON"}, "undecodable", "no JSON"),
-        ({"title": "x"}, "undecodable", "title"),
+        ({"messages": [{"role": "wizard", "content": "x"}, HELLO[1]]}, "malformed", "wizard"),
+        ({"messages": [{"content": "x"}, HELLO[1]]}, "malformed", "without a role"),
+        ({"messages": "no JSON ["}, "malformed", "no conversation"),
+        ({"messages": "[no JSON"}, "malformed", "no JSON"),
+        ({"title": "x"}, "malformed", "title"),
         ({"messages": HELLO[:1]}, "too_small", "no reply"),
         ({"messages": []}, "too_small", "no reply"),
         ({"instruction": "Hello", "output": ""}, "too_small", "no reply"),
-        (7, "undecodable", "int"),
+        (7, "malformed", "int"),
         ({"messages": [{"role": "user", "content": [{"type": "image_url"}]}, HELLO[1]]}, "wrong_medium", "not text"),
-        ({"messages": [HELLO[0], {"role": "assistant", "content": "\ud800"}]}, "undecodable", "surrogate"),
+        ({"messages": [HELLO[0], {"role": "assistant", "content": "\ud800"}]}, "malformed", "surrogate"),
     ],
 )
 def test_what_can_not_be_read_says_why(value, reason, word) -> None:

@@ -21,6 +21,7 @@ from genwright.scores import ScoreSheet
 from genwright.shards import Example, ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.draw import scores as draw_scores
+from genwright.tasks.draw import variety as draw_variety
 from genwright.tasks.draw.task import Draw
 from genwright.tasks.image.facts import DrawFacts, caption_tokenizer
 from genwright.training.base import Batches
@@ -140,6 +141,53 @@ def test_the_protocol_holds_what_a_score_needs(sheets: dict[str, tuple[ScoreShee
     assert {"resize", "input_size", "dimensions", "judge", "copy_distance"} <= set(protocol)
 
 
+def test_variety_within_a_word_stands_beside_that_of_the_real_pictures(
+    sheets: dict[str, tuple[ScoreSheet, Path]],
+) -> None:
+    """Each emoji is there twice, once mirrored: real pictures of a word are near each other."""
+    for sheet, _ in sheets.values():
+        values = {row.kind: row.scores["variety"] for row in sheet.rows if "variety" in row.scores}
+        assert list(values) == ["floor", "model", "real"]
+        assert 0 < values["real"].value < 0.8
+        assert values["floor"].value == pytest.approx(1, abs=0.15)
+        assert values["model"].n == 6 * 3
+        assert "6 words of training pictures, 3 samples of each" in sheet.protocol["variety"]
+        assert "efficientnet-lite0" in sheet.protocol["variety"]
+
+
+@pytest.mark.parametrize(("deaf_to", "low", "high"), [("noise", 0, 1e-6), ("words", 0.8, 1.3)])
+def test_a_planted_generator_is_found_out(
+    deaf_to: str,
+    low: float,
+    high: float,
+    facts: DrawFacts,
+    splits: Splits,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """One that ignores its noise draws one picture for a word, one that ignores its words draws any picture for any."""
+    monkeypatch.setenv("GENWRIGHT_CACHE", str(tmp_path))
+    train = splits["train"]
+
+    def draw(model, engine, conditions, seed, controls, first=0):
+        for index, condition in enumerate(conditions):
+            number = int(condition.astype(int) @ np.arange(1, len(condition) + 1)) if deaf_to == "noise" else index * 7
+            yield train[number % len(train)]["image"]
+
+    monkeypatch.setattr(draw_variety, "draw", draw)
+    shown = draw_variety.Words(
+        *(np.stack([train[i][name] for i in range(len(train))]) for name in ("condition", "label")),
+        np.zeros((len(train), 4)),
+    )
+    found = draw_variety.measure(
+        untrained("vae", facts),
+        shown,
+        lambda labels: np.zeros((len(labels), 16, 16, 3), np.uint8),
+        EvaluateSettings(samples=90),
+    )
+    assert low <= found.rows["model"].value <= high
+
+
 def test_exhibits_are_there_and_say_whether_they_show_training_pictures(
     sheets: dict[str, tuple[ScoreSheet, Path]],
 ) -> None:
@@ -185,7 +233,7 @@ def test_the_floor_has_the_mean_and_spread_of_its_class() -> None:
     none = np.empty((0, 4, 4, 3), np.uint8)
     drawn_labels = np.arange(2000) % 2
     given = draw_scores.Material(
-        searched, labels, 30, 30, np.zeros((2000, 1)), drawn_labels, none, np.zeros((0, 1)), 60
+        searched, labels, np.zeros((60, 1)), 30, 30, np.zeros((2000, 1)), drawn_labels, none, np.zeros((0, 1)), 60
     )
     drawn = draw_scores.floor(given, random).astype(float)
     for label in (0, 1):

@@ -121,6 +121,71 @@ def test_a_change_alone_is_what_merged_weights_are(change, merged, base):
         torch.testing.assert_close(one, expected, atol=1e-4, rtol=1e-5)
 
 
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_change_over_a_vocabulary_that_grew_opens_in_peft(tied, tmp_path):
+    """As docs/weights.md says: the rows of the tokens that the task added are in the change."""
+    from peft import PeftModel
+
+    place = tmp_path / "plain-llama"
+    place.mkdir()
+    theirs = tiny_folder(place, "llama", "llama-bpe", max_position_embeddings=128, tie_word_embeddings=tied)
+    (place / "chat_template.jinja").unlink()
+    rows = [
+        {
+            "messages": [
+                {"role": "user", "content": f"the fox {i}"},
+                {"role": "assistant", "content": f"and the hill {i}"},
+            ]
+        }
+        for i in range(40)
+    ]
+    (tmp_path / "chats.jsonl").write_text("\n".join(map(json.dumps, rows)))
+    content = {
+        "task": "chat",
+        "data": {"sources": [{"table": str(tmp_path / "chats.jsonl")}]},
+        "model": {"from": str(place), "context": 64, "lora": {"rank": 2, "merge": False}},
+        "train": {"budget": "2 steps", "batch": 2, "validate_times": 1, "previews": 1, "compile": "off"},
+    }
+    run = Run(tmp_path / "run")
+    run.folder.mkdir()
+    run_stages(recipes.parse(yaml.safe_dump(content)), run, Options(device="cpu", offline=False), STAGES)
+    assert run.record("export").summary["compared_in"] == ["genwright", "peft"]
+    model = Generator(run.folder, "cpu").model
+    added = [model.facts.special[name] for name in ("<|im_start|>", "<|im_end|>")]
+    assert min(added) >= theirs.config.vocab_size
+    tokenizer = AutoTokenizer.from_pretrained(run.stage("export"))
+    assert len(tokenizer) > theirs.get_input_embeddings().num_embeddings
+    theirs.resize_token_embeddings(len(tokenizer))
+    adapted = PeftModel.from_pretrained(theirs, str(run.stage("export"))).eval()
+    tokens = torch.tensor([[*added, 5, 6, *added]])
+    with torch.no_grad():
+        ours = model.family.modules["model"](tokens)
+        torch.testing.assert_close(ours, adapted(tokens).logits, atol=1e-4, rtol=1e-5)
+    # A change that was written before its rows were stored still opens: the base's reader draws the same ones.
+    file = run.stage("export") / "adapter_model.safetensors"
+    save_file({name: v for name, v in load_file(file).items() if "token_adapter" not in name}, file)
+    with torch.no_grad():
+        assert torch.equal(Generator(run.folder, "cpu").model.family.modules["model"](tokens), ours)
+
+
+def test_an_output_matrix_that_only_the_config_ties_stays_its_own(tmp_path):
+    place = tmp_path / "llama"
+    place.mkdir()
+    theirs = tiny_folder(place, "llama", "smollm", max_position_embeddings=128, tie_word_embeddings=False)
+    content = json.loads((place / "config.json").read_text())
+    (place / "config.json").write_text(json.dumps(content | {"tie_word_embeddings": True}))
+    with pytest.raises(RequestError, match=r"set `tie_word_embeddings` to false in its config\.json"):
+        trained(place, tmp_path / "change", lora={"merge": False})
+    assert not (tmp_path / "change" / "train").exists()
+    run = trained(place, tmp_path / "run")
+    assert json.loads((run.stage("export") / "config.json").read_text())["tie_word_embeddings"] is False
+    made = AutoModelForCausalLM.from_pretrained(run.stage("export"))
+    before, after = theirs.state_dict(), made.state_dict()
+    for name in ("lm_head.weight", "model.embed_tokens.weight"):
+        torch.testing.assert_close(after[name], before[name], atol=0.05, rtol=0)
+    assert not torch.equal(after["lm_head.weight"], after["model.embed_tokens.weight"])
+
+
 def test_what_it_generates_is_text_and_repeats(change):
     generator = Generator(change.stage("export"), "cpu")
     made = ["".join(piece.data for piece in generator.generate("To be", max_tokens=20, seed=3)) for _ in range(2)]

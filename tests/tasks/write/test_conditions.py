@@ -231,6 +231,7 @@ def test_scores_of_conditioned_verse(lab, tmp_path: Path):
     assert rows["floor"]["verse_rhyme"].value < 0.5
     assert rows["real"]["verse_tones"].n
     assert rows["model"]["bits_per_byte_alone"].value > 0
+    assert 0 < rows["model"]["variety"].value < 1.5
     assert sheet.protocol["prompts"] == "the conditions of held-out texts" and sheet.protocol["samples"] == 20
     assert "form of regulated verse" in sheet.headline
     shown = (tmp_path / "samples.txt").read_text(encoding="utf-8")

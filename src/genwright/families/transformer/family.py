@@ -51,7 +51,8 @@ class Transformer:
     name more that end an answer.
 
     A decoder with low-rank changes (networks/lora.py) samples with the changes merged in. It is exported merged, or the changes
-    alone where `merge` is off; `base` then puts the weights that they change into a decoder.
+    alone where `merge` is off; `base` then puts the weights that they change into a decoder, whose vocabulary has `own_rows` rows
+    more than those.
     """
 
     name: ClassVar[str] = "transformer"
@@ -69,12 +70,13 @@ class Transformer:
         token_ids: dict[str, Any] | None = None,
         merge: bool = True,
         base: Callable[[Decoder], None] | None = None,
+        own_rows: int = 0,
     ):
         self.modules = nn.ModuleDict({"model": network})
         self.end_token, self.end_tokens = end_token, frozenset(end_tokens)
         self.phases = (Phase("model", ("model",), optimizer),)
         self._token_ids = token_ids
-        self._merge, self._base = merge, base
+        self._merge, self._base, self._own_rows = merge, base, own_rows
 
     @property
     def network(self) -> Decoder:
@@ -135,7 +137,7 @@ class Transformer:
 
     def export_tensors(self) -> dict[str, Tensor]:
         if self.exports_change:
-            return lora.to_peft_state(self.network)
+            return lora.to_peft_state(self.network, self._own_rows)
         plain = lora.without_lora(self.network)
         return to_hf_state(plain.config, plain.state_dict())
 
@@ -160,7 +162,7 @@ class Transformer:
 
     def foreign_files(self) -> dict[str, dict[str, Any]]:
         """What stands beside the tensors: the adapter_config.json of a change."""
-        return {"adapter_config.json": lora.peft_config(self.network)} if self.exports_change else {}
+        return {"adapter_config.json": lora.peft_config(self.network, self._own_rows)} if self.exports_change else {}
 
     def open(self, capacity: int, opening: Any) -> TextSession:
         """Weights in int8 are integer copies of the matrices. Raises RequestError where they can't be read here."""

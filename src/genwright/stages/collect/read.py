@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import posixpath
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -14,8 +14,9 @@ from typing import IO, TYPE_CHECKING
 
 from genwright.console import progress
 from genwright.ledger import WHOLE_ROW, Drop, Item
-from genwright.media.base import Measures, is_of, medium
-from genwright.media.kind import HEAD_BYTES, kind
+from genwright.media.base import Measures, Probed, is_of, medium, medium_of
+from genwright.media.kind import HEAD_BYTES
+from genwright.media.text import probe_row
 from genwright.run import write_atomic
 from genwright.sources.regular import read_regular
 
@@ -39,6 +40,8 @@ class Measured:
     reason: str = ""
     detail: str = ""
     """Why it can't be used; of what can be, how it was read where that is to be known."""
+    fields: dict[str, str] = field(default_factory=dict)
+    """What it says of itself, and what read it (`Probed.fields`)."""
 
     @property
     def drop(self) -> Drop | None:
@@ -52,27 +55,31 @@ class Measured:
             item.medium = self.medium or None
         whole = {name: int(value) for name, value in self.measures.items() if name in _COLUMNS}
         item.characters, item.width, item.height = (whole.get(name) for name in _COLUMNS)
-        for name, value in self.measures.items():
-            if name not in whole:
-                item.fields.setdefault(name, str(value))
+        others = {name: str(value) for name, value in self.measures.items() if name not in whole}
+        for name, value in (others | self.fields).items():
+            item.fields.setdefault(name, value)
 
 
 def measure(data: bytes, wanted: str) -> Measured:
     """Hash, medium and measures; a medium that is not wanted is not decoded."""
-    sha256, size = hashlib.sha256(data).hexdigest(), len(data)
-    if not data:
-        return Measured(sha256, 0, reason="empty")
     head = data[:HEAD_BYTES]
+    if not data:
+        return Measured(hashlib.sha256(data).hexdigest(), 0, reason="empty")
     if not is_of(head, wanted):
-        return Measured(sha256, size, kind(head))
+        return Measured(hashlib.sha256(data).hexdigest(), len(data), medium_of(head))
+    return _probed(data, wanted, lambda: medium(wanted).probe(data))
+
+
+def _probed(data: bytes, name: str, probe: Callable[[], Probed | Drop]) -> Measured:
+    sha256, size = hashlib.sha256(data).hexdigest(), len(data)
     try:
-        found = medium(wanted).probe(data)
+        found = probe()
     except (ValueError, ArithmeticError, LookupError, RuntimeError, MemoryError) as error:
         # A decoder may fail in any of these ways on a file made to break it; one bad file must not cost the rest.
         found = Drop("undecodable", f"{type(error).__name__}: {error}"[:200])
     if isinstance(found, Drop):
-        return Measured(sha256, size, wanted, reason=found.reason, detail=found.detail)
-    return Measured(sha256, size, wanted, found.measures, detail=found.remark)
+        return Measured(sha256, size, name, reason=found.reason, detail=found.detail)
+    return Measured(sha256, size, name, found.measures, detail=found.remark, fields=dict(found.fields))
 
 
 class Reader:
@@ -127,7 +134,7 @@ class Reader:
 
     def _of_row(self, item: Item) -> Measured:
         content = item.fields.get("text", item.fields.get(WHOLE_ROW, ""))
-        return measure(content.encode("utf-8", "surrogatepass"), "text")
+        return _probed(content.encode("utf-8", "surrogatepass"), "text", lambda: probe_row(content))
 
     def _of_file(self, file: str) -> Measured:
         try:

@@ -33,6 +33,7 @@ from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare.stage import load_splits
 from genwright.stages.train.stage import load_trained
 from genwright.tasks.base import BaseTask, Splits
+from genwright.weights import open_weights
 
 
 def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> dict[str, Any]:
@@ -96,17 +97,23 @@ def _compare(trained: Model, loaded: Model, splits: Splits) -> None:
 def _compare_foreign(model: Model, folder: Path) -> list[str]:
     """Where another library can read the folder: the same logits, greedy text and tokens there. [] where none can, or it is not
     installed."""
-    if not is_language_model(model):
+    change = (folder / models.ADAPTER).exists()
+    if not change and not is_language_model(model):
         return []
-    if find_spec("transformers") is None:
-        say("export: not compared in transformers, which is not installed (pip install transformers).")
+    library = "peft" if change else "transformers"
+    if missing := [name for name in ("transformers", library) if find_spec(name) is None]:
+        say(f"export: not compared in {library}; {missing[0]} is not installed (pip install {missing[0]}).")
+        return []
+    base = open_weights(model.task.model.from_).folder if change else None
+    if change and base is None:
+        say("export: the change is not compared in peft, which can't read the GGUF file that it changes.")
         return []
     from genwright.exporters import comparison, hugging_face
 
     # Both on the CPU: other devices round matrix products in ways of their own.
     reference = ModelReference(model if model.device.type == "cpu" else models.load(folder, torch.device("cpu")))
-    hugging_face.compare(folder, comparison.trials(reference), comparison.words(reference), exact=True)
-    return ["transformers"]
+    hugging_face.compare(folder, comparison.trials(reference), comparison.words(reference), exact=True, base=base)
+    return [library]
 
 
 def _size_bytes(folder: Path) -> int:

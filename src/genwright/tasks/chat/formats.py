@@ -115,7 +115,7 @@ def dialogues(value: Any, mapping: Mapping | None = None, preference: bool = Fal
     except MalformedError as error:
         return Drop(error.reason, str(error)[:300])
     except RecursionError:
-        return Drop("undecodable", "nested too deep")
+        return Drop("malformed", "nested too deep")
     kept = [dialogue for dialogue in read if has_reply(dialogue.messages)]
     return kept or Drop("too_small", "no reply of an assistant in it")
 
@@ -236,7 +236,7 @@ def _mapped(value: Any, mapping: Mapping) -> list[list[Message]]:
     if isinstance(turns, str):
         turns = _parsed(turns)
     if not isinstance(turns, list):
-        raise MalformedError(f"`{mapping.turns}` is no list", "missing_text" if turns is None else "undecodable")
+        raise MalformedError(f"`{mapping.turns}` is no list", "missing_text" if turns is None else "malformed")
     flat = [part for turn in turns for part in (turn if isinstance(turn, list) else [turn])]
     spoken = [(str(_reach(turn, mapping.role)), _content(_reach(turn, mapping.text))) for turn in flat]
     roles = _who_is_who([speaker for speaker, _ in spoken], mapping)

@@ -25,7 +25,7 @@ _PARTLY = ("train_detail", "loss_mask")
 class MalformedError(Exception):
     """Why something is no conversation. `reason` is of the ledger's closed list."""
 
-    def __init__(self, detail: str, reason: str = "undecodable"):
+    def __init__(self, detail: str, reason: str = "malformed"):
         super().__init__(detail)
         self.reason = reason
 

@@ -21,6 +21,7 @@ from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.chat import preference as chat_preference
+from genwright.tasks.chat import variety
 from genwright.tasks.chat.before import Before, before_of
 from genwright.tasks.chat.bits import (
     BASELINE_TOKENS,
@@ -156,6 +157,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         exhibits=_exhibits(folder, replies, facts, before),
     )
     sheet.headline = headline(sheet)
+    variety.extend(sheet, model, turns, replies.by_row["real"], before, REPLY_TOKENS, settings)
     if getattr(model.task.prepare, "preference", False):
         chat_preference.extend(sheet, model, before.family if before else None, held_out, settings.seed)
     extra.extend(sheet, "text", replies.by_row, learnt)

@@ -32,6 +32,7 @@ from genwright.tasks.chat import options as chat_options
 from genwright.tasks.chat import preference as chat_preference
 from genwright.tasks.chat import verdict as chat_verdict
 from genwright.tasks.chat.formats import Dialogue, Mapping, Message, dialogues, read_values
+from genwright.tasks.chat.rows import row_blocks, rows_between
 from genwright.tasks.chat.turns import fit, windows
 from genwright.tasks.text.task import TextTask, whole_text, window
 from genwright.tasks.verdict import Training
@@ -80,13 +81,15 @@ class Chat(TextTask):
         return hashlib.sha256("\0".join(asked).encode()).hexdigest() if asked else super().group_key(item)
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
-        """A file of JSON Lines is cut between lines, an export of WhatsApp between conversations; any other one stays whole."""
+        """A file of JSON Lines is cut between lines, a list in JSON or a CSV between rows, an export of WhatsApp between conversations;
+        any other one stays whole."""
         if WHOLE_ROW in item.fields or isinstance(text := whole_text(item), Drop):
             return []
         if (chat := whatsapp(text)) is not None:
             edges = sorted({0, len(text), *(one.start for one in chat[:: max(1, len(chat) // _BLOCKS)])})
             return list(pairwise(edges)) if len(chat) > 2 else []
-        return _line_blocks(text) if are_lines(text, _suffix(item)) else []
+        suffix = _suffix(item)
+        return _line_blocks(text) if are_lines(text, suffix) else row_blocks(text, suffix)
 
     def special_tokens(self) -> tuple[str, ...]:
         return (START, STOP)
@@ -136,7 +139,7 @@ class Chat(TextTask):
                         found = True
                         yield example
             except RefusedError as error:
-                drops.append(Drop("undecodable", f"the chat template refuses it: {error}"))
+                drops.append(Drop("malformed", f"the chat template refuses it: {error}"))
         yield from drops
         if not found and not drops and not item.start:
             yield Drop("too_large", f"no reply within the first {self.context:,} tokens; raise `model.context`")
@@ -232,6 +235,10 @@ class Chat(TextTask):
         if item.start is not None and item.stop is not None and (chat := whatsapp(text)) is not None:
             # Who is who is told by the whole chat.
             return [one.row for one in chat if item.start <= one.start < item.stop]
+        if item.start is not None and item.stop is not None and not are_lines(text, _suffix(item)):
+            rows = rows_between(text, _suffix(item), item.start, item.stop)
+            if rows is not None:
+                return rows
         return read_values(text[item.start : item.stop], _suffix(item))
 
     def _dialogues(self, item: Item) -> Iterator[Dialogue]:

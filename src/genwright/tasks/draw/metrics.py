@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from genwright.metrics.copying_image import SENTENCE
 from genwright.metrics.image import Estimate, enough_for_frechet
+from genwright.metrics.variety import METRIC
 from genwright.scores import Metric, ScoreSheet
 
 _EQUAL = "Sets of equal size for every row."
@@ -44,6 +45,7 @@ METRICS = [
         better="higher",
         description=f"Share of reference pictures with a picture of the row near them: variety. {_EQUAL}",
     ),
+    METRIC,
     Metric(name="copy_rate", title="copy rate", better="lower", description=SENTENCE),
     Metric(
         name="sharpness",

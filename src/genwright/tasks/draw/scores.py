@@ -10,7 +10,7 @@ Shapes: N samples, M reference pictures, D features, L condition length. images_
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,7 @@ from genwright.scores import Exhibit, Row, Score, ScoreSheet
 from genwright.seeds import stream
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits, TrainJudge
+from genwright.tasks.draw import variety
 from genwright.tasks.draw.metrics import METRICS, name_frechet
 from genwright.tasks.draw.verdict import headline
 from genwright.tasks.image import exhibits
@@ -60,6 +61,7 @@ class Material:
     searched: Pictures
     """Training pictures in random order: the reference first, then those whose words are drawn."""
     searched_labels: np.ndarray
+    searched_conditions: np.ndarray
     reference_count: int
     copy_count: int
     conditions: np.ndarray
@@ -114,10 +116,14 @@ def score(
         paired = for_held_out[: len(given.held_out)]
         table["model"] |= own_judge(model.family, given.held_out, paired, given.held_out_conditions, model.device)
 
+    words = variety.Words(given.searched_conditions, given.searched_labels, searched)
+    varied = variety.measure(model, words, lambda labels: floor(replace(given, labels=labels), rng), settings)
+    for name, value in varied.rows.items():
+        table[name][variety.METRIC.name] = value
     sheet = ScoreSheet(
         metrics=[metric for metric in METRICS if any(metric.name in scores for scores in table.values())],
         rows=[_row(name, scores) for name, scores in table.items() if scores],
-        protocol=_protocol(given, equal, names, splits.hash, settings, limit),
+        protocol=_protocol(given, equal, names, splits.hash, settings, limit) | varied.protocol,
     )
     sheet.protocol["held_out_in_all"] = sum(len(splits[name]) for name in names)
     sheet.headline = headline(sheet)
@@ -148,6 +154,7 @@ def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: Eval
     return Material(
         searched=_field(train, order, "image"),
         searched_labels=_field(train, order, "label")[:, 0],
+        searched_conditions=_field(train, order, "condition"),
         reference_count=reference_count,
         copy_count=len(others),
         conditions=_field(train, wanted, "condition"),

@@ -48,6 +48,15 @@ def check(model: Any, prepare: Any, context: int | None) -> None:
         )
     weights = open_weights(model.from_)
     _refuse_too_long(context, weights.config.max_position_embeddings)
+    _refuse_tied_change(model, weights)
+
+
+def _refuse_tied_change(model: Any, weights: Weights) -> None:
+    if weights.untied and model.lora is not None and not model.lora.merge:
+        raise RequestError(
+            f"{weights.shown}: set `tie_word_embeddings` to false in its config.json for a change of it (`lora: {{merge: false}}`): PEFT "
+            "would tie the output matrix, which is another than the embedding."
+        )
 
 
 def _refuse_too_long(context: int | None, known: int) -> None:
@@ -73,6 +82,7 @@ def exported_settings(model: Any) -> dict[str, Any]:
 def tokenizer(model: Any, missing: Callable[[Tokenizer], tuple[str, ...]]) -> Tokenizer:
     """The weights' own, with the special tokens that the task needs, and where it comes from."""
     weights = open_weights(model.from_)
+    _refuse_tied_change(model, weights)
     return with_origin(with_special(weights.tokenizer, missing(weights.tokenizer)), weights.origin)
 
 
@@ -113,9 +123,11 @@ def part(model: Any, config: ModelConfig, facts: Tokenizer) -> Part:
 
 def family(model: Any, network: DecoderConfig, facts: Tokenizer) -> Transformer:
     """A family whose weights are not loaded yet: see `load`."""
-    decoder, lora = Decoder.empty(network), model.lora
+    decoder, lora, own_rows = Decoder.empty(network), model.lora, 0
     if lora is not None:
         add_lora(decoder, lora.rank, lora.alpha)
+        if not lora.merge:
+            own_rows = network.vocab_size - open_weights(model.from_).config.vocab_size
     return Transformer(
         decoder,
         facts.end_token,
@@ -124,6 +136,7 @@ def family(model: Any, network: DecoderConfig, facts: Tokenizer) -> Transformer:
         token_ids=facts.token_ids,
         merge=lora is None or lora.merge,
         base=lambda decoder: weights_for(model, facts).load_into(decoder),
+        own_rows=own_rows,
     )
 
 

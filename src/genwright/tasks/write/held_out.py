@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -67,11 +67,15 @@ class Samples:
     """Texts by row: what was really written, what the baseline and the model make of the same prompts (shown as `prompts`)."""
 
     prompts: list[str]
+    asked: list[np.ndarray]
+    """The prompts as tokens."""
     baseline: list[str]
     model: list[str]
     real: list[str]
     about: dict[str, Any]
     """The protocol: how long prompts and samples are, and how tokens were drawn."""
+    writers: dict[str, Callable[[list[np.ndarray], int], list[str]]]
+    """How the baseline and the model wrote them: prompts and a seed in, texts out."""
 
     @property
     def rows(self) -> dict[str, list[str]]:
@@ -90,14 +94,21 @@ def sample(model: Model, held_out: HeldOut, splits: Splits, baseline: KneserNey,
         prompts, real, length = passages.prompts, passages.real, passages.length
         shown, protocol = [facts.decode(prompt) for prompt in prompts], {"prompt_tokens": passages.prompt_length}
     controls = model.family.Controls.model_validate({"max_tokens": length})
-    written = continue_all(model, Engine(), prompts, controls, seed)
-    drawn = baseline.generate(prompts, length, seed)
-    if model.task.prepare.condition:  # type: ignore[attr-defined]
-        drawn = [_until(row, facts.end_token) for row in drawn]
+
+    def by_model(prompts: list[np.ndarray], seed: int) -> list[str]:
+        return [facts.decode(row) for row in continue_all(model, Engine(), prompts, controls, seed)]
+
+    def by_baseline(prompts: list[np.ndarray], seed: int) -> list[str]:
+        drawn: Iterable[np.ndarray] = baseline.generate(prompts, length, seed)
+        if model.task.prepare.condition:  # type: ignore[attr-defined]
+            drawn = (_until(row, facts.end_token) for row in drawn)
+        return [facts.decode(row) for row in drawn]
+
     return Samples(
         shown,
-        [facts.decode(row) for row in drawn],
-        [facts.decode(row) for row in written],
+        prompts,
+        by_baseline(prompts, seed),
+        by_model(prompts, seed),
         [facts.decode(row) for row in real],
         {
             "samples": len(prompts),
@@ -105,6 +116,7 @@ def sample(model: Model, held_out: HeldOut, splits: Splits, baseline: KneserNey,
             "sample_tokens": length,
             **controls.model_dump(exclude={"max_tokens"}),
         },
+        {"baseline": by_baseline, "model": by_model},
     )
 
 

@@ -58,6 +58,10 @@ ABOUT = About(
 
 class Prepare(text_options.Prepare):
     min_characters: int = Field(1, ge=1, description="Shorter texts are dropped as too_small.")
+    numbers: bool = Field(
+        False,
+        description="Learn files that are mostly a table of numbers (CSV and the like) too; they are left out otherwise.",
+    )
     condition: list[str] = Field(
         [],
         description="Fields that a text can be asked for by: those of a joined table (`[author, title]`), or `folder`, the name of "

@@ -18,6 +18,7 @@ from genwright.recipe import EvaluateSettings
 from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
+from genwright.tasks.text import variety
 from genwright.tasks.text.held_out import INTERVAL, block_edges
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.write import poems as write_poems
@@ -122,6 +123,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     metrics_shown = [*METRICS[:1], *extra_bits, *METRICS[1:]]
     sheet = ScoreSheet(metrics=metrics_shown, rows=rows, protocol=protocol, exhibits=exhibits)
     sheet.headline = headline(sheet)
+    variety.extend(sheet, samples.asked, samples.real, samples.writers, settings.samples, settings.seed)
     write_poems.extend(sheet, samples, splits, learnt, settings.seed)
     extra.extend(sheet, "text", samples.rows, learnt)
     return sheet

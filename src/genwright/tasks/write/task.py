@@ -59,7 +59,7 @@ class Write(TextTask):
 
     def encoding_settings(self) -> dict[str, Any]:
         ours = super().encoding_settings()
-        return {name: value for name, value in ours.items() if name not in ("group", "group_by_lines")}
+        return {name: value for name, value in ours.items() if name not in ("numbers", "group", "group_by_lines")}
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         text = whole_text(item)

@@ -112,3 +112,8 @@ def test_lines_that_end_a_text_elsewhere_are_told(mark: str) -> None:
     assert isinstance(found, Decoded)
     assert f"lines end in {mark.strip()}" in found.remark
     assert read(b"if text == '<|endoftext|>': <s>x</s>\n") == Decoded("if text == '<|endoftext|>': <s>x</s>\n")
+
+
+def test_french_with_a_space_before_each_mark_is_western() -> None:
+    line = "Remarquez que les archives normales, sans «\u00a0NotAutomatic: yes\u00a0», la valeur par défaut\u00a0: «\u00a0500\u00a0»\u00a0!\n"
+    assert decode((line * 3).encode("latin-1")) == line * 3

@@ -17,6 +17,8 @@ _WESTERN_SHARE = 0.05
 """Up to this share of bytes above 127 a text that makes sense in Windows-1252 is taken as such: ASCII with a few accents, for
 which a dozen tables would do."""
 
+_FRENCH_MARKS = b"\xa0\xab\xbb"
+"""No-break space and quotes, the same in all tables of Windows: they tell nothing of the letters, and French has one every line."""
 _TYPOGRAPHY = frozenset("‘’“”‚„«»‹›–—…•°§£€©®™½¼¾·¿¡\u00a0\u00ad†‡²³¹×´")
 _SAMPLE_BYTES = 1 << 20
 _RUN = re.compile(rb"[\x80-\xff]{3,}")
@@ -39,7 +41,7 @@ _TELLING_KOREAN = 8
 
 def detect(data: bytes) -> str | None:
     """The encoding of a text that is not UTF-8, or None where nothing speaks for any."""
-    above = sum(map(data.count, range(128, 256)))
+    above = sum(data.count(byte) for byte in range(128, 256) if byte not in _FRENCH_MARKS)
     if above <= _WESTERN_SHARE * len(data) and _fits(data, "cp1252"):
         return "cp1252"
     from charset_normalizer import from_bytes

@@ -53,7 +53,7 @@ def protocol(sheet: ScoreSheet) -> str:
     holes = about["holes_in_functions"]
     why = "; ".join(f"{count:,} {reason}" for reason, count in about["functions_left_out"].items())
     return (
-        f"In brackets: 95 % intervals. {about['lines']:,} masked lines and {about['bodies']:,} masked bodies of {about['held_out_files']:,} "
+        f"Behind ± and in brackets: 95 % intervals. {about['lines']:,} masked lines and {about['bodies']:,} masked bodies of {about['held_out_files']:,} "
         f"held-out files. Of {about['functions_looked_at']:,} functions in them, {about['functions_qualified']:,} could be recorded and gave "
         f"{holes['line']:,} holes of a line and {holes['body']:,} of a body (a hole that `pass` or nothing fills as well is left out: "
         f"{about['holes_left_out_because_nothing_in_them_matters']:,}). The others: {why}. They ran behind: {', '.join(about['sandbox'])}. "

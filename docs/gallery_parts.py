@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from genwright.cli.summary import format_score
 from genwright.recipe import load
 from genwright.run import open_run
 from genwright.scores import ScoreSheet
@@ -29,7 +28,7 @@ def origin(run: Path) -> str:
 def table(sheet: ScoreSheet) -> str:
     lines = ["| | " + " | ".join(row.title for row in sheet.rows) + " |", "|---|" + "---|" * len(sheet.rows)]
     for metric in sheet.metrics:
-        cells = [format_score(row.scores[metric.name]) if metric.name in row.scores else "" for row in sheet.rows]
+        cells = [row.cell(metric.name) for row in sheet.rows]
         lines.append(f"| {metric.title} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 

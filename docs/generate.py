@@ -14,6 +14,9 @@ from pydantic_core import PydanticUndefined
 
 from genwright import recipe
 from genwright.cli.app import app
+from genwright.cli.chat import command_for as chat_for
+from genwright.cli.generate import command_for
+from genwright.cli.options import HELP_NAMES
 from genwright.registry import FAMILIES, SOURCES, TASKS, about
 from genwright.settings import Budget, PartSection, part_sections
 from genwright.sources.base import Join, SourceSpec
@@ -69,7 +72,7 @@ def recipe_page() -> str:
 def cli_page() -> str:
     """The help of every command."""
     group: Any = typer.main.get_command(app)
-    context = typer.Context(group, info_name="genwright", terminal_width=100, max_content_width=100)
+    context = typer.Context(group, info_name="genwright", terminal_width=100, max_content_width=100, **HELP_NAMES)
     lines = [
         "# The commands",
         "",
@@ -80,10 +83,20 @@ def cli_page() -> str:
         "```",
         "",
     ]
-    for name, command in group.commands.items():
-        inner = typer.Context(command, info_name=f"genwright {name}", terminal_width=100, max_content_width=100)
-        lines += [f"## genwright {name}", "", "```text", command.get_help(inner), "```", ""]
+    for name in group.list_commands(context):
+        if name not in ("generate", "chat"):
+            lines += _help(f"## genwright {name}", f"genwright {name}", group.commands[name])
+    lines += ["## genwright generate", "", "Its options follow from what the run was trained to do.", ""]
+    for task in TASKS:
+        for family in about(task).families:
+            lines += _help(f"### {task} by {family}", "genwright generate", command_for(task, family))
+    lines += _help("## genwright chat", "genwright chat", chat_for(about("chat").families[0]))
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _help(title: str, name: str, command: Any) -> list[str]:
+    context = command.context_class(command, info_name=name, terminal_width=100, max_content_width=100, **HELP_NAMES)
+    return [title, "", "```text", command.get_help(context), "```", ""]
 
 
 def _section(name: str, schema: type[BaseModel]) -> list[str]:

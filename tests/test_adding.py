@@ -70,7 +70,7 @@ def test_a_source_and_a_task_from_outside(registered: None, tmp_path: Path) -> N
     text = "task: names\ndata: {sources: [{lines: names.txt}]}\nmodel: {layers: 1, width: 32, context: 16}\ntrain: {budget: 60 steps}\n"
     chosen = recipe.parse(text, folder=tmp_path)
     run = Run(tmp_path / "run")
-    run_stages(chosen, run, Options(device="cpu"))
+    run_stages(chosen, run, Options(device="cpu", anyway=True))
     made = "".join(media.data for media in api.load(run.folder).generate(n=3, seed=1, max_tokens=20))
     assert made
     assert (run.folder / "report.html").exists()
@@ -82,7 +82,7 @@ def test_a_family_and_a_metric_from_outside(registered: None, tmp_path: Path) ->
     text = f"task: draw\n{PICTURES}\nmodel: {{family: gaussian, size: 16}}\ntrain: {{budget: 80 steps, batch: 16}}\nevaluate: {{samples: 16}}\n"
     chosen = recipe.parse(text, folder=tmp_path)
     run = Run(tmp_path / "run")
-    run_stages(chosen, run, Options(device="cpu"))
+    run_stages(chosen, run, Options(device="cpu", anyway=True))
     generator = api.load(run.folder)
     sheet = generator.scores
     assert "ink" in {metric.name for metric in sheet.metrics}
@@ -105,7 +105,7 @@ def test_a_family_that_draws_in_several_steps(
     text = f"task: draw\n{PICTURES}\nmodel: {{family: straight, size: 16}}\ntrain: {{budget: 150 steps, batch: 16, previews: 5}}\nevaluate: {{samples: 20}}\n"
     run = Run(tmp_path / "run")
     monkeypatch.setattr("genwright.tasks.image.judges.STEPS", 20)  # the judge is not what is tested here
-    run_stages(recipe.parse(text, folder=tmp_path), run, Options(device="cpu"))
+    run_stages(recipe.parse(text, folder=tmp_path), run, Options(device="cpu", anyway=True))
     assert (run.stage("train") / "model" / "previews" / "step-00000030.png").exists()
     generator = api.load(run.folder)
     model, real = (generator.scores.row(kind).scores for kind in ("model", "real"))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import doctest
 import inspect
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -41,7 +40,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("python")
     (folder / "notes").mkdir()
     (folder / "notes" / "nothing.txt").touch()
-    shutil.copy(ASSETS / "text" / "lovers_complaint.txt", folder / "notes")
+    whole = "".join(file.read_text(encoding="utf-8") for file in sorted((ASSETS / "text").iterdir()))
+    (folder / "notes" / "lovers_complaint.txt").write_text(whole, encoding="utf-8")
     (folder / "recipe.yaml").write_text(RECIPE, encoding="utf-8")
     api.run(folder / "recipe.yaml", run_dir=folder / "runs" / "recipe", device="cpu")
     old_run("draw-gan", folder / "old").folder.rename(folder / "runs" / "pictures")

@@ -37,7 +37,7 @@ def test_a_wheel_installed_elsewhere_runs_a_recipe(tmp_path: Path) -> None:
     (tmp_path / "tiny.yaml").write_text(RECIPE, encoding="utf-8")
     environment = os.environ | {"PYTHONPATH": str(site)}
     for arguments in (
-        ["run", "tiny.yaml", "--device", "cpu"],
+        ["run", "tiny.yaml", "--anyway", "--device", "cpu"],
         ["generate", "runs/tiny", "To be", "--max-tokens", "20"],
     ):
         done = subprocess.run([sys.executable, "-m", "genwright", *arguments], cwd=tmp_path, env=environment, check=True, capture_output=True, text=True)  # fmt: skip

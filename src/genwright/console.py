@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
     from rich.table import Table
 
+from genwright.files import printable
+
 T = TypeVar("T")
 
 _PATIENCE_S = 2.0
@@ -33,6 +35,7 @@ _logs: list[Path] = []
 
 def say(text: str) -> None:
     """One line for the user, on standard error, and in the log where there is one."""
+    text = printable(text)  # it may name a file, and a name may hold what moves the cursor
     _screen.say(text)
     _log(text)
 
@@ -44,7 +47,7 @@ def logged(file: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        _log(f"{type(error).__name__}: {error}")
+        _log(printable(f"{type(error).__name__}: {error}"))
         raise
     finally:
         _logs.pop()
@@ -65,6 +68,11 @@ def duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}m {whole % 60:02d}s"
     return f"{whole // 3600}h {whole % 3600 // 60:02d}m"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """ "1 item", "2,000 items"; `plural` where it is not the noun with an s."""
+    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
 
 
 def size(count: float) -> str:
@@ -99,7 +107,7 @@ class Line:
             seconds_left = elapsed / done * (self.total - done)
         share = f" {min(done / self.total, 1):4.0%}" if self.total else f" {done:,.0f}"
         left = f", {self._told(seconds_left)} left" if seconds_left is not None else ""
-        _screen.show(f"{self.title}{share}{left}{'  ' + text if text else ''}")
+        _screen.show(printable(f"{self.title}{share}{left}{'  ' + text if text else ''}"))
 
     def remind(self) -> None:
         """Say that the work goes on, where nothing was shown for a while."""

@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote_to_bytes
 
+from genwright import files
 from genwright.errors import RequestError
+from genwright.files import printable
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -151,9 +153,8 @@ def write(items: Iterable[Item], file: Path) -> None:
     """Write one Parquet part, whole or not at all."""
     import pyarrow.parquet as pq
 
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    pq.write_table(table(items), temporary)
-    temporary.replace(file)
+    with files.whole(file) as temporary:
+        pq.write_table(table(items), temporary)
 
 
 def table(items: Iterable[Item]) -> pa.Table:
@@ -235,12 +236,6 @@ def _reversed(file: str | None) -> str | None:
 def _storable(value: Any) -> Any:
     # A file name that is not UTF-8 reaches Python with surrogates, which Parquet cannot hold.
     return value.encode("utf-8", "backslashreplace").decode() if isinstance(value, str) else value
-
-
-def printable(path: str) -> str:
-    """A path as a terminal may be shown it: control characters and what is not UTF-8 are escaped."""
-    safe = str(_storable(path))
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in safe)
 
 
 def told(rows: Iterable[Item]) -> list[str]:

@@ -35,7 +35,7 @@ class DataSettings(Section):
     )
     split: str = Field(
         "hash",
-        description="`hash`: 90 % train, 5 % validation, 5 % test by hash of the group; `tail 10%`: the end of the text is held out (for benchmarks).",
+        description="`hash`: 90 % train, 5 % validation, 5 % test by hash of the group, more for test where that is less than 20; `tail 10%`: the end of the text is held out (for benchmarks).",
     )
     max_item_bytes: int = Field(268_435_456, gt=0, description="Items larger than this are dropped as too_large.")
     limit: int | None = Field(
@@ -98,7 +98,7 @@ class TrainSettings(Section):
     patience: int = Field(
         5,
         ge=0,
-        description="Stop when the held-out loss has not improved for this many measurements; 0 never stops early.",
+        description="Stop when the held-out loss has not improved for this many measurements, and 100 steps at least; 0 never stops early.",
     )
     new_data_share: Literal["auto"] | float = Field(
         "auto",
@@ -154,6 +154,8 @@ class EvaluateSettings(Section):
 class Recipe(Section):
     """A checked recipe. `prepare` and `model` have the fields of the task and family named in it."""
 
+    _file: Path | None = PrivateAttr(None)
+
     task: str
     data: DataSettings
     prepare: Any = None
@@ -164,6 +166,11 @@ class Recipe(Section):
     @property
     def family(self) -> str:
         return self.model.family
+
+    @property
+    def file(self) -> Path | None:
+        """The file that it was read from; None where it came of a text."""
+        return self._file
 
     def hash(self, *sections: str) -> str:
         """A short hash of some sections (all when none is named)."""
@@ -205,7 +212,9 @@ def load(file: Path, overrides: list[str] | None = None, kept: Mapping[str, str]
         text = file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise RequestError(f"{file}: the recipe can't be read ({_why(error)}); name a YAML file.") from error
-    return parse(text, str(file), overrides, file.parent, kept)
+    recipe = parse(text, str(file), overrides, file.parent, kept)
+    recipe._file = file.absolute()
+    return recipe
 
 
 def parse(

@@ -5,11 +5,13 @@ runs/<recipe's stem>/
   lock  log.txt       who writes here now; what was said meanwhile, with the time
   collect/  prepare/  train/<part>/  evaluate/  model/  report.html  report-public.html
   <stage>/stage.json  written last: hash of the inputs, seconds, versions, device; of model/ and report.html it is in stages/
+  stages/recipe.json  where the file of the recipe lies
   explain/  export/   what those two commands made
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import platform
@@ -23,6 +25,7 @@ from typing import Any
 from filelock import FileLock, Timeout
 from pydantic import BaseModel
 
+from genwright import files
 from genwright.console import logged
 from genwright.errors import RequestError
 from genwright.version import __version__
@@ -37,10 +40,14 @@ _FOLDERS = {"collect": "collect", "prepare": "prepare", "train": "train", "evalu
 _REPORT, _PUBLIC_REPORT, _EXPLAIN, _EXPORTS = "report.html", "report-public.html", "explain", "export"
 ENTRIES = frozenset({_RECIPE, LOCK, LOG, _RECORDS, *_FOLDERS.values(), _REPORT, _PUBLIC_REPORT, _EXPLAIN, _EXPORTS})
 """Every name that may stand in a run folder: `genwright runs rm` removes these and no others."""
+_ORIGIN = "recipe.json"
+RUNS = Path("runs")
+"""Where runs stand unless another place is asked for."""
+_BUSY = "another genwright is working on this run"
 SCRATCH = ".plan-"
 """How the name of a folder begins that `genwright plan` works in."""
 _HALF_WRITTEN = re.compile(rf"\.({'|'.join(map(re.escape, sorted(ENTRIES)))})\.\d+|{re.escape(SCRATCH)}\w+")
-"""What a process that was killed leaves: see `write_atomic`."""
+"""What a process that was killed leaves: see `files.whole`."""
 
 
 class StageRecord(BaseModel):
@@ -92,6 +99,54 @@ class Run:
     def owned(self) -> list[Path]:
         """What in the folder was written by a run: its entries, and what a process that was killed left half written."""
         return sorted(e for e in self.folder.iterdir() if e.name in ENTRIES or _HALF_WRITTEN.fullmatch(e.name))
+
+    def is_one(self) -> bool:
+        """Whether the folder was made by a run: a resolved recipe, with a stage's record or what a run leaves that was stopped before its first."""
+        if not self.recipe.is_file():
+            return False
+        if (self.stage("collect") / "ledger.parquet").is_file() or any(self._record_file(s).is_file() for s in STAGES):
+            return True
+        return (self.folder / LOCK).is_file() and len(self.owned()) == len(list(self.folder.iterdir()))
+
+    def erase(self) -> list[str]:
+        """Remove what a run wrote, and the folder where nothing else is in it; returns the names of what stayed. Raises RequestError
+        where another process works on it."""
+        with only_writer(self.folder, _BUSY):
+            for entry in self.owned():
+                if entry.name != LOCK:  # it is held
+                    files.remove(entry)
+        (self.folder / LOCK).unlink(missing_ok=True)
+        rest = sorted(entry.name for entry in self.folder.iterdir())
+        if not rest:
+            self.folder.rmdir()
+        return rest
+
+    def busy(self) -> bool:
+        """Whether a process works on it now. Writes nothing."""
+        return self.folder.is_dir() and (self.folder / LOCK).is_file() and _held(self.folder / LOCK)
+
+    @property
+    def origin(self) -> Path:
+        """What says where the file of its recipe lies."""
+        return self.folder / _RECORDS / _ORIGIN
+
+    def made_from(self) -> Path | None:
+        """The file of its recipe; None where that was not written down."""
+        return Path(read_json(self.origin)["file"]) if self.origin.exists() else None
+
+    def is_made_from(self, file: Path) -> bool:
+        """Whether a recipe's file is the one that the run was made from: where it was, or beside a run that was moved or copied with it."""
+        noted = read_json(self.origin) if self.origin.exists() else {}
+        return noted.get("file") == str(file) or noted.get("from_here") == self._from_here(file)
+
+    def _from_here(self, file: Path) -> str:
+        return os.path.relpath(file, self.folder.absolute())
+
+    def note_recipe(self, text: str, file: Path | None) -> None:
+        """Write down the resolved recipe, and where its file lies (None where it came of no file, or is the run's own)."""
+        write_atomic(self.recipe, text)
+        if file is not None and file != self.recipe.absolute():
+            write_atomic(self.origin, json.dumps({"file": str(file), "from_here": self._from_here(file)}) + "\n")
 
     def record(self, stage: str) -> StageRecord | None:
         """What a finished stage wrote, or None when it is not finished."""
@@ -154,17 +209,18 @@ class Run:
     @contextmanager
     def lock(self) -> Iterator[None]:
         """Refuse a second writer, and keep what is said meanwhile in log.txt. Raises RequestError naming the folder."""
-        with only_writer(self.folder, "another genwright is working on this run"), logged(self.folder / LOG):
+        with only_writer(self.folder, _BUSY), logged(self.folder / LOG):
             yield
 
 
 @contextmanager
 def only_writer(folder: Path, otherwise: str) -> Iterator[None]:
     """Hold a folder's lock. Raises RequestError, saying `otherwise`, where another process or thread holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0)
     try:
-        lock.acquire()
+        with files.at(folder / LOCK):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
     except Timeout as error:
         raise RequestError(f"{folder}: {otherwise}; wait for it or choose another --run-dir.") from error
     try:
@@ -173,24 +229,54 @@ def only_writer(folder: Path, otherwise: str) -> Iterator[None]:
         lock.release()
 
 
+def _held(lock: Path) -> bool:
+    """Whether another process holds a lock that is there."""
+    with lock.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        except OSError:  # a disk without locks
+            return False
+    return False
+
+
 def open_run(folder: Path) -> Run:
-    """An existing run. Raises RequestError when the folder is not one."""
-    if not Run(folder).recipe.exists():
+    """An existing run, by its folder or by the name that `genwright runs` lists. Raises RequestError when it is none."""
+    folder = named(folder)
+    if not _is_there(Run(folder).recipe):
         raise RequestError(f"{folder}: not a run folder (no recipe.yaml in it); name one like runs/demo-write.")
     return Run(folder)
 
 
+def named(folder: Path, where: Path = RUNS) -> Path:
+    """The folder that is meant: itself where it is a run or a model folder, else a run of that name in `where`, else itself."""
+    inside = where / folder
+    if len(folder.parts) != 1 or is_run_or_model(folder) or not is_run_or_model(inside):
+        return folder
+    return inside
+
+
 def is_run_or_model(folder: Path) -> bool:
     """Whether a folder looks like a run, finished or not, or like a model folder."""
-    return any((folder / name).exists() for name in ("recipe.yaml", "config.json", "model/config.json"))
+    return any(_is_there(folder / name) for name in ("recipe.yaml", "config.json", "model/config.json"))
+
+
+def _is_there(file: Path) -> bool:
+    try:
+        return file.exists()
+    except (OSError, ValueError):  # too long for a name, or no name at all: a prompt, for example
+        return False
 
 
 def model_folder(folder: Path) -> Path:
-    """The model folder of a run, or the folder itself where it is one. Raises RequestError when it is neither."""
+    """The model folder of a run, by its folder or its name, or the folder itself where it is one. Raises RequestError when it is
+    neither."""
+    folder = named(folder)
     for place in (Run(folder).stage("export"), folder):
-        if (place / "config.json").exists():
+        if _is_there(place / "config.json"):
             return place
-    if Run(folder).recipe.exists():
+    if _is_there(Run(folder).recipe):
         raise RequestError(f"{folder}: this run has no model yet; finish it with `genwright run` on its recipe.")
     raise RequestError(f"{folder}: neither a run nor a model folder; name one like runs/demo-write.")
 
@@ -213,13 +299,10 @@ def exports_of(model: Path) -> Path:
 
 def write_atomic(file: Path, text: str) -> None:
     """Write a small file whole or not at all, and on the disk before it returns."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    with temporary.open("w", encoding="utf-8") as out:
+    with files.whole(file) as temporary, temporary.open("w", encoding="utf-8") as out:
         out.write(text)
         out.flush()
         os.fsync(out.fileno())
-    temporary.replace(file)
 
 
 def versions() -> dict[str, str]:

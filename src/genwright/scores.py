@@ -1,8 +1,12 @@
-"""The score sheet: what evaluate writes to scores.json, and what report and compare show. A score never stands without its protocol."""
+"""The score sheet: what evaluate writes to scores.json, and what report and compare show. A score never stands without its protocol.
+
+How an interval is said stands here too, for the terminal, report, card, comparison and gallery alike.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,6 +16,11 @@ from genwright.console import Printed, SideBySide
 
 ARROWS = {"lower": " ↓", "higher": " ↑", "none": ""}
 """Behind a metric's title: where better is."""
+ENOUGH = 20
+"""Held-out things below which no sentence tells a number: any one of them would move a mean by more than a twentieth, and the 95 %
+interval of a share would be wider than 40 points."""
+LOPSIDED = 0.2
+"""An interval whose arms differ by more than this share of the longer one is said by its ends."""
 
 
 class Score(BaseModel):
@@ -20,7 +29,10 @@ class Score(BaseModel):
     value: float
     low: float | None = None
     high: float | None = None
-    n: int | None = Field(None, description="how many samples the value was measured on")
+    n: int | None = Field(
+        None,
+        description="how many samples the value was measured on",
+    )
 
 
 class Metric(BaseModel):
@@ -41,6 +53,11 @@ class Row(BaseModel):
     kind: Literal["floor", "baseline", "copy", "model", "real"]
     scores: dict[str, Score]
 
+    def cell(self, metric: str) -> str:
+        """What a table says of a metric; "" where the row was not scored by it."""
+        score = self.scores.get(metric)
+        return "" if score is None else shown(score.value, score.low, score.high)
+
 
 class Exhibit(BaseModel):
     """Something to look at or listen to beside the numbers, in the evaluate folder."""
@@ -55,11 +72,6 @@ class Exhibit(BaseModel):
     )
     across: int = Field(default=0, description="of a sheet with words: how many pictures stand side by side")
     shows_training_items: bool = Field(False, description="left out of `report --public`")
-
-
-ENOUGH = 20
-"""Held-out things below which no sentence tells a number: any one of them would move a mean by more than a twentieth, and the 95 %
-interval of a share would be wider than 40 points."""
 
 
 def beats(one: Score | None, other: Score | None, better: str = "lower") -> bool | None:
@@ -109,7 +121,7 @@ class ScoreSheet(Printed, BaseModel):
     def __rich__(self) -> SideBySide:
         """A line for each metric, an arrow for its better direction; what was scored stands side by side."""
         rows = [
-            (metric.title + ARROWS[metric.better], [_cell(row, metric.name) for row in self.rows])
+            (metric.title + ARROWS[metric.better], [row.cell(metric.name) for row in self.rows])
             for metric in self.metrics
         ]
         styles = ["bold" if row.kind == "model" else "" for row in self.rows]
@@ -123,13 +135,26 @@ class ScoreSheet(Printed, BaseModel):
         return cls.model_validate_json(file.read_text(encoding="utf-8"))
 
 
-def _cell(row: Row, metric: str) -> str:
-    score = row.scores.get(metric)
-    return "" if score is None else format_score(score)
+def figure(value: float) -> str:
+    """Three significant digits, written out: 0.00123, 5.29, 12,300."""
+    return f"{value:.3g}" if abs(value) < 1000 or not math.isfinite(value) else f"{float(f'{value:.3g}'):,.0f}"
 
 
-def format_score(score: Score) -> str:
-    """ "0.031 ±0.003": three significant digits, and half the interval where there is one."""
-    if score.low is None or score.high is None or score.low == score.high:
-        return f"{score.value:.3g}"
-    return f"{score.value:.3g} ±{(score.high - score.low) / 2:.2g}"
+def span(low: float | None, high: float | None, figure: Callable[[float], str] = figure) -> str:
+    """An interval by its ends, "2.07 to 5.62"; "" where there is none, or none of any width."""
+    if low is None or high is None or math.isclose(low, high, rel_tol=1e-6):
+        return ""
+    ends = figure(low), figure(high)
+    return "" if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
+
+
+def shown(value: float, low: float | None, high: float | None, *, brief: bool = True) -> str:
+    """A value with its interval: "5.29 (2.07 to 5.62)", or `brief` "0.031 ±0.003" where both arms are nearly of one length, so that
+    it says nothing wrong."""
+    ends = span(low, high)
+    if not ends or low is None or high is None:
+        return figure(value)
+    arms = value - low, high - value
+    if not brief or min(arms) < 0 or max(arms) - min(arms) > LOPSIDED * max(arms):
+        return f"{figure(value)} ({ends})"
+    return f"{figure(value)} ±{(high - low) / 2:.2g}"

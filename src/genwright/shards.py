@@ -8,13 +8,14 @@ changed once their manifest stands, so new items cost a new part and nothing els
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
+
+from genwright import files
 
 Example = dict[str, np.ndarray]
 MANIFEST = "manifest.json"
@@ -25,34 +26,28 @@ def write_part(folder: Path, examples: Iterable[tuple[str, Example]], about: dic
 
     `about` may be filled while the examples are drawn; it is written into the manifest.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     ids: list[str] = []
     shapes: dict[str, list[list[int]]] = {}
     dtypes: dict[str, str] = {}
-    files = {}
-    try:
-        for item_id, example in examples:
-            ids.append(item_id)
-            for name, array in example.items():
-                if name not in files:
-                    files[name] = (temporary / f"{name}.bin").open("wb")
-                    dtypes[name] = array.dtype.str
-                    shapes[name] = []
-                if array.dtype.str != dtypes[name]:
-                    raise TypeError(f"field {name!r} has dtype {array.dtype}, its part has {dtypes[name]}")
-                files[name].write(np.ascontiguousarray(array).tobytes())
-                shapes[name].append(list(array.shape))
-    finally:
-        for file in files.values():
-            file.close()
-    if any(len(rows) != len(ids) for rows in shapes.values()):
-        raise ValueError("every example of a part must have the same fields")
-    manifest = {"ids": ids, "dtypes": dtypes, "shapes": shapes, "about": about or {}}
-    (temporary / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    with files.whole(folder) as temporary:
+        temporary.mkdir()
+        with ExitStack() as opened:
+            fields: dict[str, IO[bytes]] = {}
+            for item_id, example in examples:
+                ids.append(item_id)
+                for name, array in example.items():
+                    if name not in fields:
+                        fields[name] = opened.enter_context((temporary / f"{name}.bin").open("wb"))
+                        dtypes[name] = array.dtype.str
+                        shapes[name] = []
+                    if array.dtype.str != dtypes[name]:
+                        raise TypeError(f"field {name!r} has dtype {array.dtype}, its part has {dtypes[name]}")
+                    fields[name].write(np.ascontiguousarray(array).tobytes())
+                    shapes[name].append(list(array.shape))
+        if any(len(rows) != len(ids) for rows in shapes.values()):
+            raise ValueError("every example of a part must have the same fields")
+        manifest = {"ids": ids, "dtypes": dtypes, "shapes": shapes, "about": about or {}}
+        (temporary / MANIFEST).write_text(json.dumps(manifest), encoding="utf-8")
 
 
 def read_about(folder: Path) -> dict[str, Any] | None:

@@ -49,16 +49,16 @@ def test_a_record_of_another_version_is_said_and_does_not_hide_the_rest(tmp_path
 
 def test_json_is_one_object_a_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     draw_run(tmp_path / "emoji")
-    runs("list", None, where=tmp_path, yes=False, as_json=True)
+    runs("list", [], where=tmp_path, yes=False, as_json=True)
     assert json.loads(capsys.readouterr().out)[0]["name"] == "emoji"
-    runs("show", tmp_path / "emoji", where=tmp_path, yes=False, as_json=True)
+    runs("show", [tmp_path / "emoji"], where=tmp_path, yes=False, as_json=True)
     shown = json.loads(capsys.readouterr().out)
     assert shown["stages"]["train"]["summary"]["steps"] == 1800
 
 
 def test_show_prints_stages_and_scores(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     write_run(tmp_path / "sonnets")
-    runs("show", tmp_path / "sonnets", where=tmp_path, yes=False, as_json=False)
+    runs("show", [tmp_path / "sonnets"], where=tmp_path, yes=False, as_json=False)
     out = capsys.readouterr().out
     for shown in ("write by transformer", "3m 01s", "2.06"):
         assert shown in out
@@ -151,6 +151,48 @@ def test_rm_refuses_a_run_at_work(tmp_path: Path):
     assert (run.stage("train") / "stage.json").exists()
 
 
+def test_rm_takes_several_by_name_and_removes_none_where_one_is_refused(tmp_path: Path):
+    for name in ("one", "two"):
+        draw_run(tmp_path / name, until="collect")
+    (tmp_path / "notes").mkdir()
+    names = [Path("one"), tmp_path / "two"]
+    with pytest.raises(RequestError, match="notes: not a run folder"):
+        runs("rm", [*names, tmp_path / "notes"], where=tmp_path, yes=True, as_json=False)
+    with Run(tmp_path / "two").lock(), pytest.raises(RequestError, match="another genwright"):
+        runs("rm", names, where=tmp_path, yes=True, as_json=False)
+    assert {one.name for one in find(tmp_path)} == {"one", "two"}
+    runs("rm", names, where=tmp_path, yes=True, as_json=False)
+    assert find(tmp_path) == []
+
+
+def test_show_takes_a_name_as_it_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    write_run(tmp_path / "exp[final]")
+    write_run(tmp_path / "exp")
+    runs("show", [Path("exp[final]")], where=tmp_path, yes=False, as_json=False)
+    assert "exp[final]" in capsys.readouterr().out
+    runs("list", [], where=tmp_path, yes=False, as_json=False)
+    shown = [line.split()[0] for line in capsys.readouterr().out.splitlines() if " write " in line]
+    assert sorted(shown) == ["exp", "exp[final]"]
+
+
+def test_what_is_under_way_or_was_killed_is_told_with_its_step(tmp_path: Path):
+    run = draw_run(tmp_path / "emoji", until="train")
+    run.forget("train")
+    part = run.stage("train") / "model"
+    (part / "plan.json").write_text('{"settings": {"steps": 2000}}')
+    assert describe(run).state == "stopped in training, step 0 of 2,000"
+    (part / "checkpoints" / "step-00000120").mkdir(parents=True)
+    (part / "checkpoints" / "step-00000120" / "manifest.json").write_text("{}")
+    (part / "checkpoints" / "step-00000240").mkdir()  # half written
+    assert describe(run).state == "stopped in training, step 120 of 2,000"
+    with run.lock():
+        assert describe(run).state == "training, step 120 of 2,000"
+    run.forget("prepare")
+    assert describe(run).state == "stopped after collect"
+    with run.lock():
+        assert describe(run).state == "at work on prepare"
+
+
 def test_rm_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     run = draw_run(tmp_path / "emoji", until="collect")
     asked = []
@@ -161,9 +203,9 @@ def test_rm_asks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def test_an_unknown_action_names_the_known_ones(tmp_path: Path):
     with pytest.raises(RequestError, match="list, show or rm"):
-        runs("delete", None, where=tmp_path, yes=False, as_json=False)
+        runs("delete", [], where=tmp_path, yes=False, as_json=False)
     with pytest.raises(RequestError, match="name a run"):
-        runs("rm", None, where=tmp_path, yes=True, as_json=False)
+        runs("rm", [], where=tmp_path, yes=True, as_json=False)
 
 
 def test_it_needs_neither_torch_nor_numpy():

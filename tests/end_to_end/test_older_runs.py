@@ -86,5 +86,5 @@ def test_an_unfinished_training_is_refused_and_kept(name: str, tmp_path: Path) -
         main(["train", str(run.folder), "--device", "cpu"])
     assert end.value.code == 2
     assert all(file.read_bytes() == content for file, content in before.items())
-    genwright("train", run.folder, "--device", "cpu", "--fresh")
+    genwright("train", run.folder, "--device", "cpu", "--fresh", "--anyway")
     assert read_json(train / "stage.json")["summary"]["steps"] == 30

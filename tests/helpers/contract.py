@@ -147,7 +147,7 @@ def kill_in_training(recipe: Path, folder: Path) -> None:
     """SIGKILL as soon as a checkpoint stands there."""
     command = [sys.executable, "-m", "helpers.outside", "run", str(recipe), "--run-dir", str(folder)]
     process = subprocess.Popen(
-        [*command, "--device", "cpu", "--threads", "1"],
+        [*command, "--anyway", "--device", "cpu", "--threads", "1"],
         env=environment(),
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -162,7 +162,7 @@ def kill_in_training(recipe: Path, folder: Path) -> None:
 
 def run_to_the_end(recipe: Path, capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
-    assert genwright("run", recipe, "--device", "cpu", "--threads", "1") == 0
+    assert genwright("run", recipe, "--anyway", "--device", "cpu", "--threads", "1") == 0
     return capsys.readouterr().out
 
 

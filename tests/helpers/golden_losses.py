@@ -33,7 +33,8 @@ def losses(family: str, folder: Path) -> list[dict[str, float]]:
     """What each of the first steps logs (losses and gradient norms), on one CPU thread in fp64."""
     file = folder / f"{family}.yaml"
     file.write_text(yaml.safe_dump(RECIPES[family]), encoding="utf-8")
-    prepare(str(file), str(folder / family))
+    # The data is split as when the losses were written down, whatever the rule is by now: a recorded split stays.
+    prepare(str(file), str(folder / family), FILE.with_name(f"{RECIPES[family]['task']}-splits.parquet"))
     recipe, device = recipes.load(file), torch.device("cpu")
     task = build_task(recipe)
     workshop = Workshop.open(recipe, Run(folder / family), task, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ RECIPES: dict[str, dict[str, Any]] = {
 """The smallest useful run of each family."""
 
 
-def prepare(recipe_file: str, run_folder: str) -> None:
-    """Collect and prepare, as `genwright prepare` would."""
+def prepare(recipe_file: str, run_folder: str, splits: Path | None = None) -> None:
+    """Collect and prepare, as `genwright prepare` would; `splits` is the record of a split that was decided before."""
     from genwright.run import write_atomic
     from genwright.stages.collect import stage as collect
     from genwright.stages.prepare import stage as preparing
@@ -36,6 +37,8 @@ def prepare(recipe_file: str, run_folder: str) -> None:
     recipe, run = recipes.load(Path(recipe_file)), Run(Path(run_folder))
     task = build_task(recipe)
     run.folder.mkdir(parents=True)
+    if splits is not None:
+        shutil.copy(splits, run.reopen("collect") / "splits.parquet")
     write_atomic(run.folder / "recipe.yaml", recipe.to_yaml())
     with run.lock():
         collect.run(recipe, run, task=task, offline=True)

@@ -81,7 +81,7 @@ def data(registered: None) -> Iterator[Path]:
 def run(data: Path) -> Run:
     text = f"task: loudness\ndata: {{sources: [{{folder: {data}}}]}}\ntrain: {{budget: 150 steps, previews: 2}}\n"
     made = Run(data.parent / "run")
-    run_stages(recipe.parse(text), made, Options(device="cpu"))
+    run_stages(recipe.parse(text), made, Options(device="cpu", anyway=True))
     return made
 
 
@@ -233,4 +233,4 @@ def test_an_unknown_medium_is_one_sentence(run: Run, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(task, "medium", "wave")
     chosen = recipe.load(run.folder / "recipe.yaml")
     with pytest.raises(RequestError, match=r"There is no medium 'wave'; did you mean 'wav'\?"):
-        run_stages(chosen, Run(run.folder.parent / "other"), Options(device="cpu"), ["collect"])
+        run_stages(chosen, Run(run.folder.parent / "other"), Options(device="cpu", anyway=True), ["collect"])

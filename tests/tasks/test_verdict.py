@@ -32,10 +32,11 @@ def written(bits: float = 2.0, baseline: float = 2.3, held_out: int = 40, **mode
     """A sheet of `write`: order is worth a bit to both rows, and nothing is copied."""
     rows = {
         "baseline": {"bits_per_byte": score(baseline), "word_order": score(1.0)},
-        "model": {"bits_per_byte": score(bits), "word_order": score(1.0), "copied_windows": score(0, 0)} | model,
+        "model": {"bits_per_byte": score(bits, n=held_out), "word_order": score(1.0), "copied_windows": score(0, 0)}
+        | model,
         "real": {"copied_windows": score(0, 0)},
     }
-    return sheet(rows, held_out_texts=held_out)
+    return sheet(rows)
 
 
 def drawn(model: float = 1.0, floor: float = 4.0, real: float = 0.0, held_out: int = 40, **more: Score) -> ScoreSheet:
@@ -50,21 +51,25 @@ def drawn(model: float = 1.0, floor: float = 4.0, real: float = 0.0, held_out: i
 def talked(model: float = 1.8, before: float | None = None, held_out: int = 40, **more: Score) -> ScoreSheet:
     rows = {
         "counting": {"bits_per_byte": score(2.2)},
-        "model": {"bits_per_byte": score(model), "listening": score(0.1)} | more,
+        "model": {"bits_per_byte": score(model, n=held_out), "listening": score(0.1)} | more,
         "real": {"known_replies": score(0.1, 0.05)},
     }
     if before is not None:
         rows["before"] = {"bits_per_byte": score(before)}
-    return sheet(rows, held_out_conversations=held_out)
+    return sheet(rows)
 
 
 def completed(bits: float = 2.0, similarity: float = 0.6, files: int = 40) -> ScoreSheet:
     rows = {
         "baseline": {"bits_per_byte": score(2.4), "line_similarity": score(0.3), "line_exact": score(0.05, n=100)},
         "copy": {"line_similarity": score(0.4), "line_exact": score(0.1, n=100)},
-        "model": {"bits_per_byte": score(bits), "line_similarity": score(similarity), "line_exact": score(0.3, n=100)},
+        "model": {
+            "bits_per_byte": score(bits, n=files),
+            "line_similarity": score(similarity),
+            "line_exact": score(0.3, n=100),
+        },
     }
-    return sheet(rows, held_out_files=files)
+    return sheet(rows)
 
 
 SHEETS = {"write": written, "draw": drawn, "chat": talked, "complete": completed}

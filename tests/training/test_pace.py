@@ -157,29 +157,29 @@ def test_patience_goes_on_over_a_revision_and_its_resume(tmp_path: Path, monkeyp
     clock = Clock(monkeypatch)
 
     def made(family: Tiny, **options: Any) -> Trainer:
-        settings = Settings(steps=100, batch=8, checkpoint_every=5, validate_times=20, patience=9)
+        settings = Settings(steps=1000, batch=8, checkpoint_every=50, validate_times=20, patience=9)
         return Trainer(
             family,
             Lines(),
             settings,
             CPU,
             tmp_path,
-            validate=lambda step, steps: {"loss": 1.0 if step <= 5 else 2.0},
+            validate=lambda step, steps: {"loss": 1.0 if step <= 50 else 2.0},
             **options,
         )
 
-    expected, written = expecting(0.2, 100, limit=20.0), list[Revision]()
+    expected, written = expecting(0.02, 1000, limit=20.0), list[Revision]()
 
     def until(number: int) -> float:
-        if number == 33:
+        if number == 330:
             raise WorkError("killed")
-        return 0.4
+        return 0.04
 
     with pytest.raises(WorkError, match="killed"):
         made(slope_only(clock, until), expected=expected, write_revision=written.append).run()
     stale = checkpoint.newest(tmp_path / "checkpoints")[2]["best"]["stale"]  # type: ignore[index]
     assert stale > 3
-    resumed = made(slope_only(clock, lambda n: 0.4), expected=expected, revision=written[0])
+    resumed = made(slope_only(clock, lambda n: 0.04), expected=expected, revision=written[0])
     outcome = resumed.run()
     assert outcome.stopped_early and outcome.steps < written[0].steps
 

@@ -232,21 +232,34 @@ def test_two_trainings_in_one_folder_refuse_each_other(tmp_path: Path) -> None:
 def test_it_stops_early_and_keeps_the_best(tmp_path: Path) -> None:
     family = tiny()
     losses = iter([3.0, 2.0, 2.5, 2.6, 1.0])
-    stopped = trainer(family, tmp_path, steps=50, validate_times=5, patience=2)
+    stopped = trainer(family, tmp_path, steps=250, validate_times=5, patience=2)
     stopped.validate = lambda step, steps: {"loss": next(losses)}
     outcome = stopped.run()
-    assert outcome.stopped_early and outcome.steps == 40
-    assert outcome.best_step == 20 and outcome.best_loss == 2.0
-    assert [place.name for place in (tmp_path / "best").iterdir()] == ["step-00000020"]
-    assert trainer(tiny(), tmp_path, steps=50, validate_times=5, patience=2).run().steps == 40  # and stays stopped
+    assert outcome.stopped_early and outcome.steps == 200
+    assert outcome.best_step == 100 and outcome.best_loss == 2.0
+    assert [place.name for place in (tmp_path / "best").iterdir()] == ["step-00000100"]
+    assert trainer(tiny(), tmp_path, steps=250, validate_times=5, patience=2).run().steps == 200  # and stays stopped
+
+
+def test_a_short_training_is_not_stopped_by_chance(tmp_path: Path) -> None:
+    """Twenty measurements of twenty steps: five without a lower loss are five steps, which say nothing."""
+    rising = trainer(tiny(), tmp_path, steps=20, validate_times=20, patience=5)
+    losses = iter(range(20))
+    rising.validate = lambda step, steps: {"loss": float(next(losses))}
+    outcome = rising.run()
+    assert not outcome.stopped_early and (outcome.steps, outcome.best_step) == (20, 1)
+    settings = rising.settings
+    assert settings.lost_patience(101, 1, 5) and not settings.lost_patience(100, 1, 99)
+    assert not settings.lost_patience(500, 1, 4)
+    assert not settings.model_copy(update={"patience": 0}).lost_patience(500, 1, 400)
 
 
 def test_a_larger_budget_goes_on_after_an_early_stop(tmp_path: Path) -> None:
-    stopped = trainer(tiny(), tmp_path, steps=50, validate_times=5, patience=1)
+    stopped = trainer(tiny(), tmp_path, steps=500, validate_times=5, patience=1)
     losses = iter([1.0, 2.0])
     stopped.validate = lambda step, steps: {"loss": next(losses)}
-    assert stopped.run().steps == 20
-    assert trainer(tiny(), tmp_path, steps=60, validate_times=2, patience=1).run().steps == 60
+    assert stopped.run().steps == 200
+    assert trainer(tiny(), tmp_path, steps=510, validate_times=2, patience=1).run().steps == 510
 
 
 def test_without_a_held_out_loss_the_last_average_is_kept(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from typing import Annotated, Any
 
 import typer
 
-from genwright.errors import GenwrightError, RequestError
+from genwright.cli.group import Panels
+from genwright.cli.mistakes import guarded
+from genwright.errors import RequestError
+from genwright.version import __version__
 
 app = typer.Typer(
     name="genwright",
@@ -17,7 +20,24 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    cls=Panels,
+    context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"genwright {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _of_every_command(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Show the version and exit.")
+    ] = False,
+) -> None: ...
+
 
 RecipeFile = Annotated[
     Path, typer.Argument(metavar="RECIPE", help="A recipe, one YAML file; or a run folder, to go on with it.")
@@ -41,6 +61,7 @@ Refit = Annotated[
     ),
 ]
 More = Annotated[str | None, typer.Option("--more", metavar="BUDGET", help="Train on for this much longer, like 30m.")]
+Anyway = Annotated[bool, typer.Option("--anyway", help="Train on data that is too little for the model, too.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -79,15 +100,15 @@ def run(
     more: More = None,
     fresh: Fresh = False,
     refit: Refit = False,
+    anyway: Anyway = False,
     device: Device = None,
     threads: Threads = None,
     offline: Offline = False,
     debug: Debug = False,
 ) -> None:
     """All stages in order, skipping what is up to date."""
-    made = _stages(
-        recipe, sets, run_dir, None, threads, more=more, fresh=fresh, refit=refit, device=device, offline=offline
-    )
+    options = {"more": more, "fresh": fresh, "refit": refit, "anyway": anyway, "device": device, "offline": offline}
+    made = _stages(recipe, sets, run_dir, None, threads, **options)
     from genwright.cli.summary import print_summary
 
     print_summary(made)
@@ -123,15 +144,15 @@ def _stage_command(name: str, text: str) -> None:
         fresh: Fresh = False,
         refit: Refit = False,
         more: More = None,
+        anyway: Anyway = False,
         device: Device = None,
         threads: Threads = None,
         offline: Offline = False,
         as_json: Json = False,
         debug: Debug = False,
     ) -> None:
-        made = _stages(
-            recipe, sets, run_dir, [name], threads, more=more, fresh=fresh, refit=refit, device=device, offline=offline
-        )
+        options = {"more": more, "fresh": fresh, "refit": refit, "anyway": anyway, "device": device, "offline": offline}
+        made = _stages(recipe, sets, run_dir, [name], threads, **options)
         if as_json:
             _print(_result(made, name))
 
@@ -181,8 +202,11 @@ def export(
 
     if form is not None:
         from genwright.exporters.formats import export_as, show
+        from genwright.run import named
 
-        place, record = export_as(target if target.is_dir() else run_folder(target, run_dir).folder, form, out, kind)
+        place, record = export_as(
+            there if (there := named(target)).is_dir() else run_folder(target, run_dir).folder, form, out, kind
+        )
         _print(record.model_dump(mode="json")) if as_json else show(place, record)
         return
     if out is not None or kind is not None:
@@ -296,16 +320,18 @@ def compare(
 @app.command()
 def runs(
     action: Annotated[str, typer.Argument(metavar="list|show|rm")] = "list",
-    folder: Annotated[Path | None, typer.Argument(metavar="RUN")] = None,
+    folders: Annotated[
+        list[Path] | None, typer.Argument(metavar="RUN...", help="A run's folder, or its name as it is listed.")
+    ] = None,
     where: Annotated[Path, typer.Option("--where", help="The folder that holds the runs.")] = Path("runs"),
     yes: Annotated[bool, typer.Option("--yes", help="Don't ask before removing.")] = False,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """What is on this disk, how big, how good."""
+    """What is on this disk, how big, how good: runs; runs show NAME; runs rm NAME NAME."""
     from genwright.cli.runs import runs as show_runs
 
-    show_runs(action, folder, where=where, yes=yes, as_json=as_json)
+    show_runs(action, folders or [], where=where, yes=yes, as_json=as_json)
 
 
 def _print(result: Any) -> None:
@@ -319,25 +345,5 @@ def _print(result: Any) -> None:
 
 def main(arguments: list[str] | None = None) -> None:
     """Entry point: every error that is meant for the user is one sentence on standard error."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    debug = "--debug" in arguments
-    try:
-        app(arguments, standalone_mode=True)
-    except GenwrightError as error:
-        if debug:
-            raise
-        print(f"genwright: {error}", file=sys.stderr)
-        sys.exit(error.exit_status)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        if debug:
-            raise
-        print(
-            f"genwright: unexpected {type(error).__name__}: {error}; run again with --debug to see where.",
-            file=sys.stderr,
-        )
-        sys.exit(1)
+    given = sys.argv[1:] if arguments is None else arguments
+    sys.exit(guarded(lambda: app(given, prog_name="genwright", standalone_mode=False), given))

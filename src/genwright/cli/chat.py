@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from genwright.cli.options import check, options_of, taken_out
+from genwright.cli.options import HELP_NAMES, check, options_of, taken_out
 from genwright.errors import RequestError
 from genwright.registry import about, families_of
 from genwright.request import checked, opening_class, request_class
@@ -38,10 +38,16 @@ _NOT_ASKED = ("n", "messages")
 
 def chat_command(arguments: list[str]) -> None:
     """Build the command with the options of the run's family, and call it."""
-    family = families_of("chat")[0]
+    command = command_for(families_of("chat")[0])
+    command.main(args=arguments or ["--help"], prog_name="genwright chat", standalone_mode=False)
+
+
+def command_for(family: str) -> click.Command:
+    """The command as it is for the runs of a family."""
     schema, opening = request_class("chat", family), opening_class(family)
-    command = click.Command(
+    return click.Command(
         "chat",
+        HELP_NAMES,
         params=[
             click.Argument(["run"], type=click.Path(path_type=Path)),
             click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
@@ -53,7 +59,6 @@ def chat_command(arguments: list[str]) -> None:
         callback=lambda **options: _call(opening, **options),
         help="Talk with a trained run, in the terminal or through a pipe (one message a line).\n\n\b\n" + HELP,
     )
-    command.main(args=arguments or ["--help"], prog_name="genwright chat", standalone_mode=True)
 
 
 def _call(opening: Any, run: Path, device: str | None, threads: int | None, debug: bool, **options: Any) -> None:

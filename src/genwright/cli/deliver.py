@@ -155,7 +155,7 @@ def read_prompt(prompt: str | None, file: Path | None) -> str:
 def read_text(file: Path, option: str) -> str:
     """A text file that an option names, its line ends as they are. Raises RequestError."""
     try:
-        text = file.read_bytes().decode("utf-8")
+        text = file.read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else f"byte {error.start} is not UTF-8"
         raise RequestError(f"{option} {file}: can't be read as text ({why}); name a text file.") from error

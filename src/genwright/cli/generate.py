@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -10,11 +11,11 @@ import click
 
 from genwright.about import About
 from genwright.cli.deliver import deliver, read_prompt, read_text
-from genwright.cli.options import check, file_type, options_of, taken_out
+from genwright.cli.options import HELP_NAMES, check, file_type, options_of, taken_out
 from genwright.errors import RequestError
 from genwright.registry import about
 from genwright.request import Blob, opening_class, positional, request_class
-from genwright.run import is_run_or_model, task_and_family
+from genwright.run import is_run_or_model, named, task_and_family
 
 _LONGEST_PROMPT = 1_000_000
 """Characters of a prompt that are looked at: its end, far more than any model sees at once."""
@@ -31,18 +32,19 @@ _CONTINUE = (
 def generate_command(arguments: list[str]) -> None:
     """Find the run among the arguments, build the command that fits it, and call it."""
     folder = _run_among(arguments)
-    schema, opening, told = None, None, None
-    if folder is not None:
-        task, family = task_and_family(Path(folder))
-        schema, opening, told = request_class(task, family), opening_class(family), about(task)
-    command = _command(schema, opening, told)
-    command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=True)
+    command = _command(None, None, None) if folder is None else command_for(*task_and_family(Path(folder)))
+    command.main(args=arguments or ["--help"], prog_name="genwright generate", standalone_mode=False)
+
+
+def command_for(task: str, family: str) -> click.Command:
+    """The command as it is for the runs of a task by a family."""
+    return _command(request_class(task, family), opening_class(family), about(task))
 
 
 def _run_among(arguments: list[str]) -> str | None:
     """The first word that is a run or a model folder, for the value of an option may stand before it; else the first folder or word."""
     words = [a for before, a in pairwise(["", *arguments]) if not a.startswith("-") and before not in _WITH_VALUE]
-    fits = (is_run_or_model, Path.is_dir, lambda _: True)
+    fits = (is_run_or_model, lambda path: is_run_or_model(named(path)), os.path.isdir, lambda _: True)
     return next((word for fit in fits for word in words if fit(Path(word))), None)
 
 
@@ -106,4 +108,4 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
     help_text = "Make something new with a trained run." + (
         "" if schema else " Name a run to see the options of its task."
     )
-    return click.Command("generate", params=[*fixed, *asked], callback=call, help=help_text)
+    return click.Command("generate", HELP_NAMES, call, [*fixed, *asked], help=help_text)

@@ -14,7 +14,8 @@ from rich.table import Table
 from genwright import ledger
 from genwright.console import say
 from genwright.errors import RequestError
-from genwright.ledger import REASONS, Item, account, printable
+from genwright.files import printable
+from genwright.ledger import REASONS, Item, account
 from genwright.run import Run
 
 _STORIES = 5
@@ -102,7 +103,7 @@ def _dropped(item: Item) -> dict[str, Any]:
 
 
 def _print_account(items: list[Item]) -> None:
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)
     whole = account(items)
     table = Table("source", *(("offered", "kept", "dropped")), "licence", box=None, pad_edge=False)
     for source in dict.fromkeys(item.source for item in items):

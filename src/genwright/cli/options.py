@@ -15,6 +15,9 @@ from genwright.cli.deliver import read_bytes, read_text
 from genwright.errors import RequestError
 from genwright.request import AT_FILE, FILE_TOO, NAMED_BY_FILE, POSITIONAL, Blob, File, checked, is_marked, positional
 
+HELP_NAMES: dict[str, Any] = {"help_option_names": ["-h", "--help"]}
+"""As the commands that stand in `cli/app.py` have it."""
+
 
 def options_of(schema: type[BaseModel]) -> list[click.Option]:
     """One option a field but the positional one, two where a file may hold its text; limits are checked by the schema itself."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,8 @@ import yaml
 
 from genwright.console import SideBySide, duration, size
 from genwright.errors import GenwrightError, RequestError
-from genwright.run import LOCK, STAGES, Run, open_run
+from genwright.files import printable
+from genwright.run import STAGES, Run, named, open_run, read_json
 from genwright.scores import ScoreSheet
 
 
@@ -26,7 +27,7 @@ class Listed:
     task: str
     family: str
     state: str
-    """"finished", "stopped after train", "begun", or what is wrong with it."""
+    """"finished", "training, step 120 of 2,000", "stopped after train", ... , or what is wrong with it."""
     bytes: int
     seconds: float
     changed: float
@@ -37,15 +38,20 @@ class Listed:
     headline: str
 
 
-def runs(action: str, folder: Path | None, *, where: Path, yes: bool, as_json: bool) -> None:
-    """The command. Raises RequestError for an unknown action or a folder that is no run."""
+def runs(action: str, given: Sequence[Path], *, where: Path, yes: bool, as_json: bool) -> None:
+    """The command; `given` are runs by their folders or by the names that the list shows. Raises RequestError for an unknown action or a
+    folder that is no run, before any is removed."""
+    folders = [named(folder, where) for folder in given]
     if action == "list":
-        listed = find(folder or where)
-        _print_json([asdict(one) for one in listed]) if as_json else _print_list(listed, folder or where)
+        listed = [one for place in given or [where] for one in find(place)]
+        _print_json([asdict(one) for one in listed]) if as_json else _print_list(listed, given[0] if given else where)
     elif action in ("show", "rm"):
-        if folder is None:
+        if not folders:
             raise RequestError(f"genwright runs {action}: name a run, like runs/demo-write.")
-        show(folder, as_json=as_json) if action == "show" else remove(folder, yes=yes)
+        if action == "rm":
+            refuse_to_remove(folders)
+        for folder in folders:
+            show(folder, as_json=as_json) if action == "show" else remove(folder, yes=yes)
     else:
         raise RequestError(f"genwright runs {action}: there is no such action; use list, show or rm.")
 
@@ -61,11 +67,7 @@ def find(where: Path) -> list[Listed]:
 def is_run(folder: Path) -> bool:
     """Whether a folder was made by a run: a resolved recipe and a stage's record, or a run that was stopped before its first."""
     run = Run(folder)
-    if not (folder.is_dir() and run.recipe.is_file() and isinstance(_recipe(run.recipe).get("task"), str)):
-        return False
-    if (folder / "collect" / "ledger.parquet").is_file() or any((folder / s / "stage.json").is_file() for s in STAGES):
-        return True
-    return (folder / LOCK).is_file() and len(run.owned()) == len(list(folder.iterdir()))
+    return run.is_one() and isinstance(_recipe(run.recipe).get("task"), str)
 
 
 def describe(run: Run) -> Listed:
@@ -79,14 +81,13 @@ def describe(run: Run) -> Listed:
             state, records[stage] = str(error), None
     done = [record for record in records.values() if record]
     missing = [stage for stage in STAGES if records[stage] is None]
-    first = STAGES.index(missing[0]) if missing else 0
     sheet = _sheet(run)
     return Listed(
         name=run.name,
         folder=str(run.folder),
         task=str(recipe.get("task", "")),
         family=str((recipe.get("model") or {}).get("family", "")),
-        state=state or ("finished" if not missing else f"stopped after {STAGES[first - 1]}" if first else "begun"),
+        state=state or _state(run, missing),
         bytes=size_bytes(run.folder),
         seconds=sum(record.seconds for record in done),
         changed=max((_changed(run.recipe), *(_changed(run.stage(s)) for s in STAGES))),
@@ -94,6 +95,35 @@ def describe(run: Run) -> Listed:
         verdict=sheet.verdict.grade if sheet and sheet.verdict else "",
         headline=sheet.headline if sheet else "",
     )
+
+
+def _state(run: Run, missing: list[str]) -> str:
+    """Whether it is finished, worked on now, or was stopped, and where. `missing`: the stages without a record."""
+    under_way = run.busy()
+    if not missing:
+        return "at work" if under_way else "finished"
+    first = missing[0]
+    done = STAGES.index(first)
+    if first == "train" and (step := _step(run)):
+        return f"{'training' if under_way else 'stopped in training'}, {step}"
+    if under_way:
+        return f"at work on {first}"
+    return f"stopped after {STAGES[done - 1]}" if done else "begun"
+
+
+def _step(run: Run) -> str:
+    """ "step 120 of 2,000", by the newest checkpoint of the part that was begun last; "" where none has begun."""
+    plans = sorted(run.stage("train").glob("*/plan.json"), key=_changed)
+    if not plans:
+        return ""
+    steps = sorted(
+        place.name for place in plans[-1].parent.glob("checkpoints/step-*") if (place / "manifest.json").exists()
+    )
+    step = int(steps[-1].removeprefix("step-")) if steps else 0
+    try:
+        return f"step {step:,} of {read_json(plans[-1])['settings']['steps']:,}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return f"step {step:,}"
 
 
 def first_score(sheet: ScoreSheet) -> str:
@@ -133,7 +163,7 @@ def show(folder: Path, *, as_json: bool) -> None:
     from rich.table import Table
 
     console = Console(highlight=False)
-    print(f"{listed.folder}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}")
+    print(f"{printable(listed.folder)}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}")
     table = Table("stage", "seconds", "finished", "on disk", box=None)
     for stage, about in stages.items():
         table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))
@@ -146,38 +176,34 @@ def show(folder: Path, *, as_json: bool) -> None:
         print_verdict(sheet, console)
 
 
-def remove(folder: Path, *, yes: bool) -> None:
-    """Delete a run. Only what a run writes goes; a file of somebody else's in the folder stays, and is said.
+def refuse_to_remove(folders: Sequence[Path]) -> None:
+    """Raises RequestError when a folder is no run, is a link, has its data inside, or is being worked on."""
+    for folder in folders:
+        if folder.is_symlink() or not is_run(folder):
+            raise RequestError(f"{folder}: not a run folder, so it is left alone; `genwright runs` lists the runs.")
+        if source := _data_inside(folder):
+            raise RequestError(
+                f"{folder}: its data ({source}) lies in the same folder; move the data, then remove the run."
+            )
+        if Run(folder).busy():
+            raise RequestError(f"{folder}: another genwright is working on this run; wait for it or stop it.")
 
-    Raises RequestError when the folder is no run, is a link, or is being worked on.
-    """
-    if folder.is_symlink() or not is_run(folder):
-        raise RequestError(f"{folder}: not a run folder, so it is left alone; `genwright runs` lists the runs.")
-    if source := _data_inside(folder):
-        raise RequestError(
-            f"{folder}: its data ({source}) lies in the same folder; move the data, then remove the run."
-        )
+
+def remove(folder: Path, *, yes: bool) -> None:
+    """Delete a run. Only what a run writes goes; a file of somebody else's in the folder stays, and is said. Raises RequestError as
+    `refuse_to_remove` does."""
+    refuse_to_remove([folder])
     run = Run(folder)
     if not yes:
         import typer
 
-        if not typer.confirm(f"Remove {folder} ({size(size_bytes(folder))})?", err=True):
+        if not typer.confirm(f"Remove {printable(str(folder))} ({size(size_bytes(folder))})?", err=True):
             return
-    with run.lock():
-        for entry in run.owned():
-            if entry.name == LOCK:  # it is held
-                continue
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink(missing_ok=True)
-    (folder / LOCK).unlink(missing_ok=True)
-    rest = sorted(entry.name for entry in folder.iterdir())
-    if rest:
-        print(f"{folder}: the run is removed; {', '.join(rest[:5])} stayed, for no run made {'it' if len(rest) == 1 else 'them'}.")  # fmt: skip
+    if rest := run.erase():
+        stayed = f"{', '.join(rest[:5])} stayed, for no run made {'it' if len(rest) == 1 else 'them'}"
+        print(printable(f"{folder}: the run is removed; {stayed}."))
     else:
-        folder.rmdir()
-        print(f"{folder}: removed.")
+        print(printable(f"{folder}: removed."))
 
 
 def _data_inside(folder: Path) -> str | None:
@@ -219,9 +245,15 @@ def _print_list(listed: list[Listed], where: Path) -> None:
 
     console = Console(highlight=False)
     if not listed:
-        console.print(f"No runs in {where}; `genwright run RECIPE` makes one.", markup=False)
+        print(f"No runs in {printable(str(where))}; `genwright run RECIPE` makes one.")
         return
     columns = ("task", "family", "state", "size", "time", "score", "verdict")
-    rows = [(one.name, [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score, one.verdict]) for one in listed]  # fmt: skip
+    rows = [
+        (
+            printable(one.name),
+            [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score, one.verdict],
+        )
+        for one in listed
+    ]
     console.print(SideBySide(columns, rows, justify="left"))
     console.print(f"{size(sum(one.bytes for one in listed))} in all", markup=False)

@@ -20,7 +20,7 @@ from genwright.console import duration
 from genwright.errors import RequestError
 from genwright.pages.charts import number
 from genwright.run import write_atomic
-from genwright.scores import Metric
+from genwright.scores import Metric, figure, shown
 
 Aspect = Literal["quality", "diversity", "copying"]
 ASPECTS: tuple[tuple[Aspect, str], ...] = (
@@ -170,15 +170,8 @@ def unequal(facts: Sequence[RunFacts], shared: Sequence[Metric]) -> list[str]:
 def cell(measured: Measured) -> str:
     """ "0.031 ± 0.002" over seeds, "0.031 (0.028 to 0.034)" of a single run."""
     if measured.spread is not None:
-        return f"{short(measured.value)} ± {short(measured.spread)}"
-    if measured.low is not None and measured.high is not None:
-        return f"{short(measured.value)} ({short(measured.low)} to {short(measured.high)})"
-    return short(measured.value)
-
-
-def short(value: float) -> str:
-    """Three significant digits."""
-    return f"{value:.3g}" if 0.0001 <= abs(value) < 1000 else number(value)
+        return f"{figure(measured.value)} ± {figure(measured.spread)}"
+    return shown(measured.value, measured.low, measured.high, brief=False)  # ± is the spread here
 
 
 def cost_rows(comparison: Comparison) -> list[tuple[str, list[str]]]:

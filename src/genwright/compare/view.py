@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import escape
 
 from genwright.compare.facts import RunFacts
-from genwright.compare.numbers import ASPECTS, Comparison, Measured, build, cell, cost_rows, facts_of, save_json, short
+from genwright.compare.numbers import ASPECTS, Comparison, Measured, build, cell, cost_rows, facts_of, save_json
 from genwright.console import SideBySide
 from genwright.errors import RequestError
 from genwright.pages import charts
 from genwright.pages.charts import TONES, DotRow, number
 from genwright.pages.page import picture, render
 from genwright.run import write_atomic
-from genwright.scores import ARROWS, Metric
+from genwright.scores import ARROWS, Metric, figure
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -89,7 +89,7 @@ def terminal(comparison: Comparison) -> RenderableType:
         for metric in metrics:
             ahead = comparison.winners(metric)
             bold |= {(len(rows), i) for i, g in enumerate(comparison.groups) if g.name in ahead}
-            known = [short(v[metric.name]) if metric.name in v else "" for v in comparison.references.values()]
+            known = [figure(v[metric.name]) if metric.name in v else "" for v in comparison.references.values()]
             cells = [cell(g.scores[metric.name]) for g in comparison.groups]
             rows.append((f"  {metric.title}{ARROWS[metric.better]}", cells + known))
     costs = cost_rows(comparison)

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from genwright.console import progress
-from genwright.ledger import Drop, Item, printable
+from genwright.files import printable
+from genwright.ledger import Drop, Item
 from genwright.media import text as medium
 
 _RUN = 4

@@ -9,8 +9,6 @@ explain/corpus/
 from __future__ import annotations
 
 import json
-import os
-import shutil
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -18,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from genwright import files
 from genwright import recipe as recipes
 from genwright.console import progress
 from genwright.errors import RequestError
@@ -102,23 +101,17 @@ def _text(tokens: np.ndarray, facts: Any, special: np.ndarray) -> str:
 
 
 def _write(folder: Path, documents: Iterator[tuple[str, str, int]], key: dict[str, Any], total: int) -> None:
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
     ids: list[str] = []
     starts = [0]
-    with (
-        (temporary / "text.bin").open("wb", buffering=2 * _BUFFER_UNITS) as out,
-        progress("read the texts", total) as line,
-    ):
-        for item, text, done in documents:
-            units = units_of(text)
-            out.write(units.tobytes())
-            out.write(np.array([END], np.uint16).tobytes())
-            ids.append(item)
-            starts.append(starts[-1] + len(units) + 1)
-            line.update(done)
-    np.save(temporary / "starts.npy", np.array(starts, np.int64))
-    (temporary / "about.json").write_text(json.dumps({**key, "ids": ids}), encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    temporary.rename(folder)
+    with files.whole(folder) as temporary, progress("read the texts", total) as line:
+        temporary.mkdir()
+        with (temporary / "text.bin").open("wb", buffering=2 * _BUFFER_UNITS) as out:
+            for item, text, done in documents:
+                units = units_of(text)
+                out.write(units.tobytes())
+                out.write(np.array([END], np.uint16).tobytes())
+                ids.append(item)
+                starts.append(starts[-1] + len(units) + 1)
+                line.update(done)
+        np.save(temporary / "starts.npy", np.array(starts, np.int64))
+        (temporary / "about.json").write_text(json.dumps({**key, "ids": ids}), encoding="utf-8")

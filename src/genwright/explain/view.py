@@ -6,11 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+from genwright.console import count
 from genwright.errors import RequestError
 from genwright.explain.corpus import open_corpus
 from genwright.explain.nearest import Found, Neighbour, check, nearest
-from genwright.ledger import LEDGER, printable
-from genwright.run import Run
+from genwright.files import printable
+from genwright.ledger import LEDGER
+from genwright.run import Run, named
 
 _COLUMNS = ["id", "source", "path", "row", "licence", "notice", "start", "stop"]
 _OTHERS = 5
@@ -21,7 +23,7 @@ _FROM = 0.1
 
 def explain_nearest(folder: Path, passage: str | None, file: Path | None, n: int, as_json: bool) -> None:
     """Print the `n` nearest documents. Raises RequestError when the run or the passage can't be used."""
-    text = _passage(passage, file)
+    text, folder = _passage(passage, file), named(folder)
     if not folder.is_dir():
         raise RequestError(f"{folder}: no such folder; name a run, like runs/demo-write.")
     check(text)
@@ -41,7 +43,7 @@ def _passage(passage: str | None, file: Path | None) -> str:
     if file is None:
         return passage or ""
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
         raise RequestError(f"--nearest-file {file}: can't be read ({why}); name a text file.") from error
@@ -79,7 +81,7 @@ def _show(text: str, found: Found, items: dict[str, dict[str, Any]]) -> None:
     from rich.text import Text
 
     console = Console(highlight=False, soft_wrap=True)
-    searched = f"{found.documents:,} training documents, {found.characters:,} characters"
+    searched = f"{count(found.documents, 'training document')}, {count(found.characters, 'character')}"
     if not found.neighbours:
         console.print(Text(f"Nothing of it stands in the {searched}: not even 2 characters in a row."))
         return
@@ -98,8 +100,8 @@ def _show(text: str, found: Found, items: dict[str, dict[str, Any]]) -> None:
         if one.same_run_in:
             named = ", ".join(_named(items.get(i, {})) for i in one.same_run_in[:_OTHERS])
             more = ", ..." if len(one.same_run_in) > _OTHERS else ""
-            count = len(one.same_run_in)
-            console.print(Text(f"   the same run stands in {count:,} more document{'s' * (count > 1)}: {named}{more}"))
+            others = count(len(one.same_run_in), "more document")
+            console.print(Text(f"   the same run stands in {others}: {named}{more}"))
         console.print()
     best = found.neighbours[0]
     start, stop = best.run.passage_start, best.run.passage_start + best.run.length

@@ -7,8 +7,6 @@ export/<format>/<type>/   beside the model folder: what the format needs, and
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel
 
+from genwright import files as disk
 from genwright import model_folder as models
 from genwright.console import say, size
 from genwright.errors import RequestError
@@ -99,15 +98,8 @@ def export_as(target: Path, name: str, out: Path | None = None, kind: str | None
     run_name = folder.parent.name if folder.name == "model" else folder.name
     place = out or exports_of(folder) / name / kind
     _refuse_foreign(place)
-    temporary = place.with_name(f".{place.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
-        temporary.mkdir(parents=True)
-    except OSError as error:
-        raise RequestError(
-            f"--out {place}: can't be made ({error.strerror}); name a place that can be written to."
-        ) from error
-    try:
+    with disk.whole(place) as temporary:
+        temporary.mkdir()
         work = Work(
             source_of(model, folder, run_name),
             ModelReference(model),
@@ -120,10 +112,6 @@ def export_as(target: Path, name: str, out: Path | None = None, kind: str | None
         form.write(work)
         record = _record(work, name, started)
         write_atomic(temporary / RECORD, record.model_dump_json(indent=2) + "\n")
-        shutil.rmtree(place, ignore_errors=True)
-        temporary.rename(place)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     return place, record
 
 

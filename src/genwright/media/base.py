@@ -5,7 +5,6 @@ Media are named in `registry.MEDIA`. Collect, the command line, the report and `
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from markupsafe import Markup
 
+from genwright import files
 from genwright.ledger import Drop
 from genwright.media.kind import kind
 from genwright.registry import MEDIA
@@ -120,10 +120,8 @@ def show(file: Path, title: str, public: bool = False) -> Markup:
 
 def write_whole(file: Path, content: bytes) -> None:
     """Whole or not at all: the file may be the one that is continued."""
-    file.parent.mkdir(parents=True, exist_ok=True)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}")
-    temporary.write_bytes(content)
-    temporary.replace(file)
+    with files.whole(file) as temporary:
+        temporary.write_bytes(content)
 
 
 @dataclass(repr=False)

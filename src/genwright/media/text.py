@@ -12,6 +12,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from genwright.console import count
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed
 from genwright.media.documents.base import Document
@@ -206,7 +207,7 @@ class Text:
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         characters, least = measures["characters"], settings.get("min_characters", 1)
         if characters < least:
-            return Drop("too_small", f"{characters:,} characters; the recipe asks for {least:,}")
+            return Drop("too_small", f"{count(int(characters), 'character')}; the recipe asks for {least:,}")
         if "numbers" in measures and settings.get("numbers") is False:
             return Drop("numbers", f"{measures['numbers']:.0%} of its cells; `prepare.numbers: true` learns it")
         return None

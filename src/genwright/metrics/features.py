@@ -10,7 +10,6 @@ times faster on a CPU and changes the features by rounding only (tests/metrics/t
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -23,7 +22,7 @@ from PIL import Image
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from genwright import cache
+from genwright import cache, files
 from genwright.console import progress
 from genwright.errors import RequestError
 
@@ -79,9 +78,8 @@ def extract_cached(
     except (OSError, ValueError):
         pass  # not there yet, or cut short: made again
     found = extract(images_NHWC, device, title)
-    temporary = file.with_name(f".{file.stem}.{os.getpid()}.npy")
-    np.save(temporary, found, allow_pickle=False)
-    temporary.replace(file)
+    with files.whole(file) as temporary, temporary.open("wb") as out:
+        np.save(out, found, allow_pickle=False)
     return found
 
 

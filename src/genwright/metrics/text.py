@@ -20,9 +20,9 @@ def words(text: str) -> list[str]:
 
 
 def bits_per_byte(nats: np.ndarray, byte_counts: np.ndarray, seed: int = 0, draws: int = 1000) -> Score:
-    """The exact total, sum of nats / (sum of bytes * ln 2), over blocks of a text; the interval is a bootstrap over blocks.
+    """The exact total, sum of nats / (sum of bytes * ln 2), over independent texts; the interval is a bootstrap over them.
 
-    `nats` and `byte_counts` are of each block: its negative log-likelihood and its length.
+    `nats` and `byte_counts` are of each text: its negative log-likelihood and its length. `Score.n` is the number of texts.
     """
     nats, byte_counts = np.asarray(nats, np.float64), np.asarray(byte_counts, np.float64)
     total = byte_counts.sum()
@@ -31,7 +31,7 @@ def bits_per_byte(nats: np.ndarray, byte_counts: np.ndarray, seed: int = 0, draw
     chosen = np.random.default_rng(seed).integers(len(nats), size=(draws, len(nats)))
     sums = nats[chosen].sum(axis=1), np.maximum(byte_counts[chosen].sum(axis=1), 1)
     low, high = np.percentile(sums[0] / sums[1] / math.log(2), [2.5, 97.5])
-    return Score(value=float(nats.sum() / total / math.log(2)), low=float(low), high=float(high), n=int(total))
+    return Score(value=float(nats.sum() / total / math.log(2)), low=float(low), high=float(high), n=len(nats))
 
 
 def share(hits: np.ndarray, totals: np.ndarray, seed: int = 0, draws: int = 1000) -> Score:

@@ -15,6 +15,7 @@ from markupsafe import Markup
 
 from genwright.console import duration, size
 from genwright.pages.charts import DARK, LIGHT, number
+from genwright.scores import span
 
 _TEMPLATES = files("genwright.pages") / "templates"
 _TYPES = {".png": "image/png", ".svg": "image/svg+xml", ".jpg": "image/jpeg", ".webp": "image/webp"}
@@ -42,6 +43,7 @@ def _environment() -> Environment:
     )
     environment.filters |= {
         "number": number,
+        "span": lambda score: span(score.low, score.high, number),
         "size": size,
         "duration": duration,
         "svg": Markup,

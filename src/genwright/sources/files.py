@@ -14,7 +14,8 @@ from pydantic import Field
 
 from genwright.console import say
 from genwright.errors import RequestError
-from genwright.ledger import Drop, Item, item_id, printable
+from genwright.files import printable
+from genwright.ledger import Drop, Item, item_id
 from genwright.media.base import medium
 from genwright.media.text import decode, read
 from genwright.registry import MEDIA

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,11 +13,16 @@ from genwright import device as devices
 from genwright import recipe as recipes
 from genwright.console import duration, progress, say
 from genwright.errors import RequestError
+from genwright.files import at, remove
+from genwright.ledger import LEDGER
 from genwright.model import Model
 from genwright.model_folder import build_task
 from genwright.recipe import Recipe
 from genwright.run import STAGES, Run, write_atomic
+from genwright.stages import enough
+from genwright.stages.accept import accept
 from genwright.stages.collect import stage as collect
+from genwright.stages.copy import copy_of
 from genwright.stages.evaluate import stage as evaluate
 from genwright.stages.evaluate.verdict import judge_again
 from genwright.stages.export import stage as export
@@ -25,7 +30,7 @@ from genwright.stages.inputs import stage_inputs
 from genwright.stages.prepare import stage as prepare
 from genwright.stages.report import stage as report
 from genwright.stages.train import stage as train
-from genwright.stages.train.budgets import refuse_other_settings
+from genwright.stages.train.budgets import parse_more
 from genwright.tasks.base import Splits
 from genwright.weights.opening import OFFLINE
 
@@ -39,6 +44,8 @@ class Options:
     fresh: bool = False
     refit: bool = False
     more: str | None = None
+    anyway: bool = False
+    """Train on data that is too little for the model, too."""
 
 
 def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str] = STAGES) -> None:
@@ -46,19 +53,16 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
     device = devices.choose(options.device)
     if options.offline:  # weights to start from are asked for deep inside a task
         os.environ[OFFLINE] = "1"
+    if options.more:
+        parse_more(options.more)
     task = build_task(recipe)
     if "evaluate" in stages:
         task.check()
-    with run.lock():
-        if options.fresh:
-            _clear(run, stages)
-        else:
-            _accept(recipe, run)
-        _require(run, stages)
-        write_atomic(run.recipe, recipe.to_yaml())
+    accept(recipe, run, task, stages, fresh=options.fresh, offline=options.offline)
+    with _own(recipe, run):
         calls: dict[str, Callable[[], Any]] = {
             "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
-            "prepare": lambda: prepare.run(recipe, run, task=task, refit=options.refit),
+            "prepare": lambda: prepare.run(recipe, run, task=task, refit=refit),
             "train": lambda: train.run(
                 recipe, run, task=task, device=device, fresh=options.fresh, more=options.more, refit=options.refit
             ),
@@ -66,13 +70,17 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
             "export": lambda: export.run(recipe, run, task=task, device=device),
             "report": lambda: report.run(recipe, run),
         }
+        refit = options.refit or (options.fresh and "train" in stages)
+        learns = next((name for name in stages if name in ("prepare", "train")), None)
         for name in stages:
-            if _stands(name, recipe, run, task, options):
+            if name == learns:
+                enough.check(task, run, trains="train" in stages, anyway=options.anyway, fresh=options.fresh)
+            if not options.fresh and _stands(name, recipe, run, task, options):
                 if name == "evaluate":
                     judge_again(task, run)
                 say(f"{name:9} up to date")
                 continue
-            with progress(name):
+            with _anew(run, name) if options.fresh else nullcontext(), at(run.stage(name)), progress(name):
                 calls[name]()
             record = run.record(name)
             if record is not None:
@@ -87,49 +95,58 @@ def _stands(name: str, recipe: Recipe, run: Run, task: Any, options: Options) ->
     return run.up_to_date(name, stage_inputs(name, recipe, run, task))
 
 
-def _accept(recipe: Recipe, run: Run) -> None:
-    """Nothing is written into a run before it is known to fit: what was refused must not spoil what stands there."""
-    made = recipes.load(run.recipe).task if run.recipe.exists() else recipe.task
-    if made != recipe.task:
-        raise RequestError(
-            f"{run.folder}: was made for the task {made}, and the recipe is for {recipe.task}; choose another --run-dir, or begin again "
-            "with --fresh."
-        )
-    refuse_other_settings(recipe, run.stage("train"))
+@contextmanager
+def _own(recipe: Recipe, run: Run) -> Iterator[None]:
+    """The run as this command's alone, with its recipe written down. Where the work is refused, the run has the recipe that it had;
+    one that was not there before is gone, but for an account of data of which nothing is usable."""
+    before = {file: file.read_text(encoding="utf-8") for file in (run.recipe, run.origin) if file.exists()}
+    try:
+        with run.lock():
+            try:
+                run.note_recipe(recipe.to_yaml(), recipe.file)
+                yield
+            except RequestError:
+                for file in (run.recipe, run.origin) if before else ():
+                    write_atomic(file, before[file]) if file in before else remove(file)
+                raise
+    except RequestError:
+        if not before and not run.busy() and not (run.stage("collect") / LEDGER).exists():
+            run.erase()
+        raise
 
 
-def _require(run: Run, stages: Sequence[str]) -> None:
-    """The stages that the first one reads must have been run."""
-    needs = {
-        "prepare": ["collect"],
-        "train": ["prepare"],
-        "evaluate": ["train"],
-        "export": ["train"],
-        "report": ["collect"],
-    }
-    missing = [name for name in needs.get(stages[0], []) if run.record(name) is None]
-    if missing:
-        raise RequestError(
-            f"{run.folder}: `{stages[0]}` needs what `{missing[0]}` makes; run `genwright {missing[0]}` first, or `genwright run`."
-        )
-
-
-def _clear(run: Run, stages: Sequence[str]) -> None:
-    for name in stages:
-        if name != "report":
-            shutil.rmtree(run.stage(name), ignore_errors=True)
-        run.forget(name)
+@contextmanager
+def _anew(run: Run, name: str) -> Iterator[None]:
+    """Without what a stage made before. Of the stages that look at the data it comes back where the data is refused."""
+    folder = run.stage(name)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}")
+    if name in ("collect", "prepare") and folder.exists():
+        folder.rename(aside)
+    elif name != "report":
+        remove(folder)
+    run.forget(name)
+    try:
+        yield
+    except RequestError:
+        if aside.exists():
+            remove(folder)
+            aside.rename(folder)
+        raise
+    finally:
+        remove(aside)
 
 
 def write_report(recipe: Recipe, run: Run, *, public: bool) -> Path:
-    with run.lock():
-        return report.run(recipe, run, public=public)
+    """Write the page of what the run holds. Raises RequestError where it holds nothing yet, or was made by another recipe."""
+    accept(recipe, run, build_task(recipe), ["report"])
+    with run.lock(), at(run.report):
+        return report.run(recipes.load(run.recipe), run, public=public)
 
 
 def plan_run(recipe: Recipe, run: Run, options: Options) -> Any:
-    """Collect and prepare, then time a few steps in a scratch folder."""
+    """Collect and prepare, then time a few steps in a scratch folder. A run that stands there already is only looked at: what such a
+    run would be is worked out in a copy of it."""
     device = devices.choose(options.device)
-    run_stages(recipe, run, options, ["collect", "prepare"])
     task = build_task(recipe)
 
     def rest(model: Model, splits: Splits, scratch: Path) -> dict[str, float]:
@@ -138,4 +155,6 @@ def plan_run(recipe: Recipe, run: Run, options: Options) -> Any:
             "export": export.foretell(model, splits, scratch),
         }
 
-    return train.plan(recipe, run, task=task, device=device, rest=rest)
+    with copy_of(recipe, run) if run.recipe.exists() else nullcontext(run) as looked_at:
+        run_stages(recipe, looked_at, options, ["collect", "prepare"])
+        return train.plan(recipe, looked_at, task=task, device=device, rest=rest)

@@ -10,7 +10,7 @@ from genwright import recipe as recipes
 from genwright.console import say
 from genwright.recipe import Recipe
 from genwright.registry import families_of
-from genwright.run import Run, open_run
+from genwright.run import RUNS, Run, named, open_run
 
 
 def recipe_and_run(target: Path, overrides: list[str] | None, run_dir: Path | None) -> tuple[Recipe, Run]:
@@ -18,6 +18,7 @@ def recipe_and_run(target: Path, overrides: list[str] | None, run_dir: Path | No
 
     A run keeps its family: where the recipe names none, it is that of the run, whatever the task's default is by now.
     """
+    target = named(target)
     if target.is_dir():
         return recipes.load(open_run(target).recipe, overrides), Run(run_dir or target)
     run = run_folder(target, run_dir)
@@ -32,7 +33,7 @@ def recipe_and_run(target: Path, overrides: list[str] | None, run_dir: Path | No
 
 def run_folder(recipe_file: Path, run_dir: Path | None) -> Run:
     """runs/<the recipe file's stem>/ where the user stands, or the folder asked for."""
-    return Run(run_dir if run_dir is not None else Path("runs") / recipe_file.stem)
+    return Run(run_dir if run_dir is not None else RUNS / recipe_file.stem)
 
 
 def _family_of(run: Run) -> dict[str, str]:

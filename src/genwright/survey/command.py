@@ -10,7 +10,8 @@ from pathlib import Path
 
 from genwright.about import Found, Survey, Verdict
 from genwright.errors import RequestError
-from genwright.ledger import REASONS, printable
+from genwright.files import printable
+from genwright.ledger import REASONS
 from genwright.media.base import is_textual, medium
 from genwright.registry import MEDIA, TASKS, about
 from genwright.survey.recipe import write_recipe

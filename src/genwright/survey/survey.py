@@ -14,7 +14,8 @@ from genwright import cache
 from genwright.about import Survey
 from genwright.console import progress
 from genwright.errors import RequestError
-from genwright.ledger import Drop, Item, printable
+from genwright.files import printable
+from genwright.ledger import Drop, Item
 from genwright.media.base import Measures, is_textual, medium_of
 from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES
 from genwright.registry import MEDIA

@@ -20,7 +20,7 @@ from pydantic import BaseModel
 from genwright.engine.engine import Engine
 from genwright.families.base import Batch, Family
 from genwright.ledger import Drop, Item
-from genwright.media.base import Media
+from genwright.media.base import Media, is_textual
 from genwright.model import Facts, Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.registry import about
@@ -122,6 +122,9 @@ class BaseTask(ABC):
     parts_groups: ClassVar[bool] = False
     """Whether a group only asks for the same thing, so that its members may stand on both sides of the split where need be."""
 
+    cut_below: ClassVar[int] = 200
+    """With fewer groups the items that can be divided are: to score by whole ones, more than a tenth would have to be held out."""
+
     def __init__(self, prepare: BaseModel, model: BaseModel, family: str):
         self.prepare = prepare
         self.model = model
@@ -131,6 +134,15 @@ class BaseTask(ABC):
     def medium(self) -> str:
         """What its items are."""
         return about(self.name).medium
+
+    @property
+    def starts_from_weights(self) -> bool:
+        """Whether the model starts from weights of other people, and so needs less to learn from."""
+        return False
+
+    def amount(self, item: Item) -> int:
+        """How much of what `ABOUT.least` counts an item holds. Default: characters of a text, 1 of anything else."""
+        return (item.characters or 0) if is_textual(self.medium) else 1
 
     def check(self) -> None:  # noqa: B027 - most tasks need nothing
         """Raise RequestError when something that a later stage needs is not installed: better now than after the training."""
@@ -143,6 +155,10 @@ class BaseTask(ABC):
         """`group_key` of each item; a task that compares items with one another does it here. `known` are the groups that were given
         a split before: an item whose group is among them must keep it."""
         return [self.group_key(item) for item in items]
+
+    def kind(self, item: Item) -> str:
+        """What the model can be asked for by, where that must be learnt from to be known: a label; "" where any words will do."""
+        return ""
 
     def encoding_settings(self) -> dict[str, Any]:
         """The settings that `encode` follows; when one changes, everything is prepared anew."""

@@ -187,6 +187,12 @@ def _sentence(text: str) -> str:
 # --- reading a sheet
 
 
+def held_out(sheet: ScoreSheet, metric: str) -> int:
+    """How many held-out things the model was measured on by a metric."""
+    score = sheet.score("model", metric)
+    return 0 if score is None else score.n or 0
+
+
 def beats_all(one: Score | None, others: Mapping[str, Score | None], better: str = "lower") -> bool | None:
     """The same of several, those left out that were not measured; None where none was."""
     found = [answer for other in others.values() if (answer := beats(one, other, better)) is not None]

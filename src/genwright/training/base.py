@@ -58,6 +58,10 @@ NOT_PLANNED = 1_000_000
 """Steps of a training that has no plan yet: so many that what is rehearsed of it stands at the start of its schedule."""
 
 
+PATIENT_STEPS = 100
+"""A held-out loss that has not fallen for fewer steps says nothing yet."""
+
+
 class Settings(BaseModel):
     """Everything about a training that is decided before its first step, so that each step is a function of its number."""
 
@@ -77,6 +81,11 @@ class Settings(BaseModel):
     validate_times: int = Field(default=0, ge=0)
     previews: int = Field(default=0, ge=0)
     patience: int = Field(default=0, ge=0)
+
+    def lost_patience(self, step: int, best_step: int, stale: int) -> bool:
+        """Whether so many measurements without a lower held-out loss end the training at a step. Neighbouring steps differ by chance
+        alone, so in a short training many measurements are no reason."""
+        return 0 < self.patience <= stale and step - best_step >= PATIENT_STEPS
 
     def validate_steps(self) -> frozenset[int]:
         return even_steps(self.steps, self.validate_times)

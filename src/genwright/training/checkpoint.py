@@ -26,6 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from genwright import files
 from genwright.console import say
 from genwright.errors import WorkError
 from genwright.run import read_json, write_atomic
@@ -46,35 +47,28 @@ def write(
 
     Raises WorkError when the disk is full.
     """
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
     try:
-        temporary.mkdir(parents=True)
-        plain, tensors = pack(state)
-        save_file(_storable(weights), temporary / _WEIGHTS)
-        save_file(_storable(tensors), temporary / _TENSORS)
-        (temporary / _STATE).write_text(json.dumps(plain), encoding="utf-8")
-        files = [temporary / name for name in (_WEIGHTS, _TENSORS, _STATE)]
-        accounts = {file.name: _account(file) for file in files}
-        manifest = {"format": FORMAT, "about": dict(about or {}), "files": accounts}
-        for place in (*files, temporary):
-            _sync(place)
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
+        with files.whole(folder) as temporary:
+            temporary.mkdir()
+            plain, tensors = pack(state)
+            save_file(_storable(weights), temporary / _WEIGHTS)
+            save_file(_storable(tensors), temporary / _TENSORS)
+            (temporary / _STATE).write_text(json.dumps(plain), encoding="utf-8")
+            written = [temporary / name for name in (_WEIGHTS, _TENSORS, _STATE)]
+            accounts = {file.name: _account(file) for file in written}
+            manifest = {"format": FORMAT, "about": dict(about or {}), "files": accounts}
+            for place in (*written, temporary):
+                _sync(place)
         write_atomic(folder / MANIFEST, json.dumps(manifest, indent=1))
         _sync(folder)
         _sync(folder.parent)
     except OSError as error:
-        shutil.rmtree(temporary, ignore_errors=True)
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         free = shutil.disk_usage(folder.parent).free
         raise WorkError(
             f"{folder}: no room for the checkpoint ({free:,} bytes free); make room and run again, it goes on from the one before."
         ) from error
-    except SafetensorError as error:  # how a write that failed is reported
-        shutil.rmtree(temporary, ignore_errors=True)
-        raise WorkError(f"{folder}: the checkpoint can't be written ({error}); make room and run again.") from error
     return folder
 
 

@@ -278,10 +278,9 @@ class Trainer:
             self.progress.best = {"step": self.step, "loss": loss, "stale": 0}
             saving.keep_best(self)
             return
-        stale = self.progress.best["stale"] + 1
-        self.progress.best = {**self.progress.best, "stale": stale}
+        best = self.progress.best = {**self.progress.best, "stale": self.progress.best["stale"] + 1}
         between = max(span.begin for span in self.progress.borders.values()) < self.step < self.settings.steps
-        self.progress.stopped_early = between and 0 < self.settings.patience <= stale
+        self.progress.stopped_early = between and self.settings.lost_patience(self.step, best["step"], best["stale"])
 
     @contextlib.contextmanager
     def shown(self) -> Iterator[None]:

@@ -47,7 +47,7 @@ def test_what_is_added_moves_nothing_to_another_split(tmp_path: Path, options: d
     assert after.items() <= spans(blocks(run, folder, grown + COMEDY, **options)).items()
     shorter = spans(blocks(run, folder, JOURNAL[:-5000], **options))
     assert max(shorter)[1] == len(JOURNAL) - 5000
-    assert sum(span in before and before[span] == split for span, split in shorter.items()) >= len(shorter) - 3
+    assert {span: split for span, split in before.items() if span[1] <= len(JOURNAL) - 5000}.items() <= shorter.items()
 
 
 def test_only_the_end_of_a_text_that_grew_is_new(tmp_path: Path) -> None:
@@ -88,4 +88,4 @@ def test_a_change_in_the_middle_keeps_what_stands_before_it(tmp_path: Path) -> N
     middle = len(JOURNAL) // 2
     after = spans(blocks(run, folder, JOURNAL[:middle] + "A line more.\n" + JOURNAL[middle:]))
     kept = {span: split for span, split in before.items() if span[1] <= middle}
-    assert len(kept) > 40 and kept.items() <= after.items()
+    assert len(kept) > 30 and kept.items() <= after.items()

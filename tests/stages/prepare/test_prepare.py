@@ -250,5 +250,5 @@ def test_items_that_are_all_held_out_are_told_so(tmp_path: Path) -> None:
     items = ledger.read(run.stage("collect") / "ledger.parquet")
     ledger.write([replace(item, split="test", group="x") for item in items], run.stage("collect") / "ledger.parquet")
     chosen = a_recipe(folder)
-    with pytest.raises(RequestError, match="all 40 items are held out, because they were split as 1 group "):
+    with pytest.raises(RequestError, match="everything is held out \\(40 items\\), because it was split as 1 group "):
         prepare.run(chosen, run, task=build_task(chosen))

@@ -163,7 +163,7 @@ def test_a_file_of_many_conversations_is_one_item_and_may_be_divided_between_lin
     spans = task.divide(item)
     text = file.read_text(encoding="utf-8")
     assert "".join(text[a:b] for a, b in spans) == text and all(text[b - 1] == "\n" for _, b in spans)
-    assert 50 <= len(spans) <= 110
+    assert 50 <= len(spans) <= 400
 
 
 def test_a_template_of_ones_own_is_used_kept_and_checked(tmp_path, items) -> None:
@@ -226,7 +226,7 @@ def run_small(tmp_path_factory, rest: str = "", steps: int = 30) -> Path:
         f"model: {{layers: 1, width: 32, context: 96}}\ntrain: {{budget: {steps} steps, batch: 4, previews: 1, validate_times: 2, "
         f"compile: 'off', precision: fp32}}\nevaluate: {{samples: 6}}\n{rest}"
     )
-    run_stages(recipe.load(file), run_folder(file, folder / "run"), Options(device="cpu"))
+    run_stages(recipe.load(file), run_folder(file, folder / "run"), Options(device="cpu", anyway=True))
     return folder / "run"
 
 
@@ -319,7 +319,7 @@ def test_held_out_bits_are_those_of_the_replies(small: Path) -> None:
             nats -= float(logits[place, tokens[place + 1]])
             size += len(model.facts.token_bytes[tokens[place + 1]])
     found = bits_per_byte(model, model.family, store, range(len(store)), 0)
-    assert found.value == pytest.approx(nats / size / np.log(2), rel=1e-4) and found.n == size
+    assert found.value == pytest.approx(nats / size / np.log(2), rel=1e-4) and found.n == len(store)
 
 
 @pytest.mark.parametrize("lora", ["", "lora: {rank: 4}"])
@@ -341,7 +341,7 @@ def test_preferences_are_learned_from_weights_of_a_run(small: Path, tmp_path: Pa
         "train: {budget: 60 steps, batch: 8, learning_rate: 0.003, previews: 0, validate_times: 1, compile: 'off', precision: fp32}\n"
     )
     run = Run(tmp_path / "run")
-    run_stages(recipe.load(file), run, Options(device="cpu"), ["collect", "prepare", "train"])
+    run_stages(recipe.load(file), run, Options(device="cpu", anyway=True), ["collect", "prepare", "train"])
     model = load_trained(run, torch.device("cpu"))
     splits = load_splits(run, model.task)
     before = before_of(model)
@@ -464,7 +464,9 @@ def test_questions_too_long_to_be_answered_are_told_as_that(tmp_path: Path) -> N
         "compile: 'off', precision: fp32}\nevaluate: {samples: 6}\n"
     )
     run_stages(
-        recipe.load(tmp_path / "r.yaml"), run_folder(tmp_path / "r.yaml", tmp_path / "run"), Options(device="cpu")
+        recipe.load(tmp_path / "r.yaml"),
+        run_folder(tmp_path / "r.yaml", tmp_path / "run"),
+        Options(device="cpu", anyway=True),
     )
     sheet = json.loads((tmp_path / "run" / "evaluate" / "scores.json").read_text(encoding="utf-8"))
     assert "too long to leave room for an answer" in sheet["headline"]

@@ -41,7 +41,7 @@ AFTER = "\n\n\nprint(double(2))\n"
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("complete")
     (folder / "complete.yaml").write_text(RECIPE, encoding="utf-8")
-    return api.run(folder / "complete.yaml", run_dir=folder / "run", offline=True), folder
+    return api.run(folder / "complete.yaml", run_dir=folder / "run", offline=True, anyway=True), folder
 
 
 def test_the_recipe_in_the_repository_is_one():

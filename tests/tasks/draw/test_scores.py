@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 
-from genwright.errors import WorkError
+import genwright as gw
 from genwright.families.base import Family, Moment
 from genwright.media.image import resize_square
 from genwright.model import Model
@@ -219,9 +220,19 @@ def test_samples_have_the_words_of_the_copy_row_and_none_of_the_reference(splits
     assert (few.reference_count, few.copy_count, len(few.conditions)) == (44, 44, 100)
 
 
-def test_too_few_pictures_are_said(splits: Splits) -> None:
-    with pytest.raises(WorkError, match="at least four training pictures and the data has 0"):
-        draw_scores.gather(splits["judge"], [splits["test"]], EvaluateSettings(samples=40))
+def test_a_handful_of_pictures_is_trained_exported_and_reported_without_scores(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    for number in range(5):
+        Image.new("RGB", (16, 16), (50 * number, 0, 0)).save(tmp_path / "data" / f"{number}.png")
+    train = {"budget": "2 steps", "batch": 2, "compile": "off", "precision": "fp32", "previews": 1}
+    content = {"task": "draw", "data": {"sources": [{"folder": str(tmp_path / "data")}]}, "train": train}
+    content["model"] = {"family": "vae", "size": 16, "width": 16}
+    (tmp_path / "five.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    run = gw.run(tmp_path / "five.yaml", run_dir=tmp_path / "run", device="cpu", anyway=True)
+    assert "scores need at least 4 training pictures, and there are 3" in run.scores.headline
+    assert run.scores.row("model").scores == {}
+    page = (tmp_path / "run" / "report.html").read_text(encoding="utf-8")
+    assert "scores need at least 4 training pictures" in page and (tmp_path / "run" / "model" / "config.json").exists()
 
 
 def test_the_floor_has_the_mean_and_spread_of_its_class() -> None:

@@ -244,7 +244,7 @@ def test_scores_of_conditioned_verse(lab, tmp_path: Path):
         nats += float((model.family.nats(tokens)[0].detach() * torch.tensor(np.array(example["weight"]))).sum())
         counted += int(model.facts.byte_lengths[example["tokens"][example["weight"] == 1]].sum())
     assert rows["model"]["bits_per_byte"].value == pytest.approx(nats / counted / math.log(2), rel=1e-5)
-    assert rows["model"]["bits_per_byte"].n == counted
+    assert rows["model"]["bits_per_byte"].n == len(set(splits["test"].ids)) >= 20
 
 
 def test_previews_and_the_model_folder(lab, tmp_path: Path):

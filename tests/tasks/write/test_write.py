@@ -108,7 +108,7 @@ def test_blocks_cover_a_text_without_gaps(lines):
 
 def test_blocks_end_at_lines_and_there_are_about_a_hundred():
     text = (TEXT / "comedy_of_errors.txt").read_text(encoding="utf-8") * 4
-    spans = blocks(text)
+    spans = blocks(text, count=100)
     assert 90 <= len(spans) <= 110
     assert all(text[start - 1] == "\n" for start, _ in spans[1:])
 

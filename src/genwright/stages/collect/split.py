@@ -1,30 +1,32 @@
 """The split: which items are learnt from, which choices are made on, which scores are measured on. Decided once a group.
 
-Groups go to splits by their hash, so the decision depends on nothing but the group. With fewer than 20 groups the items
-that can be divided are, into contiguous blocks that are groups of their own, and items that only ask for the same thing (a
-caption, a question) are dealt out one by one, as those of a group that is too large are. What was once decided is recorded and stays.
+Groups go to splits by their hash, so the decision depends on nothing but the group; where there are few, they are dealt out so that
+there is enough to score by (shares.py). Of few texts (`task.cut_below`) those that can be divided are, into contiguous blocks that
+are groups of their own, and items that only ask for the same thing (a caption, a question) are dealt out one by one, as those of a
+group that is too large are. What was once decided is recorded and stays.
 """
 
 from __future__ import annotations
 
-import hashlib
-import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from genwright.console import say
 from genwright.errors import RequestError
 from genwright.ledger import Item, item_id
 from genwright.media.base import is_textual
+from genwright.stages.collect import told
+from genwright.stages.collect.record import SplitRecord
+from genwright.stages.collect.shares import by_share, deal, fill_empty, share_of, shares_of
 
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
 
-FEW_GROUPS = 20
+FEW_KINDS = 20
+"""With fewer groups of items that ask for the same thing, each group is learnt from and held out."""
 LARGE_GROUP = 0.1
 """A group with more than this share of all items can't be held out whole."""
 
@@ -32,7 +34,7 @@ LARGE_GROUP = 0.1
 def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> list[Item]:
     """Give every kept item its group and split; items that are divided get child rows behind them. Returns all rows."""
     kept = [item for item in items if item.kept]
-    before = _Record.read(record, f"{rule} {sorted(task.split_shares.items())}")
+    before = SplitRecord.read(record, f"{rule} {sorted(task.split_shares.items())}")
     for item, group in zip(kept, task.group_keys(kept, before.splits), strict=True):
         item.group = group
     if rule.startswith("tail"):
@@ -40,46 +42,74 @@ def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> li
             raise RequestError(f"`data.split: {rule}` holds out the end of a text; for `{task.name}` use `hash`.")
         divided = _tail(kept, int(rule.removeprefix("tail ").rstrip("%")), task, before)
     else:
-        divided = _blocks(kept, task, before)
-        pieces = [piece for children in divided.values() for piece in children]
-        whole = [item for item in kept if item.id not in divided]
-        dealt = _parted(whole, task.split_shares, before) if task.parts_groups else {}
-        _by_hash(whole + pieces, task.split_shares, before, dealt)
+        divided = _split(kept, task, before)
     rows = [row for item in items for row in (item, *divided.get(item.id, ()))]
-    before.add((row for row in rows if row.kept and row.split), {item.id: str(item.sha256) for item in kept})
+    leaves = [row for row in rows if row.kept and row.split]
+    if not before.splits:
+        told.held_out(leaves, task)
+    before.add(leaves, {item.id: str(item.sha256) for item in kept})
     before.write(record)
     return rows
 
 
-def share_of(group: str) -> float:
-    """A number in [0, 1) that stands for a group, uniform and always the same."""
-    return int.from_bytes(hashlib.sha256(f"split {group}".encode("utf-8", "surrogateescape")).digest()[:7]) / 2**56
+def _split(kept: Sequence[Item], task: BaseTask, before: SplitRecord) -> dict[str, list[Item]]:
+    """Give leaves their splits by the hash of their groups. Returns the children of those that are divided."""
+    divided = _blocks(kept, task, before)
+    leaves = [leaf for item in kept for leaf in divided.get(item.id, [item])]
+    whole = [item for item in kept if item.id not in divided]
+    dealt = _parted(whole, len(leaves), task, before)
+    _by_hash(leaves, task, before, dealt)
+    return {item.id: _joined(item, divided[item.id], task, before) for item in kept if item.id in divided}
 
 
-def by_share(place: float, shares: Mapping[str, float]) -> str:
-    """The split that a number in [0, 1) falls into."""
-    total = 0.0
-    for split, share in shares.items():
-        total += share
-        if place < total:
-            return split
-    return list(shares)[-1]
-
-
-def _blocks(kept: Sequence[Item], task: BaseTask, before: _Record) -> dict[str, list[Item]]:
-    """Children of the items that are divided: those that were, and new ones while there are few groups."""
-    few = len({item.group for item in kept}) < FEW_GROUPS
-    divided = {}
+def _blocks(kept: Sequence[Item], task: BaseTask, before: SplitRecord) -> dict[str, list[Item]]:
+    """Children of the items that are divided: those that were, and new ones while there are few groups. What belongs together is
+    held out together and not divided, but where that is too much to hold out."""
+    members = Counter(item.group for item in kept)
+    few = len(members) < task.cut_below
+    divided, together = {}, 0
     for item in kept:
         spans = before.spans(item) or _grown(item, task, before)
-        if not spans and few and item.group not in before.splits:
+        count = members[item.group]
+        if not spans and few and item.group not in before.splits and (count == 1 or count > LARGE_GROUP * len(kept)):
             spans = task.divide(item)
+            together += bool(spans) and count > 1
         if spans:
             divided[item.id] = _children(item, spans, task, before)
+    if together:
+        told.cut_apart(together)
     return divided
 
 
-def _grown(item: Item, task: BaseTask, before: _Record) -> list[tuple[int, int]]:
+def _joined(item: Item, pieces: Sequence[Item], task: BaseTask, before: SplitRecord) -> list[Item]:
+    """The blocks of an item; new ones next to each other that are learnt from become one, so that no text is cut where nothing is
+    held out."""
+    spans: list[tuple[int, int]] = []
+    splits: list[str] = []
+    open_ = False
+    for piece in pieces:
+        start, stop = piece.start or 0, piece.stop or 0
+        joins = piece.split == _first(task) and piece.group not in before.splits
+        if joins and open_:
+            spans[-1] = (spans[-1][0], stop)
+        else:
+            spans.append((start, stop))
+            splits.append(piece.split)
+        open_ = joins
+    if len(spans) == len(pieces):
+        return list(pieces)
+    joined = _children(item, spans, task, before)
+    for child, split in zip(joined, splits, strict=True):
+        child.split = split
+    return joined
+
+
+def _first(task: BaseTask) -> str:
+    """The split that is learnt from."""
+    return next(iter(task.split_shares))
+
+
+def _grown(item: Item, task: BaseTask, before: SplitRecord) -> list[tuple[int, int]]:
     """The blocks of a text that was divided and has changed since: as they were up to the first change, and new ones behind.
 
     So what was added to a text moves nothing that stood there before from one split to another. [] where nothing stands as it did.
@@ -93,7 +123,7 @@ def _grown(item: Item, task: BaseTask, before: _Record) -> list[tuple[int, int]]
     if not same:
         return []
     kept, end, length = inside[:same], inside[same - 1][1], item.characters or 0
-    least = kept[0][1] - kept[0][0]
+    least = min(stop - start for start, stop in kept)
     edges = [end]
     for _, stop in task.divide(item):
         if stop - edges[-1] >= least // 2 and length - stop >= least // 2:
@@ -101,7 +131,7 @@ def _grown(item: Item, task: BaseTask, before: _Record) -> list[tuple[int, int]]
     return kept + ([*pairwise([*edges, length])] if length > end else [])
 
 
-def _children(item: Item, spans: Sequence[tuple[int, int]], task: BaseTask, before: _Record) -> list[Item]:
+def _children(item: Item, spans: Sequence[tuple[int, int]], task: BaseTask, before: SplitRecord) -> list[Item]:
     """A row a block. Its hash is that of its own characters, but for the last one, at whose end the text may go on some day."""
     children = [_child(item, number, *span) for number, span in enumerate(spans)]
     before.marks[item.id] = task.fingerprints(item, spans)
@@ -119,22 +149,25 @@ def _child(item: Item, number: int, start: int, stop: int) -> Item:
     return child
 
 
-def _parted(items: Sequence[Item], shares: Mapping[str, float], before: _Record) -> dict[str, str]:
+def _parted(items: Sequence[Item], count: int, task: BaseTask, before: SplitRecord) -> dict[str, str]:
     """Make groups of their own of the members of groups that can't be held out whole, and deal them out to the splits so that each
-    group is learnt from and, where it is large enough, held out too. Returns the splits of the new ones.
+    group is learnt from and, where it is large enough, held out too. Returns the splits of the new ones. `count` is that of all leaves.
 
-    A group that the recipe's table names stays whole, and so does one that an earlier run left whole.
+    A group that the recipe's table names stays whole, and so does one that an earlier run left whole. Where members do more than ask
+    for the same thing (near duplicates), only a group of more than half of all is parted, for else little could be held out.
     """
     groups: dict[str, list[Item]] = {}
     for item in items:
         groups.setdefault(str(item.group), []).append(item)
-    few = len(groups) < FEW_GROUPS
+    few = task.parts_groups and len(groups) < FEW_KINDS
+    most = (LARGE_GROUP if task.parts_groups else 0.5) * count
+    shares = shares_of(count, task.split_shares)
     dealt: dict[str, str] = {}
     parted = 0
     for group, members in groups.items():
         own = {f"{group} {item.sha256 or item.id}": item for item in members}
         was = any(key in before.splits for key in own)
-        large = len(members) > 1 and (few or len(members) > LARGE_GROUP * len(items))
+        large = len(members) > 1 and (few or len(members) > most)
         if not was and (not large or group in before.splits or members[0].fields.get("group")):
             continue
         parted += 1
@@ -143,44 +176,45 @@ def _parted(items: Sequence[Item], shares: Mapping[str, float], before: _Record)
             if not was:
                 dealt[key] = by_share((rank + share_of(group)) / len(own), shares)
     if parted:
-        why = f"there are fewer than {FEW_GROUPS}" if few else f"each has more than {LARGE_GROUP:.0%} of them"
-        say(
-            f"split: items that ask for the same (a caption, a question) stand on both sides of the split for {parted:,} of "
-            f"{len(groups):,} kinds, because {why}; so scores are about things that the model has seen others of."
-        )
+        told.parted(parted, len(groups), FEW_KINDS if few else most / count)
     return dealt
 
 
 def _by_hash(
-    leaves: Sequence[Item], shares: Mapping[str, float], before: _Record, dealt: Mapping[str, str] | None = None
+    leaves: Sequence[Item], task: BaseTask, before: SplitRecord, dealt: Mapping[str, str] | None = None
 ) -> None:
-    new = dict(dealt or {})
+    """Give every leaf the split that its group has, had, or now gets."""
+    shares, new = task.split_shares, dict(dealt or {})
+    known = {**new, **before.splits}
+    sizes = Counter(str(item.group) for item in leaves)
+    have = Counter(known[group] for group in sizes.elements() if group in known)
+    unknown = {group: size for group, size in sizes.items() if group not in known}
+    new |= deal(unknown, have, shares)
+    new |= {group: _first(task) for group, size in unknown.items() if 1 < size > LARGE_GROUP * len(leaves)}
+    known = {**new, **before.splits}
     for item in leaves:
-        group = str(item.group)
-        item.split = before.splits.get(group) or new.setdefault(group, by_share(share_of(group), shares))
-    filled = _fill_empty(Counter(item.split for item in leaves), new, shares)
+        item.split = known[str(item.group)]
+    filled = fill_empty(Counter(item.split for item in leaves), new, shares)
     for item in leaves:
         item.split = filled.get(str(item.group), item.split)
+    _learn_each_kind(leaves, new, task)
 
 
-def _fill_empty(counts: Counter[str], new: dict[str, str], shares: Mapping[str, float]) -> dict[str, str]:
-    """With few groups chance may leave a split empty; it then takes the new group that comes first by hash from the fullest one."""
-    groups, first = dict(new), next(iter(shares))
-    for split in (name for name, share in shares.items() if share > 0):
-        if counts[split]:
-            continue
-        giver = max(shares, key=lambda name: sum(s == name for s in groups.values()))
-        offered = [group for group, its in groups.items() if its == giver]
-        # What there is one of is learnt from.
-        if len(offered) < (2 if counts[first] else 1):
-            continue
-        chosen = min(offered, key=lambda group: share_of(f"{split} {group}"))
-        groups[chosen] = split
-        counts[split] += 1
-    return groups
+def _learn_each_kind(leaves: Sequence[Item], new: Mapping[str, str], task: BaseTask) -> None:
+    """What can be asked for by name is learnt from: of a kind that is held out altogether, the new group that comes first by hash."""
+    learnt = {task.kind(item) for item in leaves if item.split == _first(task)}
+    moved: dict[str, str] = {}
+    for item in sorted(leaves, key=lambda item: share_of(str(item.group))):
+        if item.group in new and (kind := task.kind(item)) not in learnt:
+            moved.setdefault(kind, str(item.group))
+    for item in leaves:
+        if item.group in moved.values():
+            item.split = _first(task)
+    if moved:
+        told.all_learnt(list(moved))
 
 
-def _tail(kept: Sequence[Item], percent: int, task: BaseTask, before: _Record) -> dict[str, list[Item]]:
+def _tail(kept: Sequence[Item], percent: int, task: BaseTask, before: SplitRecord) -> dict[str, list[Item]]:
     """The last `percent` of all characters, in the ledger's order, are for validation; texts that came later are learnt from."""
     divided = {}
     if before.splits:
@@ -205,68 +239,3 @@ def _tail(kept: Sequence[Item], percent: int, task: BaseTask, before: _Record) -
         else:
             item.split = "train" if cut > 0 else "validation"
     return divided
-
-
-class _Record:
-    """Every group that was ever assigned, so that a file that goes and comes back finds its place."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-        self.splits: dict[str, str] = {}
-        self.parents: dict[str, list[tuple[int, int]]] = {}
-        self.contents: dict[str, str] = {}
-        self.marks: dict[str, list[str]] = {}
-        """Hashes of the characters of each block, by parent."""
-
-    @classmethod
-    def read(cls, file: Path, key: str) -> _Record:
-        """What was recorded under the same rule; nothing when the rule is another."""
-        import pyarrow.parquet as pq
-
-        record = cls(key)
-        if not file.exists():
-            return record
-        table = pq.read_table(file)
-        if (table.schema.metadata or {}).get(b"rule") != key.encode():
-            return record
-        for row in table.to_pylist():
-            if row["parent"] is None:
-                record.splits[row["group"]] = row["split"]
-            else:
-                record.parents.setdefault(row["parent"], []).append((row["start"], row["stop"]))
-                record.contents[row["parent"]] = row["sha256"]
-                record.marks.setdefault(row["parent"], []).append(row.get("mark") or "")
-        return record
-
-    def spans(self, item: Item) -> list[tuple[int, int]]:
-        """How the item was divided, if it was and still has the same content."""
-        return self.parents.get(item.id, []) if self.contents.get(item.id) == item.sha256 else []
-
-    def add(self, leaves: Iterable[Item], contents: Mapping[str, str]) -> None:
-        """`contents` are the hashes of whole items, by id."""
-        parents: dict[str, list[tuple[int, int]]] = {}
-        for leaf in leaves:
-            self.splits[str(leaf.group)] = leaf.split
-            if leaf.parent is not None and leaf.start is not None and leaf.stop is not None:
-                parents.setdefault(leaf.parent, []).append((leaf.start, leaf.stop))
-                self.contents[leaf.parent] = contents[leaf.parent]
-        self.parents.update(parents)
-
-    def write(self, file: Path) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as pq
-
-        columns = {"group": pa.string(), "split": pa.string(), "parent": pa.string(), "sha256": pa.string()}
-        columns["mark"] = pa.string()
-        schema = pa.schema([*columns.items(), ("start", pa.int64()), ("stop", pa.int64())], {"rule": self.key})
-        temporary = file.with_name(f".{file.name}.{os.getpid()}")
-        pq.write_table(pa.Table.from_pylist(list(self._rows()), schema=schema), temporary)
-        temporary.replace(file)
-
-    def _rows(self) -> Iterator[dict[str, object]]:
-        for group, split in self.splits.items():
-            yield {"group": group, "split": split}
-        for parent, spans in self.parents.items():
-            marks = self.marks.get(parent) or [""] * len(spans)
-            for (start, stop), mark in zip(spans, marks, strict=True):
-                yield {"parent": parent, "sha256": self.contents[parent], "mark": mark, "start": start, "stop": stop}

@@ -14,13 +14,15 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import chain
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from genwright import cache, ledger
-from genwright.console import say, track
+from genwright.console import count, say, track
 from genwright.duplicates.held_out import drop_near_duplicates
 from genwright.errors import RequestError
-from genwright.ledger import Drop, Item, printable
+from genwright.files import printable
+from genwright.ledger import Drop, Item
 from genwright.media.base import is_textual
 from genwright.recipe import DataSettings, Recipe
 from genwright.registry import SOURCES
@@ -38,28 +40,42 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, offline: bool = False) -> d
     """Write the ledger; returns what the stage record keeps. Raises RequestError when nothing is usable."""
     started = time.monotonic()
     inputs = stage_inputs("collect", recipe, run, task)
-    folder = run.reopen("collect")
+    near = recipe.data.drop_near_duplicates
+    if near is not None and not is_textual(task.medium):
+        raise RequestError(
+            f"data.drop_near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
+        )
     sources = open_sources(recipe.data, offline=offline)
-    items = [item for source in sources for item in _offered(source)]
-    _limit(items, recipe.data.limit)
-    with Reader(folder / "seen.jsonl", task, recipe.data.max_item_bytes) as reader:
-        reader.read(items)
-    _drop_duplicates(items)
+    folder = run.stage("collect")
+    items = read_items(recipe, sources, task, folder / "seen.jsonl")
     rows = collect_split.assign(items, task, recipe.data.split, folder / "splits.parquet")
-    if recipe.data.drop_near_duplicates is not None:
-        if not is_textual(task.medium):
-            raise RequestError(
-                f"data.drop_near_duplicates compares texts, and `{task.name}` works with {task.medium}; leave it out."
-            )
-        drop_near_duplicates(rows, recipe.data.drop_near_duplicates)
+    if near is not None:
+        drop_near_duplicates(rows, near)
+    _tell(rows, sources)
+    run.reopen("collect")
     ledger.write(rows, folder / ledger.LEDGER)
     notices = _keep_notices(run, sources)
     summary = _summary(rows, sources, notices)
-    _tell(rows, sources)
-    if not any(True for _ in ledger.leaves(rows)):
-        raise RequestError(_nothing(rows, sources, task))
     run.complete("collect", inputs=inputs, outputs=_outputs(rows), seconds=time.monotonic() - started, summary=summary)
     return summary
+
+
+def read_items(recipe: Recipe, sources: Sequence[Source], task: BaseTask, seen: Path) -> list[Item]:
+    """Everything that the sources offer, read; what can't be used is dropped. `seen`: what was read before, and what is read now.
+
+    Raises RequestError where nothing of it is usable.
+    """
+    items = [item for source in sources for item in _offered(source)]
+    _limit(items, recipe.data.limit)
+    with Reader(seen, task, recipe.data.max_item_bytes) as reader:
+        reader.read(items)
+        _drop_duplicates(items)
+        if not any(item.kept for item in items):
+            _tell(items, sources)
+            if not (file := seen.with_name(ledger.LEDGER)).exists():  # to see why; an earlier one is not spoiled
+                ledger.write(items, file)
+            raise RequestError(_nothing(items, sources, task))
+    return items
 
 
 def open_sources(data: DataSettings, *, offline: bool = False) -> list[Source]:
@@ -155,7 +171,7 @@ def _tell(rows: Sequence[Item], sources: Sequence[Source]) -> None:
         unknown = sum(i.kept and i.parent is None and i.source == source.name and i.licence is None for i in rows)
         if unknown:
             say(
-                f"LICENCE UNKNOWN for {unknown:,} items of {source.name}: no notice was found in it; "
+                f"LICENCE UNKNOWN for {count(unknown, 'item')} of {source.name}: no notice was found in it; "
                 "make sure that you may use them, and say so with `licence:` under the source in the recipe."
             )
 
@@ -166,8 +182,8 @@ def _nothing(rows: Sequence[Item], sources: Sequence[Source], task: BaseTask) ->
     left_out = sum(source.about.get("left_out_by_patterns", 0) for source in sources)
     said = {item.reason: item.detail for item in reversed(rows) if item.parent is None and item.detail}
     main = [
-        f"{count:,} {reason}: {said.get(reason) or ledger.REASONS[str(reason)]}"
-        for reason, count in dropped.most_common(3)
+        f"{number:,} {reason}: {said.get(reason) or ledger.REASONS[str(reason)]}"
+        for reason, number in dropped.most_common(3)
     ]
     if left_out:
         main.append(f"{left_out:,} left out by `include` and `exclude`")

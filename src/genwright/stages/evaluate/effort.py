@@ -46,8 +46,8 @@ class Effort(BaseModel):
 
     def text(self) -> str:
         if self.effort == 1:
-            return f"{self.of:,} samples"
-        return f"{self.samples:,} of {self.of:,} samples, as many as {duration(self.seconds or 0)} are enough for"
+            return f"up to {self.of:,} samples"
+        return f"up to {self.samples:,} of {self.of:,} samples, as many as {duration(self.seconds or 0)} are enough for"
 
 
 def seconds_allowed(recipe: Recipe) -> float | None:

@@ -9,8 +9,6 @@ model/
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 import tempfile
 import time
 from importlib.util import find_spec
@@ -20,6 +18,7 @@ from typing import Any
 import torch
 
 from genwright import device as devices
+from genwright import files
 from genwright import model_folder as models
 from genwright.console import progress, say
 from genwright.engine.engine import Engine
@@ -42,20 +41,14 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> di
     inputs = stage_inputs("export", recipe, run, task)
     model = load_trained(run, device)
     model.about = card.about(recipe, run, model.about)
+    folder = run.stage("export")
     run.forget("export")
-    temporary = run.folder / f".model.{os.getpid()}"
-    shutil.rmtree(temporary, ignore_errors=True)
-    try:
+    with files.whole(folder) as temporary:
         compared = _write(model, load_splits(run, task), temporary)
         facts = card.gather(recipe, run, model)
         write_atomic(temporary / "README.md", card.write(facts))
         if facts["notices"]:
             write_atomic(temporary / "NOTICES.txt", card.notices_text(facts["notices"]))
-        folder = run.stage("export")
-        shutil.rmtree(folder, ignore_errors=True)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
     summary = {"bytes": _size_bytes(folder), "files": _hashes(folder), "compared_in": compared}
     run.complete(
         "export",

@@ -22,8 +22,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from genwright import ledger
-from genwright.console import say, track
+from genwright import files, ledger
+from genwright.console import count, say, track
 from genwright.errors import RequestError
 from genwright.ledger import SPLITS, Drop, Item
 from genwright.recipe import Recipe
@@ -31,6 +31,7 @@ from genwright.run import Run, read_json, write_atomic
 from genwright.shards import Example, ExampleStore, read_about, write_part
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare.chunks import Chunk, chunks, copied, former_parts, item_key, size_of
+from genwright.stages.train.budgets import refuse_other_facts
 from genwright.tasks.base import BaseTask, Splits
 
 _ALONE_BYTES = 8 << 20
@@ -41,17 +42,16 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, refit: bool = False) -> dic
     """Encode what is new. Raises RequestError when nothing is left to learn from."""
     started = time.monotonic()
     inputs = stage_inputs("prepare", recipe, run, task)
-    folder = run.reopen("prepare")
+    folder = run.stage("prepare")
     items = list(ledger.leaves(ledger.read(run.stage("collect") / "ledger.parquet")))
-    facts_hash = _fit(task, items, folder, refit)
+    facts_hash = _fit(task, items, run, refit)
+    run.reopen("prepare")
     key = digest(facts_hash, task.encoding_settings())
     former = former_parts(folder)
     made = chunks(items, former, key)
     encoded = _encode_all(task, folder, made, key, recipe.prepare.workers)
     if former and encoded:
-        say(
-            f"prepare: {encoded:,} items are new or changed and were encoded; {len(items) - encoded:,} stand as they were."
-        )
+        say(f"prepare: encoded {count(encoded, 'new or changed item')}; {len(items) - encoded:,} stay as they were.")
     index = {split: [chunk.name for chunk in made if chunk.items[0].split == split] for split in SPLITS}
     write_atomic(folder / "index.json", json.dumps(index, indent=1))
     dropped = _write_drops(folder, made)
@@ -82,8 +82,10 @@ def load_splits(run: Run, task: BaseTask) -> Splits:
     return Splits(stores, items, digest(content))
 
 
-def _fit(task: BaseTask, items: Sequence[Item], folder: Path, refit: bool) -> str:
-    """Measure the facts on the training items, unless they stand already; returns their hash."""
+def _fit(task: BaseTask, items: Sequence[Item], run: Run, refit: bool) -> str:
+    """Measure the facts on the training items, unless they stand already; returns their hash. Raises RequestError where a training
+    stands on others, which --refit alone may replace."""
+    folder = run.stage("prepare")
     facts_folder, seal = folder / "facts", folder / "facts.json"
     settings = digest(task.encoding_settings())
     if not refit and seal.exists() and read_json(seal)["settings"] == settings:
@@ -92,13 +94,15 @@ def _fit(task: BaseTask, items: Sequence[Item], folder: Path, refit: bool) -> st
     if not training:
         groups = len({item.group for item in items})
         raise RequestError(
-            f"{folder.parent}: all {len(items):,} items are held out, because they were split as {groups:,} group{'s' * (groups != 1)} "
+            f"{folder.parent}: everything is held out ({count(len(items), 'item')}), because it was split as {count(groups, 'group')} "
             "and an earlier split stays; add data, or run the recipe in a new folder."
         )
-    shutil.rmtree(facts_folder, ignore_errors=True)
-    facts_folder.mkdir(parents=True)
-    task.fit(training).save(facts_folder)
-    content = digest({file.name: file.read_bytes().hex() for file in sorted(facts_folder.iterdir())})
+    with files.whole(facts_folder) as temporary:
+        temporary.mkdir()
+        task.fit(training).save(temporary)
+        content = digest({file.name: file.read_bytes().hex() for file in sorted(temporary.iterdir())})
+        if not refit:
+            refuse_other_facts(run.stage("train"), content)
     write_atomic(seal, json.dumps({"settings": settings, "hash": content}))
     return content
 
@@ -182,16 +186,16 @@ def _write_drops(folder: Path, made: Sequence[Chunk]) -> list[Item]:
 def _tell(items: int, dropped: Sequence[Item], folder: Path, made: Sequence[Chunk]) -> None:
     """What became no example, by reason, as collect says it; whole items, and parts of those that are kept."""
     if dropped:
-        say(f"prepare: {items:,} items = {items - len(dropped):,} prepared + {len(dropped):,} dropped")
+        say(f"prepare: {count(items, 'item')} = {items - len(dropped):,} prepared + {len(dropped):,} dropped")
         for line in ledger.told(dropped):
             say(line)
     parts: dict[str, list[Any]] = {}
     for chunk in made:
         partly = (read_about(folder / "parts" / chunk.name) or {}).get("partly", {})
-        for reason, (count, detail) in (pair for drops in partly.values() for pair in drops.items()):
-            parts.setdefault(reason, [0, detail])[0] += count
-    for reason, (count, detail) in parts.items():
-        say(f"prepare: {count:,} parts of kept items left out, {reason}: {ledger.REASONS[reason]} ({detail})")
+        for reason, (number, detail) in (pair for drops in partly.values() for pair in drops.items()):
+            parts.setdefault(reason, [0, detail])[0] += number
+    for reason, (number, detail) in parts.items():
+        say(f"prepare: {count(number, 'part')} of kept items left out, {reason}: {ledger.REASONS[reason]} ({detail})")
 
 
 def _sweep(folder: Path, keep: set[str]) -> None:
@@ -202,4 +206,4 @@ def _sweep(folder: Path, keep: set[str]) -> None:
 
 def _nothing_left(run: Run, dropped: Sequence[Item]) -> str:
     why = f" ({dropped[0].path}: {dropped[0].detail or ledger.REASONS[str(dropped[0].reason)]})" if dropped else ""
-    return f"{run.folder}: no item could be turned into a training example{why}; see `genwright ledger {run.folder} --dropped`."
+    return f"{run.folder}: no item could be turned into a training example{why}; see `genwright ledger {files.quoted(run.folder)} --dropped`."

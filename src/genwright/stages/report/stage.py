@@ -174,7 +174,7 @@ def _alone(sheet: ScoreSheet | None) -> list[tuple[Metric, Row]]:
 
 def _split_rule(split: str) -> str:
     if split == "hash":
-        return "By hash of the group, before anything else looked at the data."
+        return "By hash of the group, before anything else looked at the data; of few items more are held out, so that there is enough to score by."
     return f"The end of the text is held out ({split})."
 
 

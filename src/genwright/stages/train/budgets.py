@@ -17,7 +17,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from genwright.console import say
+from genwright.console import count, say
 from genwright.errors import RequestError
 from genwright.recipe import Recipe
 from genwright.run import write_atomic
@@ -53,14 +53,15 @@ def open_account(
     """
     sections = recipe.model_dump(mode="json", include={"model", "train"})
     file = folder / "recipe.json"
-    wanted = _parse(more) if more else None
+    wanted = parse_more(more) if more else None
     if not file.exists():
         added = [wanted] if wanted else []
         account = Account(**sections, facts=facts, data=data, budget=recipe.train.budget, added=added)
         _write(account, file)
         return account
     account = Account.model_validate_json(file.read_text(encoding="utf-8"))
-    _refuse_changes(account, sections, facts, folder)
+    _refuse_changed_keys(account, sections, folder)
+    refuse_other_facts(folder, facts)
     if account.data != data and account.finished:
         _take_in(account, recipe.train.budget, count_new(account.data))
     added = _difference(Budget.parse(account.train["budget"]), recipe.train.budget)
@@ -86,7 +87,7 @@ def _take_in(account: Account, budget: Budget, new: int | None) -> None:
             "learnt from, and --fresh begins again without it."
         )
         return
-    what = "the data changed" if new is None else f"{new:,} training examples are new"
+    what = "the data changed" if new is None else f"{count(new, 'training example')} came"
     say(f"train: {what}, so training goes on for another {budget} from the last weights.")
     account.former = account.data if new is not None else ""
     account.added.append(budget)
@@ -132,9 +133,10 @@ def _refuse_changed_keys(account: Account, sections: dict[str, Any], folder: Pat
         )
 
 
-def _refuse_changes(account: Account, sections: dict[str, Any], facts: str, folder: Path) -> None:
-    _refuse_changed_keys(account, sections, folder)
-    if account.facts != facts:
+def refuse_other_facts(folder: Path, facts: str) -> None:
+    """Raises RequestError where a training that has begun in `folder` was made with other facts than these (their hash). Writes nothing."""
+    file = folder / "recipe.json"
+    if file.exists() and Account.model_validate_json(file.read_text(encoding="utf-8")).facts != facts:
         raise RequestError(
             f"{folder.parent}: the facts of prepare (tokenizer, statistics) changed since this training began; begin it again with "
             "--refit or --fresh."
@@ -152,7 +154,8 @@ def _difference(before: Budget, after: Budget) -> Budget | None:
     return Budget(after.amount - before.amount, before.unit)
 
 
-def _parse(more: str) -> Budget:
+def parse_more(more: str) -> Budget:
+    """The budget of --more. Raises RequestError where it is none."""
     try:
         return Budget.parse(more)
     except ValueError as error:

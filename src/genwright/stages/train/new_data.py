@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from genwright import files
 from genwright.ledger import Item
 from genwright.shards import ExampleStore, Selection
 from genwright.tasks.base import Splits
@@ -44,10 +45,8 @@ def save(folder: Path, data: str, splits: Splits, former: str) -> None:
     """Remember the items of all splits as those of `data`; of what was remembered before, `former` is kept."""
     keys = np.unique(np.concatenate([keys_of(store, splits.items) for store in splits.stores.values()]))
     file = _file(folder, data)
-    temporary = file.with_name(f".{file.name}")
-    with temporary.open("wb") as out:
+    with files.whole(file) as temporary, temporary.open("wb") as out:
         np.save(out, keys)
-    temporary.replace(file)
     for old in folder.glob("known-*.npy"):
         if old not in (file, _file(folder, former)):
             old.unlink()

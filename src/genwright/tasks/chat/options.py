@@ -7,7 +7,7 @@ from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator
 
-from genwright.about import About, Survey, Verdict, on_scale
+from genwright.about import About, Least, Survey, Verdict, on_scale
 from genwright.ledger import Drop
 from genwright.request import AT_FILE, POSITIONAL
 from genwright.settings import Section
@@ -21,11 +21,8 @@ CONTEXT = 512
 
 
 _CONVERSATIONS = (
-    (50, "too few to learn from"),
-    (
-        5_000,
-        "enough to teach a model that can talk already how to answer (`model.from`); too few to learn talking from",
-    ),
+    (20, "too few to learn from"),
+    (5_000, "enough to teach a model that can talk already how to answer; too few to learn talking from"),
     (None, "enough for a small model of their tone; better from weights that can talk already (`model.from`)"),
 )
 
@@ -57,6 +54,7 @@ messages = [{"role": "user", "content": "How was your day?"}]
 tokens = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True, return_tensors="pt")
 print(tokenizer.decode(model.generate(**tokens, max_new_tokens=100, do_sample=True)[0]))""",
     verdict=_verdict,
+    least=Least.on("conversations", _CONVERSATIONS),
     whole_rows=_is_conversation,
     echo=False,
     converses=True,

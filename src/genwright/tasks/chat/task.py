@@ -34,13 +34,13 @@ from genwright.tasks.chat import verdict as chat_verdict
 from genwright.tasks.chat.formats import Dialogue, Mapping, Message, dialogues, read_values
 from genwright.tasks.chat.rows import row_blocks, rows_between
 from genwright.tasks.chat.turns import fit, windows
+from genwright.tasks.text.blocks import BLOCKS
 from genwright.tasks.text.task import TextTask, whole_text, window
 from genwright.tasks.verdict import Training
 from genwright.tokens.chat_template import CHATML, START, STOP, ChatTemplate, RefusedError
 from genwright.tokens.tokenizer import Tokenizer
 from genwright.training.base import Stackable
 
-_BLOCKS = 100
 _PREVIEW_TOKENS = 80
 
 
@@ -80,13 +80,17 @@ class Chat(TextTask):
         ]
         return hashlib.sha256("\0".join(asked).encode()).hexdigest() if asked else super().group_key(item)
 
+    def amount(self, item: Item) -> int:
+        """Conversations."""
+        return sum(1 for _ in self._dialogues(item))
+
     def divide(self, item: Item) -> list[tuple[int, int]]:
         """A file of JSON Lines is cut between lines, a list in JSON or a CSV between rows, an export of WhatsApp between conversations;
         any other one stays whole."""
         if WHOLE_ROW in item.fields or isinstance(text := whole_text(item), Drop):
             return []
         if (chat := whatsapp(text)) is not None:
-            edges = sorted({0, len(text), *(one.start for one in chat[:: max(1, len(chat) // _BLOCKS)])})
+            edges = sorted({0, len(text), *(one.start for one in chat[:: max(1, len(chat) // BLOCKS)])})
             return list(pairwise(edges)) if len(chat) > 2 else []
         suffix = _suffix(item)
         return _line_blocks(text) if are_lines(text, suffix) else row_blocks(text, suffix)
@@ -222,7 +226,7 @@ class Chat(TextTask):
         return score(model, splits, settings, folder)
 
     def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict:
-        return chat_verdict.verdict(sheet, training, self.could_start_from_weights)
+        return chat_verdict.verdict(sheet, training, not self.starts_from_weights)
 
     def _values(self, item: Item) -> list[Any]:
         """What an item holds: one conversation a table row, any number a file. A row that a split of characters cut stays whole,
@@ -306,8 +310,8 @@ def _suffix(item: Item) -> str:
 
 
 def _line_blocks(text: str) -> list[tuple[int, int]]:
-    """About a hundred spans of whole lines."""
-    size = -(-len(text) // _BLOCKS)
+    """At most so many spans of whole lines."""
+    size = -(-len(text) // BLOCKS)
     edges = [0]
     while len(text) - edges[-1] > size:
         end = text.find("\n", edges[-1] + size - 1)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genwright.scores import ENOUGH, ScoreSheet, Verdict, beats
-from genwright.tasks.verdict import Findings, Training, beats_all, copied_above, judge
+from genwright.tasks.verdict import Findings, Training, beats_all, copied_above, held_out, judge
 
 _LESSER = ("counting", "before")
 """Rows that a model has to beat: counting, and the weights it started from."""
@@ -16,7 +16,7 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
     than = "the weights it started from" if started else "counting which token follows which"
     found = Findings(
         things="conversations",
-        held_out=sheet.protocol.get("held_out_conversations", 0),
+        held_out=held_out(sheet, "bits_per_byte"),
         in_all=sheet.protocol.get("held_out_in_all", 0),
         better=_better(sheet),
         good=f"it guesses replies that it has never seen better than {than}, and takes in what was said before",
@@ -54,7 +54,7 @@ def headline(sheet: ScoreSheet) -> str:
     """What replies cost the model, beside what it is compared with. Without numbers where too little is held out."""
     model = sheet.score("model", "bits_per_byte")
     lesser = {name: score for name in _LESSER if (score := sheet.score(name, "bits_per_byte")) is not None}
-    if sheet.protocol.get("held_out_conversations", 0) < ENOUGH or model is None or not lesser:
+    if held_out(sheet, "bits_per_byte") < ENOUGH or model is None or not lesser:
         return "Too few conversations are held out to say in numbers how well this model answers; add conversations."
     answer = beats_all(model, lesser)
     better = all(model.value < score.value for score in lesser.values())

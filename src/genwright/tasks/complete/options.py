@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from pydantic import AliasChoices, Field, model_validator
 
-from genwright.about import About, Around, Survey, Verdict, on_scale
+from genwright.about import About, Around, Least, Survey, Verdict, on_scale
 from genwright.request import FILE_TOO, NAMED_BY_FILE, POSITIONAL, File
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
@@ -17,7 +17,10 @@ __all__ = ["ABOUT", "Hole", "Model", "Prepare", "Request", "hole_of"]
 
 _CHARACTERS = (
     (20_000, "too little to learn from"),
-    (2_000_000, "enough to learn its habits; better from weights that know the language already (`model.from`)"),
+    (
+        2_000_000,
+        "enough to teach weights that know the language already its habits; too little to learn the language from",
+    ),
     (None, "enough for a small model of its style; better from weights that know the language already (`model.from`)"),
 )
 
@@ -124,6 +127,7 @@ ABOUT = About(
     "before you use it.",
     transformers=text_options.in_transformers("def main("),
     verdict=_verdict,
+    least=Least.on("characters", _CHARACTERS),
     around=_around,
     traceable=True,
 )

@@ -35,8 +35,9 @@ from genwright.tasks.complete.order import bundles_of
 from genwright.tasks.complete.preview import shown
 from genwright.tasks.complete.syntax import is_python
 from genwright.tasks.complete.verdict import headline
-from genwright.tasks.text.held_out import BITS_PER_BYTE, INTERVAL, affordable_tokens, block_edges
+from genwright.tasks.text.held_out import BITS_PER_BYTE, affordable_tokens
 from genwright.tasks.text.nats import document_nats
+from genwright.tasks.text.units import unit_edges, units_told
 from genwright.tokens.tokenizer import Tokenizer
 
 ORDER = 5
@@ -131,7 +132,9 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         **found.protocol(),
         **_order_protocol(model, splits["train"]),
         "seed": settings.seed,
-        "interval": f"95 %; bits per byte: {INTERVAL}; the others: bootstrap over holes, of functions over functions",
+        "units": units_told(held_out.ids, splits.items, bits["model"].n or 0),
+        "interval": "95 %; bits per byte: bootstrap over the units; the others: bootstrap over holes, of functions over "
+        "functions",
     }
     exhibits = _exhibits(folder, holes, found, by_name, settings.seed)
     sheet = ScoreSheet(metrics=METRICS, rows=rows, protocol=protocol, exhibits=exhibits)
@@ -163,7 +166,8 @@ def _bits(
         baseline = KneserNey(stream, facts.size, min(ORDER, len(stream)))
     most_tokens = affordable_tokens(model, settings.of(_HELD_OUT_TOKENS))
     every = max(-(-int(held_out.lengths("tokens").sum()) // most_tokens), 1)
-    examples = [held_out[i] for i in range(0, len(held_out), every)]
+    chosen = range(0, len(held_out), every)
+    examples = [held_out[i] for i in chosen]
     tokens = np.concatenate([example["tokens"] for example in examples]).astype(np.int64)
     led_in = np.concatenate([[facts.end_token], tokens])
     lead, *begin = facts.begin_tokens or [facts.end_token]
@@ -172,8 +176,9 @@ def _bits(
     nats = document_nats(model.family, documents, lead, model.device)  # type: ignore[arg-type]
     of_model = np.concatenate([n[len(a) :] for n, a in zip(nats, above, strict=True)])
 
+    edges = unit_edges([held_out.ids[i] for i in chosen], [len(example["tokens"]) for example in examples])
+
     def bits(nats: np.ndarray) -> Score:
-        edges = block_edges(len(tokens))
         return bits_per_byte(
             np.add.reduceat(nats, edges), np.add.reduceat(facts.byte_lengths[tokens], edges), seed=settings.seed
         )

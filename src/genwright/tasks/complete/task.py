@@ -45,6 +45,8 @@ class Complete(TextTask):
     Request = complete_options.Request
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
     """More is held out than elsewhere: functions whose behaviour can be recorded are few."""
+    cut_below: ClassVar[int] = 20
+    """A function that is to be run needs its whole file, and a cut one need not parse, so all but very few files are held out whole."""
 
     prepare: complete_options.Prepare
 
@@ -137,7 +139,7 @@ class Complete(TextTask):
         return score(model, splits, settings, folder)
 
     def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict:
-        return complete_verdict.verdict(sheet, training, self.could_start_from_weights)
+        return complete_verdict.verdict(sheet, training, not self.starts_from_weights)
 
     def order(self, asked: str | None = None) -> str:
         """SPM where it was trained: what comes before a hole is then next to what goes in, which small models need."""

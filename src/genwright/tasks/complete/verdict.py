@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from genwright.scores import ENOUGH, Score, ScoreSheet, Verdict, beats
-from genwright.tasks.verdict import Findings, Training, beats_all, judge
+from genwright.tasks.verdict import Findings, Training, beats_all, held_out, judge
 
-_PIECE_BYTES = 1000
-"""Twenty or thirty lines: of a long file so much counts as one thing held out."""
 _LESSER = ("baseline", "copy")
-
-
-def held_out(sheet: ScoreSheet) -> int:
-    """How many pieces are held out: files, or where these are long, pieces of _PIECE_BYTES."""
-    bits = sheet.score("model", "bits_per_byte")
-    return max(sheet.protocol.get("held_out_files", 0), (bits.n or 0) // _PIECE_BYTES if bits else 0)
 
 
 def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
     model, baseline = (sheet.score(row, "bits_per_byte") for row in ("model", "baseline"))
     found = Findings(
         things="files",
-        held_out=held_out(sheet),
+        held_out=held_out(sheet, "bits_per_byte"),
         in_all=sheet.protocol.get("held_out_files", 0),
         better=beats(model, baseline),
         good="it guesses program text that it has never seen better than counting does, and fills blanks better than copying does",
@@ -42,7 +34,7 @@ def headline(sheet: ScoreSheet) -> str:
     """What program text costs the model and which lines it fills, beside what it is compared with. Without numbers where too little is
     held out."""
     model, baseline = (sheet.score(row, "bits_per_byte") for row in ("model", "baseline"))
-    if held_out(sheet) < ENOUGH or model is None or baseline is None:
+    if held_out(sheet, "bits_per_byte") < ENOUGH or model is None or baseline is None:
         return "Too little program text is held out to say in numbers how well this model completes; add files."
     how = "better than" if beats(model, baseline) else "hardly differently from" if model.value < baseline.value else "no better than"  # fmt: skip
     said = [

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field, field_validator
 
-from genwright.about import About, Survey, Verdict
+from genwright.about import About, Least, Survey, Verdict
 from genwright.request import POSITIONAL
 from genwright.settings import Section
 
@@ -38,6 +38,16 @@ def _verdict(survey: Survey) -> Verdict:
     return Verdict(count, count >= least, text, settings={"size": size})
 
 
+def _larger(model: Any, count: int) -> str:
+    size = max([size for size, wanted in _PICTURES_FOR_SIZE.items() if count >= wanted] or [SIZES[0]])
+    if model.size <= size:
+        return ""
+    return (
+        f"{model.size} pixels want about {_PICTURES_FOR_SIZE[model.size]:,} pictures, so the model will mostly know these {count:,} by "
+        f"heart; `model.size: {size}` suits them."
+    )
+
+
 ABOUT = About(
     medium="image",
     families=("gan", "vae"),
@@ -48,6 +58,7 @@ ABOUT = About(
     limits="Small pictures in the manner of the pictures it learned from. It knows the words of their captions and no others, draws no "
     "legible text and no faces of real people that were not in its data, and should not be taken to show anything that exists.",
     verdict=_verdict,
+    least=Least("pictures", _PICTURES_FOR_SIZE[SIZES[0]], larger=_larger),
 )
 
 

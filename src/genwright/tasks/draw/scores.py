@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from genwright.console import progress, track
 from genwright.engine.engine import Engine
-from genwright.errors import WorkError
 from genwright.metrics import copying_image, extra, features
 from genwright.metrics import image as metrics
 from genwright.metrics.image import Estimate
@@ -46,6 +45,8 @@ _EQUAL_SETS = 10
 _ENOUGH_HELD_OUT = 100
 _FEWEST = 2 * NEIGHBOURS + 2
 """A row with fewer pictures gets no precision, coverage or Frechet distance, rather than holding the others' numbers down."""
+_LEAST = 4
+"""Training pictures for a reference of two and two others."""
 TITLES = {
     "floor": "mean picture of the class plus noise",
     "copy": "training pictures handed out again",
@@ -79,7 +80,9 @@ class Material:
 def score(
     model: Model, splits: Splits, settings: EvaluateSettings, train_judge: TrainJudge, folder: Path
 ) -> ScoreSheet:
-    """See the module's docstring. Raises RequestError without the extra `metrics`, WorkError below four pictures."""
+    """See the module's docstring. Raises RequestError without the extra `metrics`."""
+    if len(splits["train"]) < _LEAST:
+        return _too_few(splits)
     features.weights_file()  # says what to install before minutes are spent on drawing
     names = held_out_splits(splits)
     given = gather(splits["train"], [splits[name] for name in names], settings)
@@ -136,6 +139,21 @@ def score(
     return sheet
 
 
+def _too_few(splits: Splits) -> ScoreSheet:
+    count = len(splits["train"])
+    return ScoreSheet(
+        metrics=list(METRICS),
+        rows=[Row(name="model", title=TITLES["model"], kind="model", scores={})],
+        protocol={
+            "split_hash": splits.hash,
+            "samples": 0,
+            "held_out_n": len(splits["test"]) + len(splits["validation"]),
+        },
+        headline=f"Nothing can be said about how well this model draws: scores need at least {_LEAST} training pictures, and there "
+        f"{'is' if count == 1 else 'are'} {count:,}; add pictures.",
+    )
+
+
 def held_out_splits(splits: Splits) -> list[str]:
     """`test`, and `validation` beside it where the test split is small: neither was trained on, and the scores choose nothing."""
     names = ["test"] if len(splits["test"]) >= _ENOUGH_HELD_OUT else ["test", "validation"]
@@ -143,9 +161,7 @@ def held_out_splits(splits: Splits) -> list[str]:
 
 
 def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: EvaluateSettings) -> Material:
-    """Divide the training pictures into reference and others by the evaluation's seed. Raises WorkError below four pictures."""
-    if len(train) < 4:
-        raise WorkError(f"Scoring needs at least four training pictures and the data has {len(train)}; add pictures.")
+    """Divide the training pictures into reference and others by the evaluation's seed."""
     most = max(settings.of(MOST_SEARCHED), 2 * settings.samples)
     order = stream(settings.seed, "scores", "reference").permutation(len(train))[:most]
     reference_count = min(settings.samples, len(order) // 2)

@@ -64,6 +64,9 @@ class Draw(BaseTask):
             item.fields.get("group") or " ".join(item.fields.get("text", "").lower().split()) or super().group_key(item)
         )
 
+    def kind(self, item: Item) -> str:
+        return "" if item.fields.get("text") else item.fields.get("label", "")
+
     def encoding_settings(self) -> dict[str, Any]:
         return super().encoding_settings() | {"size": self.model.size, "condition": self.model.condition}
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-_BLOCKS = 100
+BLOCKS = 400
+"""So many that a twentieth of a text's blocks is enough to score by."""
 _BLOCK_CHARACTERS = 2000
 
 
-def blocks(text: str, count: int | None = _BLOCKS) -> list[tuple[int, int]]:
-    """Contiguous spans of about a hundredth (`count`) of a text, and at least 2,000 characters, that end at paragraphs or lines."""
-    size = max(_BLOCK_CHARACTERS, -(-len(text) // count) if count else 0)
+def blocks(text: str, count: int | None = BLOCKS, least: int = _BLOCK_CHARACTERS) -> list[tuple[int, int]]:
+    """Contiguous spans of about a `count`th of a text, and at least `least` characters, that end at paragraphs or lines."""
+    size = max(least, -(-len(text) // count) if count else 0)
     edges = [0]
     while len(text) - edges[-1] > 1.5 * size:
         edges.append(_edge(text, edges[-1] + size, size // 4))

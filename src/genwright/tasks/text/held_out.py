@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 
 from genwright.metrics.text import bits_per_byte
 from genwright.model import Model
-from genwright.scores import ENOUGH, Metric, Score
+from genwright.scores import Metric, Score
 from genwright.shards import ExampleStore
 from genwright.tasks.text.nats import document_nats
+from genwright.tasks.text.units import unit_edges
 
 BITS_PER_BYTE = Metric(
     name="bits_per_byte",
@@ -23,20 +21,6 @@ BITS_PER_BYTE = Metric(
 _MOST_TOKENS = 100_000
 _MOST_FLOPS = 1e13
 """A minute or two on a small machine."""
-_BLOCK_TOKENS = 1000
-INTERVAL = "bootstrap over blocks of 1,000 tokens, or of a twentieth where there are fewer than 20,000"
-PIECE_TOKENS = 256
-"""A paragraph or two. Of a long text so many tokens count as one thing held out: what stands nearer together is of one piece."""
-
-
-def block_edges(tokens: int) -> np.ndarray:
-    """Where the blocks begin that an interval is bootstrapped over: enough of them for their spread to mean something."""
-    return np.arange(0, tokens, min(_BLOCK_TOKENS, max(tokens // ENOUGH, 1)))
-
-
-def held_out_pieces(protocol: Mapping[str, Any]) -> int:
-    """How many things a score sheet's protocol says were held out: texts, or pieces where texts are long."""
-    return max(protocol.get("held_out_texts", 0), protocol.get("held_out_tokens", 0) // PIECE_TOKENS)
 
 
 def affordable_tokens(model: Model, most: int) -> int:
@@ -47,10 +31,11 @@ def affordable_tokens(model: Model, most: int) -> int:
 
 def held_out_bits(model: Model, store: ExampleStore, seed: int) -> Score | None:
     """Bits per byte of the examples of a store (evenly chosen ones where there are very many), counting the tokens that the loss
-    counts; the interval is by `block_edges`. None where nothing counts."""
+    counts; the interval is a bootstrap over texts, or blocks of them where they are few (units.py). None where nothing counts."""
     lengths = store.lengths("tokens")
     every = max(-(-int(lengths.sum()) // affordable_tokens(model, _MOST_TOKENS)), 1)
-    examples = [store[i] for i in range(0, len(store), every) if lengths[i]]
+    chosen = [i for i in range(0, len(store), every) if lengths[i]]
+    examples = [store[i] for i in chosen]
     if not examples:
         return None
     tokens = [np.asarray(example["tokens"]) for example in examples]
@@ -60,5 +45,5 @@ def held_out_bits(model: Model, store: ExampleStore, seed: int) -> Score | None:
     if not byte_counts.sum():
         return None
     nats = np.concatenate(document_nats(model.family, tokens, model.facts.end_token, model.device))  # type: ignore[arg-type]
-    edges = block_edges(len(stream))
+    edges = unit_edges([store.ids[i] for i in chosen], [len(t) for t in tokens])
     return bits_per_byte(np.add.reduceat(nats * (counts > 0), edges), np.add.reduceat(byte_counts, edges), seed=seed)

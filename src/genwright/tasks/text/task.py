@@ -56,9 +56,8 @@ class TextTask(BaseTask):
         return self.model.context
 
     @property
-    def could_start_from_weights(self) -> bool:
-        """Whether it learns from nothing, though it need not."""
-        return self.model.from_ is None
+    def starts_from_weights(self) -> bool:
+        return self.model.from_ is not None
 
     def check(self) -> None:
         text_from.check(self.model, self.prepare, self.context)

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import AliasChoices, Field, field_validator
 
-from genwright.about import About, Survey, Verdict, on_scale
+from genwright.about import About, Least, Survey, Verdict, on_scale
 from genwright.tasks.text import options as text_options
 from genwright.tasks.text.options import Model
 
@@ -15,7 +15,10 @@ __all__ = ["ABOUT", "Model", "Prepare", "Request"]
 
 _CHARACTERS = (
     (2_000, "too little to learn from"),
-    (100_000, "enough to try it out; the model will mostly know it by heart"),
+    (
+        100_000,
+        "enough to teach weights that can write already its manner; too little to learn writing from, but by heart",
+    ),
     (
         1_000_000,
         "enough for a small model that spells and imitates the style; too little for one that makes sense for long",
@@ -51,6 +54,7 @@ ABOUT = About(
     "what is false as readily as what is true, and should not be asked for facts, advice or decisions.",
     transformers=text_options.in_transformers("Once upon a time"),
     verdict=_verdict,
+    least=Least.on("characters", _CHARACTERS),
     continues=True,
     traceable=True,
 )

@@ -19,8 +19,8 @@ from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.text import variety
-from genwright.tasks.text.held_out import INTERVAL, block_edges
 from genwright.tasks.text.nats import document_nats
+from genwright.tasks.text.units import unit_edges, units_told
 from genwright.tasks.write import poems as write_poems
 from genwright.tasks.write import word_order
 from genwright.tasks.write.held_out import HELD_OUT_TOKENS, HeldOut, Samples, sample
@@ -103,7 +103,6 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     protocol: dict[str, Any] = {
         "split": name,
         "split_hash": splits.hash,
-        "held_out_texts": len(held_out.documents),
         "held_out_in_all": len(store),
         "held_out_tokens": int(held_out.counts.sum()),
         "held_out_bytes": int(facts.byte_lengths[held_out.stream[held_out.counts > 0]].sum()),
@@ -115,7 +114,8 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         "baseline_tokens": len(learnt_from),
         "training_characters_searched": len(source),
         "seed": settings.seed,
-        "interval": f"95 %; bits per byte: {INTERVAL}, shuffled words over pieces of 256; copied windows: bootstrap over samples; "
+        "units": units_told(held_out.ids, splits.items, bits["bits_per_byte"]["model"].n or 0),
+        "interval": "95 %; bits per byte: bootstrap over the units, shuffled words over pieces of 256 tokens; copied windows: bootstrap over samples; "
         "distinct-n: delete-a-group jackknife over samples",
     }
     exhibits = _exhibits(folder, samples, copies["model"], source)
@@ -134,7 +134,7 @@ def _bits(model: Model, held_out: HeldOut, baseline: KneserNey, seed: int) -> di
     facts: Tokenizer = model.facts
 
     def bits(nats: np.ndarray, texts: HeldOut) -> Score:
-        edges = block_edges(len(nats))
+        edges = unit_edges(texts.ids, [len(tokens) for tokens in texts.tokens])
         byte_counts = facts.byte_lengths[texts.stream] * texts.counts
         return metrics.bits_per_byte(
             np.add.reduceat(nats * texts.counts, edges), np.add.reduceat(byte_counts, edges), seed=seed

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from genwright.console import track
+from genwright.console import count, track
 from genwright.duplicates import lines as write_groups
 from genwright.duplicates.groups import keys
 from genwright.engine.engine import Engine
@@ -31,6 +31,8 @@ from genwright.tasks.write import options as write_options
 from genwright.tasks.write import verdict as write_verdict
 from genwright.tokens.tokenizer import Tokenizer
 
+_LEAST_BLOCK = 1000
+"""Characters: a paragraph or two, so that little text has enough blocks to score by."""
 _PREVIEW_PROMPTS = 3
 _PREVIEW_TOKENS = 160
 
@@ -63,7 +65,7 @@ class Write(TextTask):
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         text = whole_text(item)
-        return [] if isinstance(text, Drop) else blocks(text)
+        return [] if isinstance(text, Drop) else blocks(text, least=_LEAST_BLOCK)
 
     def special_tokens(self) -> tuple[str, ...]:
         return write_conditions.marks(self.prepare.condition)
@@ -90,7 +92,9 @@ class Write(TextTask):
         if not text.strip():
             yield Drop("empty", "nothing but white space")
         elif len(text) < self.prepare.min_characters:
-            yield Drop("too_small", f"{len(text)} characters, the recipe asks for {self.prepare.min_characters}")
+            yield Drop(
+                "too_small", f"{count(len(text), 'character')}, the recipe asks for {self.prepare.min_characters}"
+            )
         elif not self.prepare.condition:
             yield {"tokens": _tokens(facts, text, not item.start, ends)}
         else:
@@ -152,7 +156,7 @@ class Write(TextTask):
         return score(model, splits, settings, folder)
 
     def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict:
-        return write_verdict.verdict(sheet, training, self.could_start_from_weights)
+        return write_verdict.verdict(sheet, training, not self.starts_from_weights)
 
 
 def _tokens(facts: Tokenizer, text: str, begins: bool, ends: bool) -> np.ndarray:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from genwright.scores import ENOUGH, Score, ScoreSheet, Verdict, beats
-from genwright.tasks.text.held_out import held_out_pieces
-from genwright.tasks.verdict import Findings, Training, copied_above, judge
+from genwright.tasks.verdict import Findings, Training, copied_above, held_out, judge
 
 _LEAST_ORDER = 0.01
 """Share of a text's bits that its order must be worth to count as found: less is what chance gives a shuffled text."""
@@ -21,7 +20,7 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
     leaked = natural is not None and natural.value >= _LEAKED
     found = Findings(
         things="texts",
-        held_out=held_out_pieces(sheet.protocol),
+        held_out=held_out(sheet, "bits_per_byte"),
         in_all=sheet.protocol.get("held_out_in_all", 0),
         better=beats(model, baseline),
         good="it guesses text that it has never seen better than counting which token follows which, and does not copy its training text",
@@ -63,7 +62,7 @@ def _faults(sheet: ScoreSheet) -> tuple[str, ...]:
 def headline(sheet: ScoreSheet) -> str:
     """What the model guesses and copies, each beside what it is compared with. Without numbers where too little is held out."""
     model, baseline = (sheet.score(row, "bits_per_byte") for row in ("model", "baseline"))
-    if held_out_pieces(sheet.protocol) < ENOUGH or model is None or baseline is None:
+    if held_out(sheet, "bits_per_byte") < ENOUGH or model is None or baseline is None:
         return "Too little text is held out to say in numbers how well this model writes; add texts."
     answer = beats(model, baseline)
     how = "better than" if answer else "hardly differently from" if model.value < baseline.value else "no better than"

@@ -14,7 +14,7 @@ from genwright.metrics.text import bits_per_byte, shuffled_words, words_in_lines
 from genwright.model import Model
 from genwright.scores import Metric, Score
 from genwright.seeds import stream
-from genwright.tasks.text.held_out import PIECE_TOKENS, affordable_tokens
+from genwright.tasks.text.held_out import affordable_tokens
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.write.held_out import HeldOut
 from genwright.tokens.tokenizer import Tokenizer
@@ -27,6 +27,7 @@ METRIC = Metric(
     description="How many bits a byte held-out text costs more when the words of each of its lines are shuffled: about 0 means that the "
     "order of words tells nothing, because it was not learned or because the data has none.",
 )
+_PIECE_TOKENS = 256
 MOST_TOKENS = 25_000
 _LEAST_IN_LINES = 0.5
 """Share of the words that must stand in lines of several; a list of names has no order of words to ask about."""
@@ -56,6 +57,6 @@ def word_order(model: Model, held_out: HeldOut, baseline: KneserNey, most: int, 
 def _pieces(held_out: HeldOut, facts: Tokenizer, most: int) -> list[str]:
     """Pieces of held-out documents without their headers, evenly taken."""
     texts = [tokens[document.get("field", np.zeros(len(tokens))) == 0] for tokens, document in zip(held_out.tokens, held_out.documents, strict=True)]  # fmt: skip
-    pieces = [text[start : start + PIECE_TOKENS] for text in texts for start in range(0, len(text), PIECE_TOKENS)]
-    every = max(-(-len(pieces) * PIECE_TOKENS // most), 1)
+    pieces = [text[start : start + _PIECE_TOKENS] for text in texts for start in range(0, len(text), _PIECE_TOKENS)]
+    every = max(-(-len(pieces) * _PIECE_TOKENS // most), 1)
     return [text for piece in pieces[::every] if (text := facts.decode(piece[piece != facts.end_token])).strip()]

@@ -1,0 +1,83 @@
+"""Files: their names, as people are shown them and as a shell takes them; and writing them, whole or not at all, nothing half written
+left behind and every failure told with the place that it happened at."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+
+def printable(path: str) -> str:
+    """A path as a terminal may be shown it: control characters and what is not UTF-8 are escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
+
+
+def quoted(path: str | Path) -> str:
+    """A path as it is typed in a shell: one word on one line, whatever is in it, and never taken for an option."""
+    text = str(path)
+    text = f"./{text}" if text.startswith("-") else text
+    return shlex.quote(text) if text.isprintable() else f"$'{''.join(map(_escaped, text))}'"
+
+
+def _escaped(c: str) -> str:
+    if c in "'\\":
+        return f"\\{c}"
+    return c if c.isprintable() else "".join(f"\\x{byte:02x}" for byte in os.fsencode(c))
+
+
+_SYSTEM_ERROR = re.compile(r"\(os error (\d+)\)")
+"""How compiled libraries (safetensors, tokenizers) tell what the system refused, in errors of their own kinds."""
+
+
+@contextmanager
+def at(place: Path) -> Iterator[None]:
+    """Within, an OSError that names no file gets `place`: a full disk is told where a file is written, which says not which it is.
+
+    What a compiled library says of the system becomes an OSError too.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno is not None and error.filename is None:
+            error.filename = str(place)
+        raise
+    except Exception as error:
+        if not (said := _SYSTEM_ERROR.search(str(error))):
+            raise
+        number = int(said[1])
+        raise OSError(number, os.strerror(number), str(place)) from error
+
+
+@contextmanager
+def whole(place: Path) -> Iterator[Path]:
+    """A temporary path beside `place` for a file or a folder, which takes its place at the end; where anything goes wrong it is removed."""
+    temporary = place.with_name(f".{place.name}.{os.getpid()}")
+    try:
+        with at(place):
+            place.parent.mkdir(parents=True, exist_ok=True)
+            remove(temporary)
+            yield temporary
+            if temporary.is_dir():
+                remove(place)
+            temporary.replace(place)
+    except OSError as error:
+        if str(error.filename).startswith(str(temporary)):  # the user knows the name that it was to get
+            error.filename = str(place) + str(error.filename)[len(str(temporary)) :]
+            error.filename2 = None
+        raise
+    finally:
+        with suppress(OSError):
+            remove(temporary)
+
+
+def remove(place: Path) -> None:
+    """Remove a file, a link or a folder with all that is in it; one that is not there is no fault."""
+    if place.is_dir() and not place.is_symlink():
+        shutil.rmtree(place, ignore_errors=True)
+    else:
+        place.unlink(missing_ok=True)

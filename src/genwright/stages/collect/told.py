@@ -1,0 +1,53 @@
+"""What collect says of the split where it is another than people expect."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from genwright.console import say
+from genwright.ledger import Item, printable
+from genwright.scores import ENOUGH
+from genwright.stages.collect.shares import are_few
+
+if TYPE_CHECKING:
+    from genwright.tasks.base import BaseTask
+
+
+def held_out(leaves: Sequence[Item], task: BaseTask) -> None:
+    """How much is held out where there is little, and whether that is enough to score by."""
+    shares = task.split_shares
+    held = [leaf for leaf in leaves if leaf.split != next(iter(shares))]
+    if not leaves or not are_few(len(leaves), shares):
+        return
+    if not held:
+        one = len({leaf.group for leaf in leaves}) == 1
+        why = ", because they are one group" if one and len(leaves) > 1 else ""
+        say(f"split: nothing is held out{why}, so no score can be measured.")
+        return
+    sizes = [sum(leaf.characters or 1 for leaf in some) for some in (held, leaves)]
+    cut = len({leaf.parent for leaf in held if leaf.parent is not None})
+    what = f"blocks of {cut:,} text{'s' * (cut != 1)}" if cut else "items"
+    said = f"split: {len(held):,} {what} are held out, {sizes[0] / sizes[1]:.0%} of all"
+    enough = len(held) >= ENOUGH
+    say(f"{said}." if enough else f"{said}; scores of fewer than {ENOUGH} say little, and more data helps.")
+
+
+def parted(kinds: int, of: int, bound: float) -> None:
+    why = f"there are fewer than {bound}" if bound > 1 else f"each has more than {bound:.0%} of them"
+    say(
+        f"split: items that ask for the same (a caption, a question) stand on both sides of the split for {kinds:,} of "
+        f"{of:,} kinds, because {why}; so scores are about things that the model has seen others of."
+    )
+
+
+def cut_apart(texts: int) -> None:
+    say(
+        f"split: {texts:,} texts that belong together are more than a tenth of all, too many to hold out as one, so they are cut into "
+        "blocks like others; scores are about texts that the model has read like ones of."
+    )
+
+
+def all_learnt(kinds: Sequence[str]) -> None:
+    shown = ", ".join(map(printable, sorted(kinds)[:5])) + (", ..." if len(kinds) > 5 else "")
+    say(f"split: too few to hold any of them out, so they are all learned from and none is scored: {shown}.")

@@ -74,15 +74,49 @@ class Exhibit(BaseModel):
     shows_training_items: bool = Field(False, description="left out of `report --public`")
 
 
+def beats(one: Score | None, other: Score | None, better: str = "lower") -> bool | None:
+    """Whether a score is better than another beyond the intervals: each value lies outside the other's interval. None where one of
+    them is missing.
+
+    That is between two tests: that intervals do not meet asks too much of scores on the same held-out data, which are easy or hard for
+    both; that the values differ asks nothing.
+    """
+    if one is None or other is None:
+        return None
+    sign = 1 if better == "lower" else -1
+    worst, best = (one.high, other.low) if better == "lower" else (one.low, other.high)
+    if sign * one.value >= sign * other.value:
+        return False
+    clear_of_other = best is None or sign * one.value < sign * best
+    return clear_of_other and (worst is None or sign * worst < sign * other.value)
+
+
+class Verdict(BaseModel):
+    """A score sheet in plain words, for somebody who can't read it."""
+
+    grade: Literal["good", "weak", "useless"]
+    why: str = Field(description="a sentence")
+    next: str = Field(description="the one thing to do next, as a sentence")
+
+
 class ScoreSheet(Printed, BaseModel):
     metrics: list[Metric]
     rows: list[Row]
     protocol: dict[str, Any] = Field(description="reference set, n, split hash, extractor, resize filter, seed, ...")
     exhibits: list[Exhibit] = []
-    headline: str = Field("", description="one honest sentence: where the model stands between floor and real data")
+    headline: str = Field(
+        default="", description="one honest sentence: where the model stands between floor and real data"
+    )
+    verdict: Verdict | None = None
 
     def row(self, kind: str) -> Row:
         return next(row for row in self.rows if row.kind == kind)
+
+    def score(self, row: str, metric: str) -> Score | None:
+        """By the row's name; None where it was not measured, or is no number."""
+        scores = next((one.scores for one in self.rows if one.name == row), {})
+        score = scores.get(metric)
+        return score if score is not None and math.isfinite(score.value) else None
 
     def __rich__(self) -> SideBySide:
         """A line for each metric, an arrow for its better direction; what was scored stands side by side."""

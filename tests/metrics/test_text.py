@@ -1,11 +1,12 @@
 """Bits per byte, distinct-n and their intervals, by hand-made numbers."""
 
 import math
+import re
 
 import numpy as np
 import pytest
 
-from genwright.metrics.text import bits_per_byte, distinct_n, equal_words, share, words
+from genwright.metrics.text import bits_per_byte, distinct_n, equal_words, share, shuffled_words, words, words_in_lines
 
 
 def test_bits_per_byte_is_exact():
@@ -66,3 +67,15 @@ def test_share():
     score = share(np.array([1, 0]), np.array([10, 10]))
     assert (score.value, score.n, score.low, score.high) == (0.05, 20, 0.0, 0.1)
     assert share(np.array([0]), np.array([0])).value == 0
+
+
+def test_shuffled_words_stay_in_their_line_and_between_the_same_spaces() -> None:
+    text = "one two,  three four five\n\n\tsix seven eight nine\n"
+    found = shuffled_words(text, np.random.default_rng(0))
+    assert found != text and len(found) == len(text)
+    for line, was in zip(found.split("\n"), text.split("\n"), strict=True):
+        assert sorted(line.split()) == sorted(was.split())
+    assert [len(gap) for gap in re.findall(r"\s+", found)] == [len(gap) for gap in re.findall(r"\s+", text)]
+    poem = shuffled_words("床前明月光疑是地上霜", np.random.default_rng(0))
+    assert poem != "床前明月光疑是地上霜" and sorted(poem) == sorted("床前明月光疑是地上霜")
+    assert words_in_lines("Ada\nGrace\n") == 0 and words_in_lines(text) == 1

@@ -36,6 +36,8 @@ class Listed:
     changed: float
     """When its newest stage ended, seconds since 1970."""
     score: str
+    verdict: str
+    """"good", "weak", "useless", or "" where it was not scored, or by an older version."""
     headline: str
 
 
@@ -93,6 +95,7 @@ def describe(run: Run) -> Listed:
         seconds=sum(record.seconds for record in done),
         changed=max((_changed(run.recipe), *(_changed(run.stage(s)) for s in STAGES))),
         score=first_score(sheet) if sheet else "",
+        verdict=sheet.verdict.grade if sheet and sheet.verdict else "",
         headline=sheet.headline if sheet else "",
     )
 
@@ -165,8 +168,6 @@ def show(folder: Path, *, as_json: bool) -> None:
 
     console = Console(highlight=False)
     print(f"{printable(listed.folder)}: {listed.task} by {listed.family}, {listed.state}, {size(listed.bytes)}")
-    if listed.headline:
-        print(printable(listed.headline))
     for kind, about in known.items():
         names = about["names"][:_MOST_NAMES]
         more = f", and {about['count'] - len(names):,} more" if about["count"] > len(names) else ""
@@ -176,8 +177,11 @@ def show(folder: Path, *, as_json: bool) -> None:
         table.add_row(stage, duration(about["seconds"]), about["finished"][:16].replace("T", " "), size(about["bytes"]))
     console.print(table)
     if sheet := _sheet(run):
+        from genwright.cli.summary import print_verdict
+
         console.print("\nScores")
         console.print(sheet)
+        print_verdict(sheet, console)
 
 
 def refuse_to_remove(folders: Sequence[Path]) -> None:
@@ -259,9 +263,12 @@ def _print_list(listed: list[Listed], where: Path) -> None:
     if not listed:
         print(f"No runs in {printable(str(where))}; `genwright run RECIPE` makes one.")
         return
-    columns = ("task", "family", "state", "size", "time", "score")
+    columns = ("task", "family", "state", "size", "time", "score", "verdict")
     rows = [
-        (printable(one.name), [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score])
+        (
+            printable(one.name),
+            [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score, one.verdict],
+        )
         for one in listed
     ]
     console.print(SideBySide(columns, rows, justify="left"))

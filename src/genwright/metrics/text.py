@@ -12,6 +12,7 @@ from genwright.scores import Score
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|\w+(?:['\u2019]\w+)*|[^\w\s]")
 """Words, punctuation marks, and each character of scripts that put no spaces between words."""
+_UNIT = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]|[^\s\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff]+")
 
 
 def words(text: str) -> list[str]:
@@ -82,3 +83,21 @@ def repetition(texts: Sequence[Sequence[str]], n: int = 4, seed: int = 0) -> Sco
     """Share of n-grams of words that stand earlier in the same text already; `texts` are lists of words. Bootstrap over texts."""
     grams = [list(zip(*(text[i:] for i in range(n)), strict=False)) for text in texts]
     return share(np.array([len(g) - len(set(g)) for g in grams]), np.array([len(g) for g in grams]), seed=seed)
+
+
+def shuffled_words(text: str, rng: np.random.Generator) -> str:
+    """A text with the words of each line in another order, and whatever stands between them where it was. A word is what stands between
+    white space, marks and all, or one character of a script without spaces."""
+    return "".join(_shuffled_line(line, rng) for line in text.splitlines(keepends=True))
+
+
+def _shuffled_line(line: str, rng: np.random.Generator) -> str:
+    found = _UNIT.findall(line)
+    order = iter(rng.permutation(len(found)))
+    return _UNIT.sub(lambda match: found[next(order)], line)
+
+
+def words_in_lines(text: str, least: int = 3) -> float:
+    """The share of a text's words that stand in lines with so many or more, as `shuffled_words` counts them: others have no order."""
+    counts = [len(_UNIT.findall(line)) for line in text.splitlines()]
+    return sum(count for count in counts if count >= least) / max(sum(counts), 1)

@@ -24,6 +24,7 @@ from genwright.stages.accept import accept
 from genwright.stages.collect import stage as collect
 from genwright.stages.copy import copy_of
 from genwright.stages.evaluate import stage as evaluate
+from genwright.stages.evaluate.verdict import judge_again
 from genwright.stages.export import stage as export
 from genwright.stages.inputs import stage_inputs
 from genwright.stages.prepare import stage as prepare
@@ -75,6 +76,8 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
             if name == learns:
                 enough.check(task, run, trains="train" in stages, anyway=options.anyway, fresh=options.fresh)
             if not options.fresh and _stands(name, recipe, run, task, options):
+                if name == "evaluate":
+                    judge_again(task, run)
                 say(f"{name:9} up to date")
                 continue
             with _anew(run, name) if options.fresh else nullcontext(), at(run.stage(name)), progress(name):

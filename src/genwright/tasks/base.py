@@ -24,10 +24,11 @@ from genwright.media.base import Media, is_textual
 from genwright.model import Facts, Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.registry import about
-from genwright.scores import Metric, Score, ScoreSheet
+from genwright.scores import Metric, Score, ScoreSheet, Verdict
 from genwright.seeds import stream
 from genwright.settings import part_sections
 from genwright.shards import Example, ExampleStore
+from genwright.tasks.verdict import Training, by_first_metric
 from genwright.training.base import Batches, Stackable
 
 
@@ -257,6 +258,11 @@ class BaseTask(ABC):
 
         `model` has all its modules (a GAN's discriminator too). What is random follows `settings.seed`.
         """
+
+    def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict | None:
+        """The sheet in plain words: good, weak or useless, why, and what to do next. Default: by its first metric; None where that says
+        nothing."""
+        return by_first_metric(sheet, training, "items")
 
     def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]] | None:
         """Quick scores of held-out examples, by which two states of a model are compared, the chief one first. None: the family's

@@ -230,7 +230,7 @@ def test_the_report_shows_the_model_before_and_after(studio: Studio) -> None:
     assert old is not None
     assert old.before.value == pytest.approx(former.row("model").scores["bits_per_byte"].value)
     assert old.after.value != old.before.value
-    assert "new held-out data" in changes.headline and "the old" in changes.headline
+    assert "the new data" in changes.headline and "data that was there before" in changes.headline
     page = report.run(recipe, studio.run).read_text(encoding="utf-8")
     assert "What the new data changed" in page and "times as often as its share" in page
     for pair in changes.pairs:

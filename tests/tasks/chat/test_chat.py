@@ -248,8 +248,10 @@ def test_from_a_table_to_answers(small: Path) -> None:
     assert len(items) == 160 and {item.split for item in items if item.kept} >= {"train", "validation", "test"}
     sheet = json.loads((small / "evaluate" / "scores.json").read_text(encoding="utf-8"))
     rows = {row["name"]: row["scores"] for row in sheet["rows"]}
-    assert list(rows) == ["shuffled", "retrieval", "model", "real"]
+    assert list(rows) == ["shuffled", "retrieval", "counting", "model", "real"]
     assert "bits_per_byte" in rows["model"] and "bits_per_byte" not in rows["retrieval"]
+    assert "bits_per_byte" in rows["counting"] and rows["model"]["listening"]["n"] > 0
+    assert sheet["verdict"]["grade"] in ("weak", "useless")
     # Five bits a byte is about what no knowledge at all costs with these tokens.
     assert 0 < rows["model"]["bits_per_byte"]["value"] < 5
     assert {"distinct_1", "repetition", "words"} <= set(rows["real"])
@@ -310,7 +312,7 @@ def test_held_out_bits_are_those_of_the_replies(small: Path) -> None:
     from genwright.api import Generator
     from genwright.run import Run
     from genwright.stages.prepare.stage import load_splits
-    from genwright.tasks.chat.scores import bits_per_byte
+    from genwright.tasks.chat.bits import bits_per_byte
 
     model = Generator(small, "cpu").model
     _, store = load_splits(Run(small), model.task).held_out()

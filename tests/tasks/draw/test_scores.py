@@ -15,7 +15,6 @@ from PIL import Image
 import genwright as gw
 from genwright.families.base import Family, Moment
 from genwright.media.image import resize_square
-from genwright.metrics.image import Estimate
 from genwright.model import Model
 from genwright.model_folder import build_parts
 from genwright.recipe import EvaluateSettings, parse
@@ -24,7 +23,6 @@ from genwright.shards import Example, ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.draw import scores as draw_scores
 from genwright.tasks.draw import variety as draw_variety
-from genwright.tasks.draw.metrics import headline
 from genwright.tasks.draw.task import Draw
 from genwright.tasks.image.facts import DrawFacts, caption_tokenizer
 from genwright.training.base import Batches
@@ -255,19 +253,3 @@ def test_the_floor_has_the_mean_and_spread_of_its_class() -> None:
         np.testing.assert_allclose(made.std(0), own.std(0), atol=2)
     unlabelled = dataclasses.replace(given, labels=np.full(2000, -1))
     np.testing.assert_allclose(draw_scores.floor(unlabelled, random).mean(0), searched.mean(0), atol=3)
-
-
-def test_headline_names_the_way_and_the_copies() -> None:
-    def one(value: float) -> Estimate:
-        return Estimate(value, value, value, 100)
-
-    table = {
-        "floor": {"kid": one(2.0), "copy_rate": one(0)},
-        "model": {"kid": one(0.5), "copy_rate": one(0.01)},
-        "real": {"kid": one(0.0), "copy_rate": one(0.05)},
-    }
-    assert "75% of the way" in headline(table)
-    assert "1.0% of its pictures" in headline(table)
-    table["model"]["kid"] = one(2.5)
-    assert "no better yet" in headline(table)
-    assert headline({"floor": {}, "model": {}, "real": {}}) == "Too few pictures to score."

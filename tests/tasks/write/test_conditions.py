@@ -223,7 +223,7 @@ def test_asking_for_another_author_changes_the_text(lab):
 
 def test_scores_of_conditioned_verse(lab, tmp_path: Path):
     model, splits = lab
-    sheet = model.task.score(model, splits, EvaluateSettings(samples=12), lambda *_: None, tmp_path)
+    sheet = model.task.score(model, splits, EvaluateSettings(samples=20), lambda *_: None, tmp_path)
     rows = {r.kind: r.scores for r in sheet.rows}
     assert set(rows) == {"floor", "baseline", "model", "real"}
     assert rows["real"]["verse_form"].value == 1 and rows["real"]["verse_rhyme"].value == 1
@@ -231,7 +231,7 @@ def test_scores_of_conditioned_verse(lab, tmp_path: Path):
     assert rows["real"]["verse_tones"].n
     assert rows["model"]["bits_per_byte_alone"].value > 0
     assert 0 < rows["model"]["variety"].value < 1.5
-    assert sheet.protocol["prompts"] == "the conditions of held-out texts" and sheet.protocol["samples"] == 12
+    assert sheet.protocol["prompts"] == "the conditions of held-out texts" and sheet.protocol["samples"] == 20
     assert "form of regulated verse" in sheet.headline
     shown = (tmp_path / "samples.txt").read_text(encoding="utf-8")
     assert shown.startswith("author=") and ">>>\n" in shown

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
-from genwright.scores import Metric, Score, ScoreSheet
+from genwright.scores import ENOUGH, Metric, Score, ScoreSheet, beats
 
 FILE = "changes.json"
 """In the folder of evaluate, beside the texts and pictures that it names."""
@@ -54,24 +54,28 @@ class Changes(BaseModel):
 
 
 def headline(changes: Changes) -> str:
-    """One sentence: what was gained on the new data, and what was lost on the old."""
+    """What was gained on the new data, and what was lost on the old; no number where too little of either is held out."""
     if not changes.metrics:
         return ""
     metric = changes.metrics[0]
-    parts = []
-    for data in ("new", "old"):
-        change = changes.of(metric.name, data)
-        if change is None:
-            continue
-        before, after = change.before.value, change.after.value
-        moved = (after - before) / abs(before) if before else 0.0
-        what = "no change" if abs(moved) < 0.0005 else f"{'+' if moved > 0 else '−'}{abs(moved):.1%}"
-        parts.append(f"on the {data} held-out data {metric.title} went from {before:.3g} to {after:.3g} ({what})")
-    if not parts:
-        return ""
-    sentence = "; ".join(parts)
-    forgotten = changes.of(metric.name, "old")
-    if forgotten is not None and metric.better != "none":
-        worse = forgotten.after.value > forgotten.before.value if metric.better == "lower" else forgotten.after.value < forgotten.before.value  # fmt: skip
-        sentence += ": some of the old was forgotten" if worse else ": no forgetting of the old is seen"
-    return sentence[0].upper() + sentence[1:] + "."
+    said = [_told(changes, change, metric) for data in ("new", "old") if (change := changes.of(metric.name, data))]
+    return " ".join(said)
+
+
+def _told(changes: Changes, change: Change, metric: Metric) -> str:
+    what = "new data" if change.data == "new" else "data that was there before"
+    count = {"new": changes.new, "old": changes.old}[change.data].get(changes.held_out, 0)
+    if count < ENOUGH:
+        return f"Of the {what} only {count:,} {'is' if count == 1 else 'are'} held out, too few to say what learning from the new did to it."
+    before, after = change.before, change.after
+    moved = f"{metric.title} went from {before.value:.3g} to {after.value:.3g} on {count:,} of it that the model has never seen"
+    if metric.better == "none":
+        return f"On the {what}: {moved}."
+    for better, was, now in ((True, before, after), (False, after, before)):
+        if beats(now, was, metric.better):
+            outcome = "it has become better" if better else "some of it was forgotten" if change.data == "old" else "it has become worse"  # fmt: skip
+            return f"On the {what} {outcome}: {moved}; {metric.better} is better."
+    outcome = "nothing of it was forgotten" if change.data == "old" else "it has become neither better nor worse"
+    return (
+        f"On the {what} {outcome}, as far as {count:,} held-out examples can tell: {moved}; {metric.better} is better."
+    )

@@ -24,6 +24,7 @@ from genwright.run import Run, write_atomic
 from genwright.scores import ScoreSheet
 from genwright.stages.evaluate import effort
 from genwright.stages.evaluate.changes import keep_former_sheet, measure
+from genwright.stages.evaluate.verdict import verdict
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.prepare.stage import load_splits
 from genwright.stages.train.stage import load_trained
@@ -50,6 +51,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
         torch.manual_seed(recipe.evaluate.seed)
         changes = measure(task, recipe, run, model, splits, folder, device)
     sheet.protocol = {**_protocol(recipe, splits.hash), **sheet.protocol}
+    sheet.verdict = verdict(task, run, sheet)
     text = sheet.model_dump_json(indent=2) + "\n"
     write_atomic(folder / "scores.json", text)
     run.complete(
@@ -60,6 +62,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
         device=devices.title(device),
         summary={
             "headline": sheet.headline,
+            "verdict": sheet.verdict.grade if sheet.verdict else None,
             "model": _model_scores(sheet),
             **({"changes": changes.headline} if changes else {}),
         },

@@ -39,6 +39,7 @@ def about(recipe: Recipe, run: Run, known: dict[str, Any]) -> dict[str, Any]:
         "data": account,
         "scores": {name: score.model_dump() for name, score in model_row.scores.items()} if model_row else {},
         "headline": sheet.headline if sheet else "",
+        "verdict": sheet.verdict.model_dump() if sheet and sheet.verdict else None,
         **known,
     }
 

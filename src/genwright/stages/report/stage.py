@@ -263,7 +263,7 @@ def _commands(recipe: Recipe, run: Run, place: str, public: bool) -> list[tuple[
     return [
         *ask,
         ("From Python", f'import genwright as gw; gw.load("{place}").generate({example.arguments})'),
-        ("The story of every file", f"genwright ledger {quoted} --dropped"),
-        ("Train longer", f"genwright run {quoted} --more 30m"),
-        ("Do it again", f"genwright run {quoted}/recipe.yaml --run-dir again"),
+        ("The story of every file", f"genwright ledger {there} --dropped"),
+        ("Train longer", f"genwright run {there} --more 30m"),
+        ("Do it again", f"genwright run {there}/recipe.yaml --run-dir again"),
     ]

@@ -23,15 +23,24 @@ from genwright.tasks.base import Splits
 from genwright.tasks.chat import preference as chat_preference
 from genwright.tasks.chat import variety
 from genwright.tasks.chat.before import Before, before_of
+from genwright.tasks.chat.bits import (
+    BASELINE_TOKENS,
+    HELD_OUT_TOKENS,
+    LISTENING,
+    ORDER,
+    SWAPPED_TOKENS,
+    bits_per_byte,
+    counted_bits,
+    held_out_examples,
+    listening,
+    reply_bits,
+)
 from genwright.tasks.chat.samples import Turn, answer_all, asked, evenly_turns, room_for, shown, turns_of, words_of
-from genwright.tasks.text.held_out import affordable_tokens
-from genwright.tasks.text.nats import document_nats
+from genwright.tasks.chat.verdict import headline
 from genwright.tokens.tokenizer import Tokenizer
 
 REPLY_TOKENS = 80
 KNOWN_WORDS = 5
-HELD_OUT_TOKENS = 200_000
-"""Bits are counted on at most so many tokens."""
 _TRAINING_TURNS = 100_000
 _SEPARATOR = "\U0010ffff"
 _TRANSCRIPTS = 6
@@ -122,6 +131,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     before = before_of(model)
     counted = held_out_examples(model, held_out, settings.of(HELD_OUT_TOKENS))
     bits = {"model": bits_per_byte(model, family, held_out, counted, settings.seed)}
+    learnt_from = splits["train"].flat("tokens")[: settings.of(BASELINE_TOKENS)]
     training = training_turns(splits["train"], settings.of(_TRAINING_TURNS))
     replies = _replies(model, training, turns, settings.seed)
     if before is not None:
@@ -130,16 +140,23 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     learnt = [words_of(turn.reply, facts) for turn in training]
     with progress("evaluate: look for copies"):
         rows = _rows(replies, bits, learnt, settings.seed)
+    _add_counting(rows, counted_bits(model, learnt_from, held_out, counted, settings.seed))
+    asked_at_most = settings.of(SWAPPED_TOKENS)
+    listened = listening(model, family, held_out, room_for(model, REPLY_TOKENS), asked_at_most, settings.seed)
+    if listened is not None:
+        next(row for row in rows if row.name == "model").scores[LISTENING.name] = listened
     if before is not None:
         _add_forgetting(rows, before, model, settings.seed)
     judged = _add_relevance(rows, replies, settings.seed)
     sheet = ScoreSheet(
-        metrics=[m for m in METRICS if judged or m.name != "relevance"] + ([FORGETTING] if before else []),
+        metrics=[m for m in METRICS if judged or m.name != "relevance"]
+        + [LISTENING] * (listened is not None)
+        + ([FORGETTING] if before else []),
         rows=rows,
         protocol=_protocol(model, name, held_out, counted, splits, settings, len(turns), judged, before),
         exhibits=_exhibits(folder, replies, facts, before),
-        headline=_headline(rows, before),
     )
+    sheet.headline = headline(sheet)
     variety.extend(sheet, model, turns, replies.by_row["real"], before, REPLY_TOKENS, settings)
     if getattr(model.task.prepare, "preference", False):
         chat_preference.extend(sheet, model, before.family if before else None, held_out, settings.seed)
@@ -166,36 +183,6 @@ def _without_answers(model: Model, splits: Splits, seed: int) -> ScoreSheet:
         protocol={"split_hash": splits.hash, "held_out_replies": 0},
         headline=headline,
     )
-
-
-def held_out_examples(model: Model, store: ExampleStore, most_tokens: int) -> list[int]:
-    """The examples that bits are counted on: all of them, or every n-th where there are too many."""
-    every = max(-(-int(store.lengths("tokens").sum()) // affordable_tokens(model, most_tokens)), 1)
-    return list(range(0, len(store), every))
-
-
-def bits_per_byte(model: Model, family: Transformer, store: ExampleStore, counted: Sequence[int], seed: int) -> Score:
-    """Bits per byte of the replies of some held-out examples, with a bootstrap over conversations."""
-    examples = [store[index] for index in counted]
-    return reply_bits(model, family, [(e["tokens"], e["weight"]) for e in examples], seed)
-
-
-def reply_bits(
-    model: Model, family: Transformer, examples: Sequence[tuple[np.ndarray, np.ndarray]], seed: int
-) -> Score:
-    """Bits per byte of what counts in some examples (tokens, weight), the first token of each being only read."""
-    nats, sizes = np.zeros(len(examples)), np.zeros(len(examples))
-    by_lead: dict[int, list[int]] = {}
-    for index, (tokens, _) in enumerate(examples):
-        by_lead.setdefault(int(tokens[0]), []).append(index)
-    for lead, indexes in by_lead.items():
-        found = document_nats(family, [examples[i][0][1:] for i in indexes], lead, model.device, "held-out replies")
-        for index, values in zip(indexes, found, strict=True):
-            tokens, weight = examples[index]
-            counts = np.asarray(weight[1:], bool)
-            nats[index] = values[counts].sum()
-            sizes[index] = model.facts.byte_lengths[tokens[1:][counts]].sum()
-    return metrics.bits_per_byte(nats, sizes, seed=seed)
 
 
 def training_turns(store: ExampleStore, most: int) -> list[Turn]:
@@ -256,13 +243,20 @@ def _rows(replies: Replies, bits: Mapping[str, Score], learnt: Sequence[str], se
     return rows
 
 
+def _add_counting(rows: list[Row], bits: Score | None) -> None:
+    if bits is not None:
+        place = next(number for number, row in enumerate(rows) if row.name == "model")
+        scores = {METRICS[0].name: bits}
+        rows.insert(place, Row(name="counting", title=f"{ORDER}-gram with backoff", kind="baseline", scores=scores))
+
+
 def _add_relevance(rows: Sequence[Row], replies: Replies, seed: int) -> bool:
     if not meaning.available():
         say("evaluate: relevance is left out, its judge is not installed (pip install 'genwright[metrics-text]').")
         return False
     judge = meaning.SentenceJudge()
     questions = judge.embed(replies.questions)
-    for row in rows:
+    for row in (row for row in rows if row.name in replies.by_row):
         row.scores["relevance"] = meaning.mean_similarity(questions, judge.embed(replies.by_row[row.name]), seed)
     return True
 
@@ -293,16 +287,18 @@ def _protocol(
         "split": name,
         "split_hash": splits.hash,
         "held_out_conversations": len(examples),
+        "held_out_in_all": len(held_out),
         "held_out_reply_tokens": int(sum(example["weight"].sum() for example in examples)),
         "tokenizer": f"{model.facts.kind}, {model.facts.size} tokens",
         "context": model.config.network["max_position_embeddings"],
         "samples": samples,
         **controls.model_dump(),
         "baseline": f"BM25 over the last turns of the training data (up to {settings.of(_TRAINING_TURNS):,}), the reply to the nearest one",
+        "counting": f"{ORDER}-gram over the training tokens, interpolated modified Kneser-Ney",
         "shuffled": "the real replies, each moved half of the list on",
         "relevance": meaning.EXTRACTOR if judged else "not measured: its judge is not installed",
         "seed": settings.seed,
-        "interval": "95 %; bootstrap over conversations (bits) and replies; distinct-n: delete-a-group jackknife over replies",
+        "interval": "95 %; bootstrap over conversations (bits) and replies (swapped conversations too); distinct-n: delete-a-group jackknife over replies",
     }
     if before is not None:
         protocol |= {"before": before.title, "general_answers": before.general_title}
@@ -354,17 +350,3 @@ def _exhibits(folder: Path, replies: Replies, facts: Tokenizer, before: Before |
         ),
     ]
     return exhibits
-
-
-def _headline(rows: Sequence[Row], before: Before | None) -> str:
-    by_name = {row.name: row.scores for row in rows}
-    bits = by_name["model"]["bits_per_byte"].value
-    text = f"{bits:.2f} bits per byte of held-out replies"
-    if before is not None:
-        old = by_name["before"]["bits_per_byte"].value
-        general = [by_name[name]["old_bits_per_byte"].value for name in ("before", "model")]
-        text += f", {old:.2f} before training ({bits / old - 1:+.0%}); general answers {general[1]:.2f}, {general[0]:.2f} before"
-    if "relevance" in by_name["model"]:
-        relevance = {name: scores["relevance"].value for name, scores in by_name.items() if "relevance" in scores}
-        text += f"; relevance {relevance['model']:.2f} (shuffled replies {relevance['shuffled']:.2f}, real ones {relevance['real']:.2f})"
-    return text + "."

@@ -25,18 +25,20 @@ from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.media.base import Media
 from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
-from genwright.scores import Metric, Score, ScoreSheet
+from genwright.scores import Metric, Score, ScoreSheet, Verdict
 from genwright.shards import Example, ExampleStore
 from genwright.sources.exports import assistant_of, whatsapp
 from genwright.sources.json_values import are_lines, loads
 from genwright.tasks.base import Asked, Part, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.chat import options as chat_options
 from genwright.tasks.chat import preference as chat_preference
+from genwright.tasks.chat import verdict as chat_verdict
 from genwright.tasks.chat.formats import Dialogue, Mapping, Message, dialogues, read_values
 from genwright.tasks.chat.rows import row_blocks, rows_between
 from genwright.tasks.chat.turns import fit, windows
 from genwright.tasks.text.blocks import BLOCKS
 from genwright.tasks.text.task import TextTask, whole_text, window
+from genwright.tasks.verdict import Training
 from genwright.tokens.chat_template import CHATML, START, STOP, ChatTemplate, RefusedError
 from genwright.tokens.tokenizer import Tokenizer
 from genwright.training.base import Stackable
@@ -183,7 +185,8 @@ class Chat(TextTask):
         )
 
     def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
-        from genwright.tasks.chat.scores import HELD_OUT_TOKENS, METRICS, bits_per_byte, held_out_examples
+        from genwright.tasks.chat.bits import HELD_OUT_TOKENS, bits_per_byte, held_out_examples
+        from genwright.tasks.chat.scores import METRICS
 
         assert isinstance(model.family, Transformer)
         counted = held_out_examples(model, store, HELD_OUT_TOKENS)
@@ -259,6 +262,9 @@ class Chat(TextTask):
         from genwright.tasks.chat.scores import score
 
         return score(model, splits, settings, folder)
+
+    def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict:
+        return chat_verdict.verdict(sheet, training, not self.starts_from_weights)
 
     def _values(self, item: Item) -> list[Any]:
         """What an item holds: one conversation a table row, any number a file. A row that a split of characters cut stays whole,

@@ -34,6 +34,7 @@ from genwright.tasks.complete.nearest import Nearest
 from genwright.tasks.complete.order import bundles_of
 from genwright.tasks.complete.preview import shown
 from genwright.tasks.complete.syntax import is_python
+from genwright.tasks.complete.verdict import headline
 from genwright.tasks.text.held_out import BITS_PER_BYTE, affordable_tokens
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.text.units import unit_edges, units_told
@@ -136,7 +137,8 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         "functions",
     }
     exhibits = _exhibits(folder, holes, found, by_name, settings.seed)
-    sheet = ScoreSheet(metrics=METRICS, rows=rows, protocol=protocol, exhibits=exhibits, headline=_headline(rows))
+    sheet = ScoreSheet(metrics=METRICS, rows=rows, protocol=protocol, exhibits=exhibits)
+    sheet.headline = headline(sheet)
     samples = {kind.name: kind.fills[: len(holes)] for kind in kinds if kind.name != "floor"}
     extra.extend(sheet, "text", samples, [file.text for file in held_out_files(splits, "train")])
     return sheet
@@ -244,20 +246,3 @@ def _exhibits(
                 )
             )
     return exhibits
-
-
-def _headline(rows: Sequence[Row]) -> str:
-    by_kind = {row.kind: row.scores for row in rows}
-    model, baseline, copy = by_kind["model"], by_kind["baseline"], by_kind["copy"]
-    bits, of_baseline = model["bits_per_byte"].value, baseline["bits_per_byte"].value
-    said = [f"{bits:.2f} bits per byte of held-out code ({ORDER}-gram: {of_baseline:.2f})"]
-    if "line_exact" in model:
-        best = max(baseline["line_exact"].value, copy["line_exact"].value)
-        said.append(f"{model['line_exact'].value:.0%} of masked lines exact (best baseline: {best:.0%})")
-    if "behaviour_line" in model:
-        best = max(baseline["behaviour_line"].value, copy["behaviour_line"].value)
-        said.append(
-            f"{model['behaviour_line'].value:.0%} of masked lines in {model['behaviour_line'].n} holes of functions that are run keep what "
-            f"the function does (best baseline: {best:.0%})"
-        )
-    return "; ".join(said) + "."

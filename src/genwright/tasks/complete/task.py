@@ -20,10 +20,11 @@ from genwright.ledger import Drop, Item
 from genwright.media.base import Media
 from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
-from genwright.scores import ScoreSheet
+from genwright.scores import ScoreSheet, Verdict
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.complete import options as complete_options
+from genwright.tasks.complete import verdict as complete_verdict
 from genwright.tasks.complete.fim import SPECIAL, can_fill, header, mark, with_holes
 from genwright.tasks.complete.imports import names_of
 from genwright.tasks.complete.lead import Constraint, beginning
@@ -35,6 +36,7 @@ from genwright.tasks.complete.syntax import edges_of, is_python
 from genwright.tasks.packing import Packed
 from genwright.tasks.text.blocks import blocks
 from genwright.tasks.text.task import TextTask, item_text, say_cut, whole_text, window
+from genwright.tasks.verdict import Training
 from genwright.tokens.tokenizer import Tokenizer
 from genwright.training.base import Stackable
 
@@ -160,6 +162,9 @@ class Complete(TextTask):
                     hole = {"prefix": head + opens, "suffix": closes + tail}
                     return Asked(hole if self.prepare.fim_rate else {"prompt": head + opens}, store.ids[row])
         return None
+
+    def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict:
+        return complete_verdict.verdict(sheet, training, not self.starts_from_weights)
 
     def order(self, asked: str | None = None) -> str:
         """SPM where it was trained: what comes before a hole is then next to what goes in, which small models need."""

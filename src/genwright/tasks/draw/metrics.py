@@ -1,4 +1,4 @@
-"""The columns of `draw`'s score sheet, and the sentence that sums it up."""
+"""The columns of `draw`'s score sheet."""
 
 from __future__ import annotations
 
@@ -16,8 +16,9 @@ METRICS = [
         name="kid",
         title="KID",
         better="lower",
-        description="Distance between the features of the row's pictures and of the reference (squared maximum mean "
-        "discrepancy, cubic kernel); about 0 for pictures of the same kind, and it may fall below by chance.",
+        description="How unlike the row's pictures are to training pictures, as a set: the distance between what a network for recognising "
+        "pictures sees in both (squared maximum mean discrepancy, cubic kernel). About 0 for pictures of the same kind, and it may fall "
+        "below by chance. The network is not Inception, so it compares with no KID published elsewhere.",
     ),
     Metric(name="frechet", title="Frechet distance", better="lower", description=""),
     Metric(
@@ -54,37 +55,37 @@ METRICS = [
     ),
     Metric(
         name="judge",
-        title="fresh judge right",
+        title="judge is right",
         better="lower",
-        description="How often a discriminator, trained afresh on training pictures against samples, is right on held-out "
-        "pictures and on other samples, both counted equally: 0.5 is guessing, 1 is never fooled.",
+        description="How often a network that was trained afresh to tell training pictures from samples (a discriminator) is right on "
+        "held-out pictures and on other samples, both counted equally: 0.5 is guessing, 1 is never fooled.",
     ),
     Metric(
         name="judge_on_real",
-        title="fresh judge, real",
-        description="Share of held-out pictures that the fresh discriminator takes for real.",
+        title="judge is right on real",
+        description="Share of held-out pictures that this judge takes for real.",
     ),
     Metric(
         name="judge_on_generated",
-        title="fresh judge, generated",
+        title="judge is right on generated",
         better="lower",
-        description="Share of samples that the fresh discriminator takes for generated.",
+        description="Share of samples that this judge takes for generated.",
     ),
     Metric(
         name="own_pairs",
-        title="own D(x) > D(G(z))",
-        description="The discriminator that the generator learned from: share of pairs of a held-out picture and a sample for "
-        "the same words with D(x) > D(G(z)); what the relativistic loss trains.",
+        title="own discriminator, pairs right",
+        description="Of the discriminator that the generator was trained against: the share of pairs of a held-out picture and a sample for "
+        "the same words in which it finds the real one more real, D(x) > D(G(z)), which is what it was trained to do; 0.5 is guessing.",
     ),
     Metric(
         name="own_on_real",
-        title="own D, real",
-        description="Share of held-out pictures with D(x) > 0.5, of the discriminator that the generator learned from (classic loss).",
+        title="own discriminator, right on real",
+        description="Share of held-out pictures that the discriminator which the generator was trained against takes for real, D(x) > 0.5.",
     ),
     Metric(
         name="own_on_generated",
-        title="own D, generated",
-        description="Share of samples with D(G(z)) <= 0.5 (classic loss).",
+        title="own discriminator, right on generated",
+        description="Share of samples that the same discriminator takes for generated, D(G(z)) <= 0.5.",
     ),
 ]
 
@@ -111,28 +112,3 @@ def name_frechet(sheet: ScoreSheet, equal: Mapping[str, Mapping[str, Estimate]],
     sizes = [scores["frechet"].n for scores in equal.values()]
     if sizes:
         sheet.metrics = [frechet_metric(sizes[0], dimensions) if m.name == "frechet" else m for m in sheet.metrics]
-
-
-def headline(table: Mapping[str, Mapping[str, Estimate]]) -> str:
-    """Where the model stands between floor and real pictures, and whether it copies."""
-    model, floor, real = (table[name].get("kid") for name in ("model", "floor", "real"))
-    if model is None or floor is None:
-        return "Too few pictures to score."
-    kid = f"KID {model.value:.3f}"
-    if model.value >= floor.value:
-        sentence = f"{kid}: no better yet than the mean picture of the class plus noise ({floor.value:.3f})"
-    elif real is None or floor.value <= real.value:
-        sentence = f"{kid}, mean picture of the class plus noise {floor.value:.3f}"
-    else:
-        way = (floor.value - model.value) / (floor.value - real.value)
-        sentence = (
-            f"{kid}: {min(way, 1):.0%} of the way from the mean picture of the class plus noise ({floor.value:.3f}) to real "
-            f"held-out pictures ({real.value:.3f})"
-        )
-    copied, natural = table["model"].get("copy_rate"), table["real"].get("copy_rate")
-    if copied and natural:
-        sentence += (
-            f"; {copied.value:.1%} of its pictures come as near to a training picture as only {natural.value:.1%} of held-out "
-            "pictures do"
-        )
-    return sentence + "."

@@ -29,7 +29,8 @@ from genwright.seeds import stream
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits, TrainJudge
 from genwright.tasks.draw import variety
-from genwright.tasks.draw.metrics import METRICS, headline, name_frechet
+from genwright.tasks.draw.metrics import METRICS, name_frechet
+from genwright.tasks.draw.verdict import headline
 from genwright.tasks.image import exhibits
 from genwright.tasks.image.judges import STEPS, fresh_judge, own_judge
 from genwright.tasks.image.pixels import Pictures
@@ -126,8 +127,9 @@ def score(
         metrics=[metric for metric in METRICS if any(metric.name in scores for scores in table.values())],
         rows=[_row(name, scores) for name, scores in table.items() if scores],
         protocol=_protocol(given, equal, names, splits.hash, settings, limit) | varied.protocol,
-        headline=headline(table),
     )
+    sheet.protocol["held_out_in_all"] = sum(len(splits[name]) for name in names)
+    sheet.headline = headline(sheet)
     neighbours = exhibits.Neighbours(
         near["model"][0], given.searched[near["model"][1]], given.searched[_nearest_by_pixels(drawn, given)]
     )

@@ -29,14 +29,16 @@ from genwright.recipe import EvaluateSettings
 from genwright.registry import FAMILIES
 from genwright.request import controls_of
 from genwright.rights.duties import forbids
-from genwright.scores import ScoreSheet
+from genwright.scores import ScoreSheet, Verdict
 from genwright.shards import Example
 from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.draw.options import Request
+from genwright.tasks.draw.verdict import verdict
 from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts, caption_tokenizer, evenly_captions, words_by_count
 from genwright.tasks.image.networks import Drawn, networks_of
 from genwright.tasks.image.pixels import given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
+from genwright.tasks.verdict import Training
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
@@ -162,6 +164,9 @@ class Draw(BaseTask):
         from genwright.tasks.draw.scores import score
 
         return score(model, splits, settings, train_judge, folder)
+
+    def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict:
+        return verdict(sheet, training, self.family)
 
     def answer(self, model: Model, request: Any, engine: Engine) -> Iterator[Media]:
         """Picture i of a seed is the same whether it is drawn alone or with others. Without a prompt each has words of its own."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from genwright.ledger import Drop
 from genwright.metrics import poems
-from genwright.scores import Metric, Row, Score, ScoreSheet
+from genwright.scores import ENOUGH, Metric, Row, Score, ScoreSheet
 from genwright.tasks.base import Splits
 from genwright.tasks.text.task import item_text
 from genwright.tasks.write.held_out import Samples
@@ -65,7 +65,8 @@ def extend(sheet: ScoreSheet, samples: Samples, splits: Splits, learnt: Sequence
         sheet.protocol["tones"] = (
             f"{len(table):,} characters of one tone, learned from the `{STRAINS}` of training poems"
         )
-    sheet.headline += " " + _sentence(sheet)
+    if len(real) >= ENOUGH:
+        sheet.headline += " " + _sentence(sheet)
 
 
 def _patterns(splits: Splits) -> list[tuple[str, str]]:

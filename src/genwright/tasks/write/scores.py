@@ -22,7 +22,9 @@ from genwright.tasks.text import variety
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.text.units import unit_edges, units_told
 from genwright.tasks.write import poems as write_poems
+from genwright.tasks.write import word_order
 from genwright.tasks.write.held_out import HELD_OUT_TOKENS, HeldOut, Samples, sample
+from genwright.tasks.write.verdict import headline
 from genwright.tokens.tokenizer import Tokenizer
 
 ORDER = 5
@@ -37,7 +39,7 @@ METRICS = [
         title="bits per byte",
         better="lower",
         unit="bits",
-        description="How many bits the held-out text costs, a byte, when it is coded by the model's own probabilities; "
+        description="How many bits the held-out text costs, a byte, when it is coded by the model's own probabilities: the fewer, the less it is surprised; "
         "it does not depend on the tokenizer.",
     ),
     *(
@@ -89,6 +91,9 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     with progress("evaluate: count runs of tokens"):
         baseline = KneserNey(learnt_from, facts.size, min(ORDER, len(training)))
     bits = _bits(model, held_out, baseline, settings.seed)
+    bits[word_order.METRIC.name] = word_order.word_order(
+        model, held_out, baseline, settings.of(word_order.MOST_TOKENS), settings.seed
+    )
     samples = sample(model, held_out, splits, baseline, settings.samples, settings.seed)
     learnt = _training_texts(splits["train"], facts)
     source = _SEPARATOR.join(learnt)
@@ -98,6 +103,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     protocol: dict[str, Any] = {
         "split": name,
         "split_hash": splits.hash,
+        "held_out_in_all": len(store),
         "held_out_tokens": int(held_out.counts.sum()),
         "held_out_bytes": int(facts.byte_lengths[held_out.stream[held_out.counts > 0]].sum()),
         "tokenizer": f"{facts.kind}, {facts.size} tokens",
@@ -109,15 +115,14 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         "training_characters_searched": len(source),
         "seed": settings.seed,
         "units": units_told(held_out.ids, splits.items, bits["bits_per_byte"]["model"].n or 0),
-        "interval": "95 %; bits per byte: bootstrap over the units; copied windows: bootstrap over samples; "
+        "interval": "95 %; bits per byte: bootstrap over the units, shuffled words over pieces of 256 tokens; copied windows: bootstrap over samples; "
         "distinct-n: delete-a-group jackknife over samples",
     }
     exhibits = _exhibits(folder, samples, copies["model"], source)
-    conditional = [UNCONDITIONED] if bits.get(UNCONDITIONED.name) else []
-    metrics_shown = [*METRICS[:1], *conditional, *METRICS[1:]]
-    sheet = ScoreSheet(
-        metrics=metrics_shown, rows=rows, protocol=protocol, exhibits=exhibits, headline=_headline(rows, copies)
-    )
+    extra_bits = [metric for metric in (UNCONDITIONED, word_order.METRIC) if bits.get(metric.name)]
+    metrics_shown = [*METRICS[:1], *extra_bits, *METRICS[1:]]
+    sheet = ScoreSheet(metrics=metrics_shown, rows=rows, protocol=protocol, exhibits=exhibits)
+    sheet.headline = headline(sheet)
     variety.extend(sheet, samples.asked, samples.real, samples.writers, settings.samples, settings.seed)
     write_poems.extend(sheet, samples, splits, learnt, settings.seed)
     extra.extend(sheet, "text", samples.rows, learnt)
@@ -231,16 +236,3 @@ def _exhibits(folder: Path, samples: Samples, copy: copying.Copy, source: str) -
             )
         )
     return exhibits
-
-
-def _headline(rows: Sequence[Row], copies: dict[str, copying.Copy]) -> str:
-    bits = {row.kind: row.scores["bits_per_byte"].value for row in rows if "bits_per_byte" in row.scores}
-    model, baseline = bits["model"], bits["baseline"]
-    if model < baseline:
-        verdict = f"{model:.2f} bits per byte of held-out text, {1 - model / baseline:.0%} less than a 5-gram's {baseline:.2f}"
-    else:
-        verdict = f"{model:.2f} bits per byte of held-out text: no better yet than a 5-gram's {baseline:.2f}"
-    return (
-        f"{verdict}; the longest run it copied from its training text has {copies['model'].length} characters "
-        f"(real held-out text: {copies['real'].length})."
-    )

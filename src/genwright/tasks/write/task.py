@@ -19,14 +19,16 @@ from genwright.engine.engine import Engine
 from genwright.ledger import Drop, Item
 from genwright.model import Model
 from genwright.recipe import EvaluateSettings
-from genwright.scores import ScoreSheet
+from genwright.scores import ScoreSheet, Verdict
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.text.blocks import blocks
 from genwright.tasks.text.samples import continue_all
 from genwright.tasks.text.task import TextTask, item_text, say_cut, whole_text, window
+from genwright.tasks.verdict import Training
 from genwright.tasks.write import conditions as write_conditions
 from genwright.tasks.write import options as write_options
+from genwright.tasks.write import verdict as write_verdict
 from genwright.tokens.tokenizer import Tokenizer
 
 _LEAST_BLOCK = 1000
@@ -175,6 +177,9 @@ class Write(TextTask):
         from genwright.tasks.write.scores import score
 
         return score(model, splits, settings, folder)
+
+    def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict:
+        return write_verdict.verdict(sheet, training, not self.starts_from_weights)
 
 
 def first_words(text: str) -> str:

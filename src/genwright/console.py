@@ -94,7 +94,7 @@ class Line:
     def __init__(self, title: str, total: float | None = None):
         self.title, self.total = title, total
         self._started = time.monotonic()
-        self._shown = self._started
+        self._shown = -math.inf
         self._left: int | None = None
 
     def update(self, done: float, text: str = "", seconds_left: float | None = None) -> None:
@@ -112,7 +112,10 @@ class Line:
     def remind(self) -> None:
         """Say that the work goes on, where nothing was shown for a while."""
         now = time.monotonic()
-        if now - self._started >= _PATIENCE_S and now - max(self._shown, _screen.written) >= _screen.silence:
+        if (
+            now - self._started >= _PATIENCE_S
+            and now - max(self._started, self._shown, _screen.written) >= _screen.silence
+        ):
             self._shown = now
             _screen.show(f"{self.title}, {duration(now - self._started)} so far")
 

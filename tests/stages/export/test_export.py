@@ -277,8 +277,8 @@ def test_what_the_model_knows_is_listed_and_what_to_ask_is_written_down(
     }
     assert record.summary["example"]["prompt"] in captions and about["example"] == record.summary["public_example"]
     assert (exported.stage("export") / "README.md").read_text(encoding="utf-8").count("genwright generate . ") == 1
-    runs("show", exported.folder, where=exported.folder.parent, yes=False, as_json=True)
+    runs("show", [exported.folder], where=exported.folder.parent, yes=False, as_json=True)
     knows = json.loads(capsys.readouterr().out)["knows"]["words"]
     assert knows == about["knows"]["words"] and knows["count"] >= len(knows["names"]) > 40 and "face" in knows["names"]
-    runs("show", exported.folder, where=exported.folder.parent, yes=False, as_json=False)
+    runs("show", [exported.folder], where=exported.folder.parent, yes=False, as_json=False)
     assert f"it knows {knows['count']:,} words: face, " in capsys.readouterr().out

@@ -61,7 +61,11 @@ Rest = Callable[[Model, Splits, Path], dict[str, float]]
 """Foretells the stages behind the training by an untrained model, in a folder for scratch: seconds by stage."""
 
 
-def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device, rest: Rest) -> Plan:
+def _nothing(model: Model, splits: Splits, scratch: Path) -> dict[str, float]:
+    return {}
+
+
+def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device, rest: Rest = _nothing) -> Plan:
     """What `genwright plan` says: rehearsed in a scratch folder, nothing in the run is changed."""
     started = time.monotonic()
     workshop = Workshop.open(recipe, run, task, device)

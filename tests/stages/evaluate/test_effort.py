@@ -61,6 +61,12 @@ def test_what_takes_too_long_is_scored_smaller_and_the_same_again(tmp_path: Path
     assert bench.evaluate(recipe(share=2.0), tmp_path).protocol["samples"] > samples  # asked for otherwise
 
 
+def test_where_a_second_trial_would_tell_nothing_the_evaluation_follows_the_first(tmp_path: Path) -> None:
+    bench = Bench(fixed=0.0, whole=100.0)
+    assert bench.evaluate(recipe(samples=100), tmp_path).protocol["samples"] == 27  # 20 took 20 s of 50
+    assert [made.samples for made in bench.made] == [20, 27]
+
+
 def test_a_small_evaluation_that_must_do_is_not_made_twice(tmp_path: Path) -> None:
     bench = Bench(fixed=80.0, whole=100.0)
     assert bench.evaluate(recipe(), tmp_path).protocol["samples"] == effort.LEAST_SAMPLES

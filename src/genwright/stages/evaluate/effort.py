@@ -123,14 +123,12 @@ class _Trials:
         """The effort for the time allowed. An evaluation grows at most as fast as its effort, for part of it is always the same."""
         effort = least_effort(self.settings)
         took = self.seconds(effort)
-        for share in (_TRIAL_SHARE, 1.0):
-            left = (allowed - spent()) * _USED
-            larger = min(effort * left / took, 1.0)
-            if larger < 1 and share < 1:
-                larger = max(larger * share, effort)
-            if larger <= effort:
-                return effort
-            if larger == 1 or share == 1:
-                return larger
-            effort, took = larger, self.seconds(larger)
-        return effort
+        most = self._most(effort, took, allowed - spent())
+        trial = most * _TRIAL_SHARE
+        if most < 1 and trial > effort:
+            effort, took = trial, self.seconds(trial)
+            most = self._most(effort, took, allowed - spent())
+        return max(most, effort)
+
+    def _most(self, effort: float, took: float, left: float) -> float:
+        return min(effort * left * _USED / took, 1.0)

@@ -10,6 +10,7 @@ All of it: docs/python.md.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +24,12 @@ from genwright.version import __version__
 if TYPE_CHECKING:
     from genwright.api import Generator
     from genwright.training.forecast import Plan
+
+if "OMP_WAIT_POLICY" not in os.environ:
+    # Torch's threads wait for each other at the end of every operation. They spin for a millisecond before they sleep, which beside
+    # another busy program is time that the thread waited for does not get: a step took fifteen times as long. Read once, by libgomp,
+    # when torch is imported.
+    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __all__ = ["GenwrightError", "RequestError", "WorkError", "__version__", "load", "new", "plan", "run"]
 

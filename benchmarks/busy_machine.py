@@ -19,7 +19,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -105,12 +104,15 @@ def row(name: str, budget: str, load: str, run: Path, said: list[str]) -> dict[s
 
 def largest_growth(said: list[str]) -> float:
     """How many times as long the time left was as in the line before, of the same piece of work, at most."""
-    shown: dict[str, list[float]] = {}
+    shown, most = dict[str, tuple[int, float]](), 0.0
     for told in said:
-        if found := re.match(r"(.*?) +\d+%, (.*) left", told):
-            left = 4.0 if found[2] == "a few seconds" else Budget.parse(found[2]).amount
-            shown.setdefault(found[1], []).append(left)
-    return max((after / before for times in shown.values() for before, after in pairwise(times)), default=0.0)
+        if found := re.match(r"(.*?) +(\d+)%, (.*) left", told):
+            share, left = int(found[2]), 4.0 if found[3] == "a few seconds" else Budget.parse(found[3]).amount
+            done, before = shown.get(found[1], (101, left))
+            if share >= done:  # else a new piece of work of the same name
+                most = max(most, left / before)
+            shown[found[1]] = share, left
+    return most
 
 
 HEADER = f"{'':14} {'':28} {'train / budget':>18} {'steps':>16} {'evaluate / share':>18} {'samples':>8} {'time left grew':>15}"

@@ -175,6 +175,8 @@ def test_few_that_were_measured_are_not_taken_for_little_data() -> None:
 def test_faults_make_weak() -> None:
     assert judged("draw", drawn(2.6)).grade == "weak"  # nearer to the floor
     assert judged("draw", drawn(coverage=score(0.02))).grade == "weak"
+    assert "nearly the same picture" in judged("draw", drawn(variety=score(0.1, 0.05))).why
+    assert judged("draw", drawn(variety=score(0.5, 0.1))).grade == "good"
     assert judged("chat", talked(listening=score(0.0))).grade == "weak"
     assert judged("complete", completed(similarity=0.4)).grade == "weak"
     repeating = written(distinct_2=score(0.2))

@@ -6,6 +6,8 @@ from genwright.registry import families_of
 from genwright.scores import ENOUGH, ScoreSheet, Verdict, beats
 from genwright.tasks.verdict import Findings, Training, copied_above, judge
 
+_SAME = 0.2
+"""Variety within a word, of that between words, below which nobody would call two pictures different."""
 _HALF = 0.5
 """Below half of the way from the floor to real pictures a model is nearer to the floor: its pictures are rather blots than pictures."""
 
@@ -52,7 +54,17 @@ def _faults(sheet: ScoreSheet) -> tuple[str, ...]:
         faults.append("its pictures are better than noise, but still nearer to blots than to real pictures")
     if beats(coverage, of_floor, "higher") is False:
         faults.append("it draws hardly more than one kind of picture, whatever it is asked for")
+    if _always_the_same(sheet):
+        faults.append("asked for one thing several times, it draws nearly the same picture again")
     return tuple(faults)
+
+
+def _always_the_same(sheet: ScoreSheet) -> bool:
+    """Whether pictures of one word vary far less than the data's own; where no word of the data has several pictures, hardly at all."""
+    made, real = sheet.score("model", "variety"), sheet.score("real", "variety")
+    if made is None or made.high is None:
+        return False
+    return made.high < (_SAME if real is None else _HALF * real.value)
 
 
 def headline(sheet: ScoreSheet) -> str:

@@ -23,7 +23,7 @@ from pydantic import (
 
 from genwright.errors import RequestError
 from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of
-from genwright.settings import Budget, BudgetText, MainSection, Section, part_sections
+from genwright.settings import Budget, BudgetText, EvaluateSettings, MainSection, Section, part_sections
 
 
 class DataSettings(Section):
@@ -120,35 +120,6 @@ class TrainSettings(Section):
     @classmethod
     def _yaml_reads_on_as_true(cls, value: Any) -> Any:
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
-
-
-_SHARE = 0.5
-
-
-class EvaluateSettings(Section):
-    samples: int = Field(500, gt=1, description="How many samples are generated and compared.")
-    seed: int = Field(0, ge=0, lt=2**63, description="Fixes what is generated for the scores.")
-    share: float = Field(
-        _SHARE,
-        gt=0,
-        description="The most time that evaluating may take, as a share of a training budget in minutes; where that is too short, fewer "
-        "samples are compared, and how many is written down before they are made (evaluate/plan.json). Any other budget: all.",
-    )
-    _effort: float = PrivateAttr(1.0)
-
-    def asked(self) -> dict[str, Any]:
-        """What is asked for, without what follows from the default: runs of before `share` came stay as they are."""
-        return self.model_dump(mode="json", exclude=set() if self.share != _SHARE else {"share"})
-
-    def at(self, effort: float) -> EvaluateSettings:
-        """The same with fewer samples, for an evaluation that may take only so much of what the whole one would (above 0, at most 1)."""
-        reduced = self.model_copy(update={"samples": max(2, round(self.samples * effort))})
-        reduced._effort = effort
-        return reduced
-
-    def of(self, most: int, least: int = 1) -> int:
-        """As much of `most` as the evaluation has the time for: tokens to score, steps of a judge, items to search."""
-        return max(min(most, least), round(most * self._effort))
 
 
 class Recipe(Section):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
 
 from genwright.console import duration
 
@@ -94,3 +94,32 @@ def _budget(value: Any) -> Budget:
 
 BudgetText = Annotated[Budget, BeforeValidator(_budget), PlainSerializer(str, return_type=str)]
 """A budget that stands as text in recipes and in what is written down of them."""
+
+
+_SHARE = 0.5
+
+
+class EvaluateSettings(Section):
+    samples: int = Field(500, gt=1, description="How many samples are generated and compared.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Fixes what is generated for the scores.")
+    share: float = Field(
+        _SHARE,
+        gt=0,
+        description="The most time that evaluating may take, as a share of a training budget in minutes; where that is too short, fewer "
+        "samples are compared, and how many is written down before they are made (evaluate/plan.json). Any other budget: all.",
+    )
+    _effort: float = PrivateAttr(1.0)
+
+    def asked(self) -> dict[str, Any]:
+        """What is asked for, without what follows from the default: runs of before `share` came stay as they are."""
+        return self.model_dump(mode="json", exclude=set() if self.share != _SHARE else {"share"})
+
+    def at(self, effort: float) -> EvaluateSettings:
+        """The same with fewer samples, for an evaluation that may take only so much of what the whole one would (above 0, at most 1)."""
+        reduced = self.model_copy(update={"samples": max(2, round(self.samples * effort))})
+        reduced._effort = effort
+        return reduced
+
+    def of(self, most: int, least: int = 1) -> int:
+        """As much of `most` as the evaluation has the time for: tokens to score, steps of a judge, items to search."""
+        return max(min(most, least), round(most * self._effort))

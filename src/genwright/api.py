@@ -20,7 +20,7 @@ from genwright.console import Printed, SideBySide
 from genwright.errors import RequestError
 from genwright.media.base import Media
 from genwright.request import Blob, checked, opening_class, positional, request_class
-from genwright.run import Run, is_run_or_model, is_unfinished, model_folder, open_run, task_and_family
+from genwright.run import Run, is_run_or_model, is_unfinished, model_folder, named, open_run, task_and_family
 from genwright.scores import ScoreSheet
 from genwright.stages.start import recipe_and_run
 
@@ -83,7 +83,7 @@ class Generator:
         The weights are read when they are first needed. Raises RequestError where the folder is none of ours, and naming the option
         that is wrong.
         """
-        self.folder = Path(folder)
+        self.folder = named(Path(folder))
         if not is_run_or_model(self.folder):
             model_folder(self.folder)  # says what is wrong
         if opening:

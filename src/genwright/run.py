@@ -284,7 +284,7 @@ def model_folder(folder: Path) -> Path:
 
 def is_unfinished(folder: Path) -> bool:
     """Whether a folder is a run whose training has begun and that has no model folder."""
-    run = Run(folder)
+    run = Run(named(folder))
     return (
         _is_there(run.recipe) and _is_there(run.stage("train")) and not _is_there(run.stage("export") / "config.json")
     )

@@ -46,7 +46,7 @@ def test_a_drawing() -> None:
 
 
 def test_a_drawing_with_words_says_that_they_are_not_drawn() -> None:
-    found = IMAGE.probe(DRAWING.format("<text>hello</text>").encode())
+    found = IMAGE.probe(DRAWING.format('<rect width="5" height="5"/><text>hello</text>').encode())
     assert not isinstance(found, Drop)
     assert "without the words" in found.remark
 
@@ -54,8 +54,11 @@ def test_a_drawing_with_words_says_that_they_are_not_drawn() -> None:
 def test_a_drawing_reads_no_file(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8), "red").save(tmp_path / "secret.png")
     for name in ("href", "xlink:href"):
-        picture = decode(DRAWING.format(f'<image {name}="{tmp_path}/secret.png" width="20" height="10"/>').encode())
+        outside = f'<image {name}="{tmp_path}/secret.png" width="20" height="10"/>'
+        picture = decode(DRAWING.format(f'{outside}<rect width="5" height="5" fill="white"/>').encode())
         assert isinstance(picture, np.ndarray) and (picture == 255).all()
+        nothing = decode(DRAWING.format(outside).encode())
+        assert isinstance(nothing, Drop) and nothing.reason == "empty"
 
 
 MANY = "".join(f'<g id="a{i}">' + f'<use xlink:href="#a{i - 1}"/>' * 10 + "</g>" for i in range(1, 9))

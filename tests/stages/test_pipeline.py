@@ -253,3 +253,34 @@ def test_a_run_of_an_older_genwright_is_planned_and_gone_on_with(tmp_path: Path)
     assert genwright("plan", tmp_path / "write") == 0
     assert state(tmp_path) == before
     assert genwright("collect", tmp_path / "write") == 0
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "evaluate a/poems.yaml --set data.sources.0.folder=b",
+        "export a/poems.yaml --set data.limit=3",
+        "train a/poems.yaml --set prepare.vocabulary=270",
+        "run a/poems.yaml --fresh --set data.limit=2",
+    ],
+)
+def test_what_a_command_does_not_read_or_does_refuse_changes_no_finished_run(
+    place: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_texts_of(place / "b", 40)
+    before = without_logs(state(place / "runs"))
+    assert genwright(*command.split()) == 2
+    assert without_logs(state(place / "runs")) == before
+    assert "changed since" in capsys.readouterr().err or "--fresh" in command
+
+
+def test_a_model_is_not_scored_with_a_tokenizer_that_is_not_its_own(place: Path, capsys) -> None:
+    refitted = "prepare a/poems.yaml --refit --set prepare.tokenizer=bpe --set prepare.vocabulary=270"
+    assert genwright(*refitted.split()) == 0
+    for command in ("evaluate", "export"):
+        assert genwright(command, "runs/poems", "--set", "evaluate.seed=3") == 2
+        assert "the facts of prepare (tokenizer, statistics) changed" in capsys.readouterr().err
+
+
+def without_logs(found: dict[str, str]) -> dict[str, str]:
+    return {name: content for name, content in found.items() if not name.endswith(("log.txt", "lock"))}

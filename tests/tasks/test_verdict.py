@@ -236,3 +236,10 @@ def test_when_a_loss_still_falls() -> None:
     assert still_falling([4, 3, 2.5, 2.0, 1.999, 1.999, 1.999, 1.998]) is False
     assert still_falling([4, 3, 2]) is None and still_falling([]) is None
     assert still_falling([math.nan] * 8) is None
+
+
+def test_what_counting_beats_by_far_is_useless_however_little_was_measured() -> None:
+    for held_out in (4, 12):
+        found = judged("write", written(4.75, 2.24, held_out=held_out))
+        assert found.grade == "useless" and "no better than counting" in found.why
+    assert judged("write", written(2.31, 2.3, held_out=4)).grade == "weak"  # nobody can say

@@ -73,7 +73,9 @@ def _call(opening: Any, run: Path, device: str | None, threads: int | None, debu
         torch.set_num_threads(threads)
     from genwright.api import Generator
 
-    Terminal(Conversation(Generator(run, device, **how), request)).talk()
+    opened = Generator(run, device, **how)
+    assert opened.model  # read now, so that what is wrong with it ends the command
+    Terminal(Conversation(opened, request)).talk()
 
 
 class Conversation:
@@ -180,15 +182,19 @@ class Terminal:
 
     def _show(self, pieces: Iterator[str]) -> None:
         """Print an answer as it comes; Ctrl-C ends the answer and nothing else."""
+        said = False
         try:
             for piece in pieces:
                 self._tell()
+                said = said or bool(piece.strip())
                 print(piece, end="", flush=True)
         except KeyboardInterrupt:
             print(" [stopped]", end="")
         finally:
             getattr(pieces, "close", lambda: None)()
         print(flush=True)
+        if not said:
+            print("The model answered with no words; /retry asks it again.", file=sys.stderr, flush=True)
         if self.conversation.cut:
             print("The answer was cut, where --max-tokens or the model's context ends.", file=sys.stderr, flush=True)
 

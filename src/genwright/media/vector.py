@@ -42,12 +42,15 @@ def drawn(data: bytes) -> bytes | Drop:
     root.set("height", str(height))
     text = ElementTree.tostring(root, "unicode")
     try:
-        return bytes(resvg.svg_to_bytes(svg_string=text, skip_system_fonts=True))
+        picture = bytes(resvg.svg_to_bytes(svg_string=text, skip_system_fonts=True))
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # a panic of the library is no Exception
         reason = "bomb" if "limit reached" in str(error) else "undecodable"
         return Drop(reason, f"the drawing can't be drawn: {str(error)[:160]}")
+    with Image.open(io.BytesIO(picture)) as seen:
+        nothing = seen.mode == "RGBA" and seen.getchannel("A").getextrema()[1] == 0
+    return Drop("empty", "a drawing of nothing, or of pictures and words that stand elsewhere") if nothing else picture
 
 
 def has_words(data: bytes) -> bool:

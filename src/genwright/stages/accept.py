@@ -13,7 +13,7 @@ from genwright.errors import RequestError
 from genwright.recipe import Recipe
 from genwright.run import LOCK, SCRATCH, Run
 from genwright.stages.collect.stage import open_sources, read_items
-from genwright.stages.train.budgets import refuse_other_settings
+from genwright.stages.train.budgets import changed_keys, refuse_other_facts, refuse_other_settings
 from genwright.tasks.base import BaseTask
 
 _SAME_DATA = 0.5
@@ -38,8 +38,12 @@ def accept(
             "again with `genwright run --fresh`."
         )
     _refuse_other_data(recipe, made, run, task, offline)
+    _refuse_unread(recipe, made, run, stages)
     if not (fresh and "train" in stages):
         refuse_other_settings(recipe, run.stage("train"))
+    prepared = run.record("prepare")
+    if prepared is not None and not {"prepare", "train"} & set(stages) and {"evaluate", "export"} & set(stages):
+        refuse_other_facts(run.stage("train"), prepared.summary["facts"])
 
 
 def require(run: Run, stages: Sequence[str]) -> None:
@@ -83,6 +87,20 @@ def _refuse_other_data(recipe: Recipe, made: Recipe, run: Run, task: BaseTask, o
             f"{run.folder}: was made from {place}, and {recipe.file} is another recipe with other data; choose another --run-dir, or "
             "begin again with --fresh."
         )
+
+
+def _refuse_unread(recipe: Recipe, made: Recipe, run: Run, stages: Sequence[str]) -> None:
+    """What the stages of this command do not read must not change: the run's recipe would say what the run is not made of."""
+    moved = recipe.file not in (None, run.recipe.absolute()) and not run.is_made_from(recipe.file)
+    for section, reader in (("data", "collect"), ("prepare", "prepare")):
+        now, then = (one.model_dump(mode="json", include={section})[section] for one in (recipe, made))
+        changed = [key for key in changed_keys(then, now, section) if not (moved and key == "data.sources")]
+        if changed and reader not in stages:
+            keys = ", ".join(f"`{key}`" for key in changed)
+            raise RequestError(
+                f"{run.folder}: {keys} changed since this run was made, and `{stages[0]}` does not read it; take the change back, or use "
+                "`genwright run`."
+            )
 
 
 def _contents(items: Sequence[ledger.Item]) -> set[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,7 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
     if "evaluate" in stages:
         task.check()
     accept(recipe, run, task, stages, fresh=options.fresh, offline=options.offline)
-    with _own(recipe, run):
+    with _own(recipe, run), ExitStack() as aside:
         calls: dict[str, Callable[[], Any]] = {
             "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
             "prepare": lambda: prepare.run(recipe, run, task=task, refit=refit),
@@ -75,12 +75,16 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
         for name in stages:
             if name == learns:
                 enough.check(task, run, trains="train" in stages, anyway=options.anyway, fresh=options.fresh)
+            if name == "train":  # until then a refusal brings back what was collected and prepared
+                aside.close()
             if not options.fresh and _stands(name, recipe, run, task, options):
                 if name == "evaluate":
                     judge_again(task, run)
                 say(f"{name:9} up to date")
                 continue
-            with _anew(run, name) if options.fresh else nullcontext(), at(run.stage(name)), progress(name):
+            if options.fresh:
+                aside.enter_context(_anew(run, name))
+            with at(run.stage(name)), progress(name):
                 calls[name]()
             record = run.record(name)
             if record is not None:

@@ -74,6 +74,8 @@ class Findings:
     """How many of them there are to measure."""
     better: bool | None
     """Whether the model is better than all that needs no learning, beyond the intervals. None: nothing says it."""
+    worse: bool | None
+    """Whether what needs no learning is better than it, beyond the intervals: that shows on few held-out things too."""
     good: str
     """Why it is good, if it is: "it ..."."""
     no_better: str
@@ -104,6 +106,8 @@ def judge(found: Findings, training: Training) -> Verdict:
         much = "most" if found.copied >= MOSTLY_COPIED else "much"
         why = f"it has learned its data by heart: {much} of what it makes is copied from it, far more than such data repeats itself"
         return verdict("useless" if much == "most" or found.better is False else "weak", "by heart", why)
+    if found.worse and found.held_out and not found.pointless:
+        return verdict("useless", "no better", found.no_better)
     if found.held_out < ENOUGH <= found.in_all:
         why = f"nobody can say that it is any good: only {found.held_out:,} of {found.in_all:,} held-out {found.things} were measured"
         return verdict("weak", "unmeasured", why)
@@ -237,6 +241,7 @@ def by_first_metric(sheet: ScoreSheet, training: Training, things: str) -> Verdi
         held_out=ENOUGH if model.n is None else model.n,
         in_all=0,
         better=better,
+        worse=False,
         good=f"by {metric.title} it is better than everything that needs no learning",
         no_better=f"by {metric.title} it is no better than what needs no learning",
     )

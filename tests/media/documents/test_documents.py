@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -239,3 +240,25 @@ def test_only_documents_are_taken_for_documents(tmp_path: Path) -> None:
     for head in (b"PK\x03\x04" + bytes(60), b"%PDF is a format", b"{\\rtf is rich text", b"<p>a fragment</p>"):
         assert not opening.is_document(head)
     assert text_of(b"<p>a fragment</p>\n") == "<p>a fragment</p>\n"
+
+
+def test_a_book_that_was_packed_again_is_still_a_book() -> None:
+    again = io.BytesIO()
+    packed = zipfile.ZipFile(io.BytesIO(book("<html><body><p>It begins.</p></body></html>")))
+    with packed, zipfile.ZipFile(again, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in reversed(packed.namelist()):
+            archive.writestr(name, packed.read(name))
+    assert text_of(again.getvalue()) == "It begins."
+
+
+def test_a_piece_of_a_web_page_is_read_as_one() -> None:
+    piece = "<div class='x'><p>Milk of goats.</p></div>\n<div><p>Bread.</p></div>\n"
+    assert text_of(piece.encode()) == "Milk of goats.\n\nBread."
+    assert text_of(b"<p>is the tag of a paragraph.") == "<p>is the tag of a paragraph."
+
+
+def test_a_pdf_that_unpacks_without_end_is_told() -> None:
+    drawn = zlib.compress(b"0 0 1 1 re f " * 5_000_000)
+    head = f"<</Length {len(drawn)} /Filter /FlateDecode>>\nstream\n".encode()
+    found = TEXT.probe(b"%PDF-1.7\n1 0 obj\n" + head + drawn + b"\nendstream\nendobj\n")
+    assert isinstance(found, Drop) and found.reason == "bomb"

@@ -22,6 +22,11 @@ _IS_PAGE = re.compile(
     r"\s*(<\?xml[^>]{0,200}\?>\s*)?(<!--.{0,2000}?-->\s*){0,5}<(!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_IS_PIECE = re.compile(
+    r"\s*<(div|p|section|article|main|header|nav|table|ul|ol|h[1-6])(\s[^<>]{0,2000})?>", re.IGNORECASE
+)
+_FEWEST_ENDS = 3
+_ENDS = re.compile(r"</(div|p|section|article|main|header|nav|table|ul|ol|li|h[1-6]|tr)>", re.IGNORECASE)
 _NAMES = re.compile(
     r"(^|[\s_-])(nav|navbar|navigation|menu|sidebar|breadcrumbs?|cookies?|consent|share|social|advert|advertisement|newsletter|"
     r"skip-?link|site-?header|site-?footer|masthead|popup|modal)([\s_-]|$)",
@@ -39,8 +44,12 @@ _EMPTY = 0.1
 
 
 def is_page(text: str) -> bool:
-    """Whether a text is a web page by its beginning."""
-    return _IS_PAGE.match(text[:8192]) is not None
+    """Whether a text is a web page by its beginning, or a piece of one: it begins with an element of one, closes some, and ends so."""
+    if _IS_PAGE.match(text[:8192]) is not None:
+        return True
+    if _IS_PIECE.match(text[:8192]) is None or _ENDS.search(text.rstrip()[-200:]) is None:
+        return False
+    return len(_ENDS.findall(text[:8192])) >= _FEWEST_ENDS
 
 
 def read_page(text: str) -> Document:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import re
+import zipfile
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from typing import NamedTuple
@@ -32,6 +34,7 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _MEMBER = re.compile(rb"PK\x03\x04.{22}(..)..", re.DOTALL)
 _OFFICE = (b"[Content_Types].xml", b"_rels/", b"docProps/", b"word/", b"customXml/", b"xl/", b"ppt/")
 _BOOK = (b"META-INF/container.xml", b"OEBPS/", b"OPS/", b"EPUB/")
+_MOST_MEMBERS = 10_000
 _APPLE = (b"Index/", b"Index.zip", b"Metadata/", b"preview")
 
 
@@ -43,7 +46,7 @@ def is_document(head: bytes) -> bool:
 def read_document(data: bytes) -> tuple[Document, str] | Drop | None:
     """The text of a document and what read it, or why it can't be had; None where the bytes are no document."""
     head = data[:4096]
-    format = _format(head)
+    format = _format(head) or _by_members(data)
     if format is None:
         return _told(head, data)
     return _read(format.noun, format.library, lambda: format.read(data))
@@ -97,6 +100,22 @@ def _format(head: bytes) -> Format | None:
     if first.startswith(_OFFICE):
         return DOCX
     return EPUB if first.startswith(_BOOK) else None
+
+
+def _by_members(data: bytes) -> Format | None:
+    """The same by all that an archive holds, for one that another program packed again."""
+    if not data.startswith(b"PK\x03\x04"):
+        return None
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            names = set(archive.namelist()[:_MOST_MEMBERS])
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError):
+        return None
+    if "META-INF/container.xml" in names:
+        return EPUB
+    if "word/document.xml" in names:
+        return DOCX
+    return ODT if {"mimetype", "content.xml"} <= names else None
 
 
 def _first_member(head: bytes) -> bytes:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import re
 import threading
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfTextPage
 
 _MOST_PAGES = 20_000
+_STREAM = re.compile(rb"(?<!end)stream\r?\n")
+_LONGEST_STREAM = 50_000_000
+_MOST_PACKED = 1032
+"""How many times longer zlib can make what it unpacks."""
 _EDGE = 2
 """So many lines at the top and at the bottom of a page may be what stands on every page."""
 _PAGE_NUMBER = re.compile(r"\W*(page|seite|p\.?|s\.)?\W*#\W*((of|von|sur|de|/)?\W*#)?\W*", re.IGNORECASE)
@@ -42,6 +47,7 @@ def read_pdf(data: bytes) -> Document:
     """Raises UnreadableError where it is locked, broken or only pictures of pages, and ImportError without the library."""
     from pypdfium2 import PdfDocument, PdfiumError
 
+    _refuse_bomb(data)
     with _one_at_a_time:
         try:
             file = PdfDocument(data)
@@ -65,6 +71,22 @@ def read_pdf(data: bytes) -> Document:
     pitch = usual_pitch(inside)
     text = _joined([paragraphs(page, pitch) for page in inside])
     return Document(clean(_whole_words(text)), about(facts.get("Title"), facts.get("Author")))
+
+
+def _refuse_bomb(data: bytes) -> None:
+    """PDFium unpacks what a page is drawn by however long that is, and can't be stopped. Pictures may be long; what draws is not."""
+    for found in _STREAM.finditer(data):
+        start = found.end()
+        stop = data.find(b"endstream", start)
+        length = (stop if stop >= 0 else len(data)) - start
+        if length * _MOST_PACKED < _LONGEST_STREAM or b"/Image" in data[max(0, found.start() - 400) : found.start()]:
+            continue
+        try:
+            unpacked = zlib.decompressobj().decompress(data[start : start + length], _LONGEST_STREAM)
+        except zlib.error:  # packed in another way, by which it grows little
+            continue
+        if len(unpacked) >= _LONGEST_STREAM:
+            raise UnreadableError("bomb", f"a PDF with a page that unpacks to more than {_LONGEST_STREAM:,} bytes")
 
 
 def _pages(file: PdfDocument) -> tuple[list[list[Line]], bool]:

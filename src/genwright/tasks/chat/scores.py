@@ -37,6 +37,7 @@ from genwright.tasks.chat.bits import (
 )
 from genwright.tasks.chat.samples import Turn, answer_all, asked, evenly_turns, room_for, shown, turns_of, words_of
 from genwright.tasks.chat.verdict import headline
+from genwright.tasks.text.held_out import least_tokens
 from genwright.tokens.tokenizer import Tokenizer
 
 REPLY_TOKENS = 80
@@ -129,7 +130,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     family = model.family
     assert isinstance(family, Transformer)
     before = before_of(model)
-    counted = held_out_examples(model, held_out, settings.of(HELD_OUT_TOKENS))
+    counted = held_out_examples(model, held_out, settings.of(HELD_OUT_TOKENS, least_tokens(model)))
     bits = {"model": bits_per_byte(model, family, held_out, counted, settings.seed)}
     learnt_from = splits["train"].flat("tokens")[: settings.of(BASELINE_TOKENS)]
     training = training_turns(splits["train"], settings.of(_TRAINING_TURNS))

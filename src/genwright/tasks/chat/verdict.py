@@ -19,6 +19,8 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
         held_out=held_out(sheet, "bits_per_byte"),
         in_all=sheet.protocol.get("held_out_in_all", 0),
         better=_better(sheet),
+        worse=any(beats(sheet.score(name, "bits_per_byte"), sheet.score("model", "bits_per_byte")) for name in _LESSER)
+        and sheet.score("model", "preferred") is None,
         good=f"it guesses replies that it has never seen better than {than}, and takes in what was said before",
         no_better=f"it guesses replies that it has never seen no better than {than}",
         copied=copied_above(sheet.score("model", "known_replies"), sheet.score("real", "known_replies")),

@@ -35,7 +35,7 @@ from genwright.tasks.complete.order import bundles_of
 from genwright.tasks.complete.preview import shown
 from genwright.tasks.complete.syntax import is_python
 from genwright.tasks.complete.verdict import headline
-from genwright.tasks.text.held_out import BITS_PER_BYTE, affordable_tokens
+from genwright.tasks.text.held_out import BITS_PER_BYTE, affordable_tokens, least_tokens
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.text.units import unit_edges, units_told
 from genwright.tokens.tokenizer import Tokenizer
@@ -164,7 +164,7 @@ def _bits(
     stream = training.flat("tokens")[: settings.of(_BASELINE_TOKENS)]
     with progress("evaluate: count runs of tokens"):
         baseline = KneserNey(stream, facts.size, min(ORDER, len(stream)))
-    most_tokens = affordable_tokens(model, settings.of(_HELD_OUT_TOKENS))
+    most_tokens = affordable_tokens(model, settings.of(_HELD_OUT_TOKENS, least_tokens(model)))
     every = max(-(-int(held_out.lengths("tokens").sum()) // most_tokens), 1)
     chosen = range(0, len(held_out), every)
     examples = [held_out[i] for i in chosen]

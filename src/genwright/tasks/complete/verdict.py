@@ -15,6 +15,7 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
         held_out=held_out(sheet, "bits_per_byte"),
         in_all=sheet.protocol.get("held_out_files", 0),
         better=beats(model, baseline),
+        worse=beats(baseline, model),
         good="it guesses program text that it has never seen better than counting does, and fills blanks better than copying does",
         no_better="it guesses program text that it has never seen no better than counting which token follows which",
         faults=_faults(sheet),

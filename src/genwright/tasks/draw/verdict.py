@@ -26,6 +26,7 @@ def verdict(sheet: ScoreSheet, training: Training, family: str) -> Verdict:
         held_out=held_out(sheet),
         in_all=sheet.protocol.get("held_out_in_all", 0),
         better=beats(model, floor),
+        worse=beats(floor, model),
         good="its pictures are nearer to real ones than to blots, and are not copies of those it learned from",
         no_better="its pictures are no nearer to real ones than the mean picture with noise is",
         pointless="these pictures are noise: their mean with noise on top can't be told from them, so there is nothing to learn"

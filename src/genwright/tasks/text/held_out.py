@@ -23,10 +23,23 @@ _MOST_FLOPS = 1e13
 """A minute or two on a small machine."""
 
 
+_LEAST_TOKENS = 60_000
+_LEAST_FLOPS = 1e12
+"""Some seconds on a small machine."""
+
+
 def affordable_tokens(model: Model, most: int) -> int:
     """How many held-out tokens bits are counted on: at most `most`, fewer for a large model."""
-    parameters = sum(parameter.numel() for parameter in model.family.modules["model"].parameters())
-    return int(min(most, _MOST_FLOPS / (2 * parameters)))
+    return int(min(most, _MOST_FLOPS / (2 * _parameters(model))))
+
+
+def least_tokens(model: Model) -> int:
+    """How many they are however short the evaluation is to be: a small model is asked about enough texts to say something of it."""
+    return int(min(_LEAST_TOKENS, _LEAST_FLOPS / (2 * _parameters(model))))
+
+
+def _parameters(model: Model) -> int:
+    return sum(parameter.numel() for parameter in model.family.modules["model"].parameters())
 
 
 def held_out_bits(model: Model, store: ExampleStore, seed: int) -> Score | None:

@@ -19,6 +19,7 @@ from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.text import variety
+from genwright.tasks.text.held_out import least_tokens
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.text.units import unit_edges, units_told
 from genwright.tasks.write import poems as write_poems
@@ -83,7 +84,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     name, store = splits.held_out()
     family = model.family
     assert isinstance(family, Transformer)
-    held_out = HeldOut.take(store, facts.dtype, settings.of(HELD_OUT_TOKENS))
+    held_out = HeldOut.take(store, facts.dtype, settings.of(HELD_OUT_TOKENS, least_tokens(model)))
     training = splits["train"].flat("tokens")
     if held_out.counts.sum() < 2:
         return _nothing_held_out(splits)

@@ -23,6 +23,7 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
         held_out=held_out(sheet, "bits_per_byte"),
         in_all=sheet.protocol.get("held_out_in_all", 0),
         better=beats(model, baseline),
+        worse=beats(baseline, model),
         good="it guesses text that it has never seen better than counting which token follows which, and does not copy its training text",
         no_better="it guesses text that it has never seen no better than counting which token follows which",
         pointless=_pointless(sheet),
@@ -63,7 +64,10 @@ def headline(sheet: ScoreSheet) -> str:
     """What the model guesses and copies, each beside what it is compared with. Without numbers where too little is held out."""
     model, baseline = (sheet.score(row, "bits_per_byte") for row in ("model", "baseline"))
     if held_out(sheet, "bits_per_byte") < ENOUGH or model is None or baseline is None:
-        return "Too little text is held out to say in numbers how well this model writes; add texts."
+        few = sheet.protocol.get("held_out_in_all", 0) < ENOUGH
+        return (
+            f"Too little text {'is held out' if few else 'was measured'} to say in numbers how well this model writes."
+        )
     answer = beats(model, baseline)
     how = "better than" if answer else "hardly differently from" if model.value < baseline.value else "no better than"
     text = (

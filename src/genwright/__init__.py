@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from genwright.training.forecast import Plan
 
 if "OMP_WAIT_POLICY" not in os.environ:
-    # Torch's threads wait for each other at the end of every operation. They spin for a millisecond before they sleep, which beside
+    # Torch's threads wait for each other at the end of every operation. They spin for milliseconds before they sleep, which beside
     # another busy program is time that the thread waited for does not get: a step took fifteen times as long. Read once, by libgomp,
     # when torch is imported.
-    os.environ.setdefault("GOMP_SPINCOUNT", "1000")
+    os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 
 __all__ = ["GenwrightError", "RequestError", "WorkError", "__version__", "load", "new", "plan", "run"]
 

@@ -91,11 +91,12 @@ class Line:
     The time left that is shown never grows by more than half from one time to the next.
     """
 
-    def __init__(self, title: str, total: float | None = None):
+    def __init__(self, title: str, total: float | None = None, seconds_left: float | None = None):
+        """`seconds_left`: as it was foretold."""
         self.title, self.total = title, total
         self._started = time.monotonic()
         self._shown = -math.inf
-        self._left: int | None = None
+        self._left = None if seconds_left is None else round(seconds_left)
 
     def update(self, done: float, text: str = "", seconds_left: float | None = None) -> None:
         now = time.monotonic()
@@ -193,8 +194,8 @@ _screen = _Screen()
 
 
 @contextmanager
-def progress(title: str, total: float | None = None) -> Iterator[Line]:
-    line = Line(title, total)
+def progress(title: str, total: float | None = None, seconds_left: float | None = None) -> Iterator[Line]:
+    line = Line(title, total, seconds_left)
     _screen.open(line)
     try:
         yield line

@@ -53,6 +53,11 @@ class _Stretch:
     seconds: list[float] = field(default_factory=list)
     weight_per_step: float = 0.0
 
+    @property
+    def usual(self) -> list[float]:
+        """Without the first two, which warm up; where two had to do, without the first."""
+        return self.seconds[2:] or self.seconds[1:]
+
 
 def rehearse(
     family: Family,
@@ -65,8 +70,11 @@ def rehearse(
     validate: Validate | None = None,
     preview: Preview | None = None,
     scratch: Path | None = None,
+    hurry: float | None = None,
 ) -> Measured:
     """Take real steps for about `seconds` (but no more than `at_most_steps`, and four cycles of phases), then one of the rest.
+
+    Two cycles must do where they take longer than `hurry` seconds, which only a budget in minutes may say.
 
     Where phases begin or end within the training, each stretch between is rehearsed and counts by its share of the steps. With a
     `scratch` folder a checkpoint is written there and timed too. The global random state is put back.
@@ -80,19 +88,19 @@ def rehearse(
         cycle = math.lcm(*(phase.every for phase in family.phases))
         stretches = [_Stretch(*stretch) for stretch in phases.stretches(family.phases, settings.steps)]
         for stretch in stretches:
-            _begin(stretch, trainer, cycle)
+            _begin(stretch, trainer, cycle, hurry)
         for stretch in stretches:
             trainer.progress.borders = stretch.borders
-            while sum(stretch.seconds[2:]) < seconds * stretch.share and trainer.step < at_most_steps:
+            while sum(stretch.usual) < seconds * stretch.share and trainer.step < at_most_steps:
                 stretch.seconds.append(_timed(trainer, cycle))
         measured = Measured(
             parameters=sum(p.numel() for p in family.modules.parameters()),
             flops_per_step=flops,
             weight_per_step=sum(stretch.share * stretch.weight_per_step for stretch in stretches),
-            seconds_per_step=sum(stretch.share * _typical(stretch.seconds[2:]) for stretch in stretches) / cycle,
+            seconds_per_step=sum(stretch.share * _typical(stretch.usual) for stretch in stretches) / cycle,
             first_step_seconds=stretches[0].seconds[0] / cycle,
             memory_bytes=0,
-            last_seconds_per_step=_typical(stretches[-1].seconds[2:]) / cycle,
+            last_seconds_per_step=_typical(stretches[-1].usual) / cycle,
             last_weight_per_step=stretches[-1].weight_per_step,
         )
         _rest(trainer, measured, validate, preview, scratch)
@@ -136,12 +144,15 @@ def _rest(
             measured.preview_seconds = time.monotonic() - start
 
 
-def _begin(stretch: _Stretch, trainer: Trainer, cycle: int) -> None:
+def _begin(stretch: _Stretch, trainer: Trainer, cycle: int, hurry: float | None) -> None:
     """Four cycles, the first two to warm up. What a step weighs is found after this fixed number of them: it decides how many steps a
     budget in tokens buys, and no clock may."""
     step, weight = trainer.step, float(trainer.weight)
     trainer.progress.borders = stretch.borders
-    stretch.seconds = [_timed(trainer, cycle) for _ in range(4)]
+    for number in range(4):
+        if number >= 2 and hurry is not None and sum(stretch.seconds) > hurry:
+            break
+        stretch.seconds.append(_timed(trainer, cycle))
     stretch.weight_per_step = (float(trainer.weight) - weight) / (trainer.step - step)
 
 

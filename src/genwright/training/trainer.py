@@ -109,7 +109,8 @@ class Trainer:
         with alone, Interrupts() as interrupts, contextlib.closing(self.stream):
             saving.resume(self)
             self._began = time.monotonic() - self.progress.seconds
-            with progress(self.title, self.settings.steps) as line:
+            left = self.pace.left(self.step, self.settings.steps) if self.pace.expected else None
+            with progress(self.title, self.settings.steps, left) as line:
                 self._loop(interrupts, line)
             if self.folder and self.progress.best["loss"] is None and self.progress.best["step"] != self.step:
                 # Where no held-out loss tells weights apart, the last ones count.

@@ -28,6 +28,8 @@ from genwright.training.forecast import PartPlan, Plan
 from genwright.training.rehearsal import Measured, memory_of_one_step, rehearse
 
 _REHEARSAL_SECONDS = 3.0
+_HURRY_SHARE = 0.05
+"""Two cycles of phases must do for a rehearsal where they take longer than this share of a budget in minutes."""
 _COMPILE_FROM_SECONDS = 240.0
 """A shorter training can't win back what compiling costs: half a minute on two cores for a step that is a third shorter."""
 _SMALL_BATCH = 16
@@ -146,6 +148,7 @@ def _rehearse(job: Job, settings: Settings, train: TrainSettings, budget: Budget
         validate=job.validate(family, settings, looks),
         preview=job.preview(family) if train.previews else None,
         scratch=scratch,
+        hurry=budget.amount * _HURRY_SHARE if budget.unit == "seconds" else None,
     )
 
 

@@ -20,6 +20,7 @@ from genwright.training.rehearsal import rehearse
 _VALUES_PER_PARAMETER = 3.0
 """A model that sees less than this of its weight (tokens, or pixels) for each parameter is better smaller."""
 _LOOK_SECONDS = 0.4
+_HURRY_SHARE = 0.02
 _TIME_SHARE = 0.08
 """Share of a budget in minutes in which a size is looked for."""
 _TOO_SHORT = "the smallest there is, and the budget is short even for it"
@@ -74,6 +75,7 @@ def _reach(workshop: Workshop, config: ModelConfig, train: TrainSettings) -> tup
     """(steps, values seen for each parameter) of a size within the budget, by timing a few steps of each part: of the part that
     gets the fewest, for a model is no better than its weakest."""
     reached: list[tuple[int, float]] = []
+    hurry = train.budget.amount * _HURRY_SHARE if train.budget.unit == "seconds" else None
     with tempfile.TemporaryDirectory(prefix="genwright-") as scratch:
         for job in workshop.jobs(config):
             try:
@@ -83,7 +85,7 @@ def _reach(workshop: Workshop, config: ModelConfig, train: TrainSettings) -> tup
             if job.part.source is None:
                 job.derive_sample(Path(scratch) / job.name)
                 batches, settings = job.training(), first_settings(job, train)
-                measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS)
+                measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS, hurry=hurry)
                 steps = forecast.steps_for(train.budget.times(job.share), measured, settings.batch)
                 reached.append((steps, steps * settings.batch * values_of(batches) / measured.parameters))
             job.finish(family, None)

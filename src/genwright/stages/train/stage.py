@@ -119,7 +119,7 @@ def _chosen(workshop: Workshop, recipe: Recipe, folder: Path) -> Chosen:
     file = folder / "plan.json"
     if file.exists():
         return Chosen.model_validate_json(file.read_text(encoding="utf-8"))
-    say("train: timing a few steps to choose the model's size and the number of steps ...")
+    say("train: timing a few steps to plan the training ...")
     chosen = choose(workshop, recipe.train)
     write_atomic(file, chosen.model_dump_json(indent=1) + "\n")
     return chosen
@@ -188,9 +188,11 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     if finished is not None and finished.planned_steps == part.steps:
         return finished
     family, settings = job.build(), part.settings
+    done = next((checkpoint.about(kept)["step"] for kept in checkpoint.all_in(place / "checkpoints")), 0)
+    going_on = f" from step {done:,} on" if done else ""
     say(
         f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {part.steps:,} steps of "
-        f"{settings.batch} examples, about {duration(part.seconds)} ({settings.precision}, {'compiled' if settings.compile else 'eager'})"
+        f"{settings.batch} examples, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'})"
     )
     values = {"task": recipe.task, "family": recipe.family, **settings.model_dump()}
     with tracking.tracker(recipe.train.track, place, run.name, job.name, values) as listeners:

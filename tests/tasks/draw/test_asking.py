@@ -36,10 +36,14 @@ def items(captions: list[str], licence: str | None = None, label: str = "") -> l
     ]
 
 
-def splits(made: Draw, facts: DrawFacts, held_out: list[Item], folder: Path) -> Splits:
-    write_part(folder, [(item.id, example) for item in held_out for example in made.encode(item, facts)])  # type: ignore[misc]
-    store = ExampleStore([folder])
-    return Splits({"test": store, "validation": store}, {item.id: item for item in held_out})
+def splits(
+    made: Draw, facts: DrawFacts, held_out: list[Item], folder: Path, training: list[Item] | None = None
+) -> Splits:
+    for name, some in (("held-out", held_out), ("train", training or [])):
+        write_part(folder / name, [(item.id, example) for item in some for example in made.encode(item, facts)])  # type: ignore[misc]
+    stores = {name: ExampleStore([folder / name]) for name in ("held-out", "train")}
+    known = {item.id: item for item in [*held_out, *(training or [])]}
+    return Splits({"test": stores["held-out"], "validation": stores["held-out"], "train": stores["train"]}, known)
 
 
 def test_a_word_that_was_never_seen_is_said_and_the_picture_is_drawn(capsys: pytest.CaptureFixture[str]) -> None:
@@ -102,6 +106,8 @@ def test_the_example_is_what_a_held_out_picture_is_called(tmp_path: Path) -> Non
     asked = made.example(facts, splits(made, facts, held_out, tmp_path / "text"))
     assert asked is not None and (asked.values, asked.quoted) == ({"prompt": "a red moon"}, "3")
     assert made.example(facts, splits(made, facts, held_out[:2], tmp_path / "none")) is None
+    asked = made.example(facts, splits(made, facts, held_out[:2], tmp_path / "new", items(CAPTIONS)))
+    assert asked is not None and asked.values["prompt"] in CAPTIONS and asked.quoted
     made = task(condition="label")
     facts = made.fit(items(["cats", "dogs"]))
     asked = made.example(facts, splits(made, facts, items(["dogs"]), tmp_path / "label"))

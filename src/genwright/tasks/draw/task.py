@@ -30,7 +30,7 @@ from genwright.registry import FAMILIES
 from genwright.request import controls_of
 from genwright.rights.duties import forbids
 from genwright.scores import ScoreSheet, Verdict
-from genwright.shards import Example
+from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
@@ -182,8 +182,12 @@ class Draw(BaseTask):
             yield Media("image", picture, index, metadata=self._metadata(model, request, prompts[index], index))
 
     def example(self, facts: DrawFacts, splits: Splits) -> Asked | None:
-        """The words of a held-out picture: a caption that says nothing but what the model has seen words for, or a label."""
-        store = splits.held_out()[1]
+        """The words of a held-out picture: a caption that says nothing but what the model has seen words for, or a label. Those of a
+        training picture where every held-out one has words that are new to it."""
+        found = (self._asked(facts, splits, store) for store in (splits.held_out()[1], splits["train"]))
+        return next(filter(None, found), None)
+
+    def _asked(self, facts: DrawFacts, splits: Splits, store: ExampleStore) -> Asked | None:
         for row in evenly(store, _LOOKED_AT):
             if facts.condition == "label" and int(store[row]["label"][0]) >= 0:
                 label = facts.labels[int(store[row]["label"][0])]

@@ -238,6 +238,11 @@ def test_when_a_loss_still_falls() -> None:
     assert still_falling([math.nan] * 8) is None
 
 
+def test_questions_without_room_for_an_answer_ask_for_a_longer_context() -> None:
+    made = sheet({"model": {"bits_per_byte": score(2.0, n=40)}}, held_out_replies=0)
+    assert "model.context" in judged("chat", made).next
+
+
 def test_what_counting_beats_by_far_is_useless_however_little_was_measured() -> None:
     for held_out in (4, 12):
         found = judged("write", written(4.75, 2.24, held_out=held_out))

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from genwright.about import Found
 from genwright.console import say
 from genwright.errors import RequestError
+from genwright.files import printable
 from genwright.ledger import Drop, Item
 from genwright.media.base import is_textual
 from genwright.registry import TASKS, about
@@ -91,16 +92,29 @@ class Takers:
             return 0
 
 
+_MEANT = (".csv", ".tsv", ".jsonl", ".parquet")
+"""Endings of files that are meant as tables."""
+
+
 def _rows(table: Item, takers: Takers) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
+    dropped: list[Drop] = []
     try:
         for nested in (True, False):
-            rows = read_rows(Path(str(table.file)), table.path, nested=nested)
+            rows = list(read_rows(Path(str(table.file)), table.path, nested=nested))
             found = [row for row in rows if not isinstance(row, Drop)]
+            dropped = [row for row in rows if isinstance(row, Drop)]
             if takers.of(found[:_LOOKED_AT]):  # what such a task takes is nested
                 break
-    except RequestError:
+    except RequestError as error:
+        if table.path.lower().endswith(_MEANT):
+            say(f"{printable(table.path)}: is called a table and can't be read as one: {error}")
         return []
+    if len(dropped) > len(found):
+        say(
+            f"{printable(table.path)}: {len(dropped):,} of its {len(dropped) + len(found):,} rows can't be read as those of a table: "
+            f"{dropped[0].detail}"
+        )
     return found
 
 

@@ -92,6 +92,8 @@ class Findings:
     """Whether it could start from other people's weights, and did not."""
     family: str = ""
     """Another family that could do it."""
+    cure: str = ""
+    """What to do where nothing could be measured for a reason that more data would not change."""
 
 
 def judge(found: Findings, training: Training) -> Verdict:
@@ -112,7 +114,8 @@ def judge(found: Findings, training: Training) -> Verdict:
         why = f"nobody can say that it is any good: only {found.held_out:,} of {found.in_all:,} held-out {found.things} were measured"
         return verdict("weak", "unmeasured", why)
     if found.held_out < ENOUGH or found.better is None:
-        return verdict("weak", "few", f"nobody can say that it is any good: {too_few(found)}")
+        made = verdict("weak", "few", f"nobody can say that it is any good: {too_few(found)}")
+        return made.model_copy(update={"next": _sentence(found.cure)}) if found.cure else made
     if found.pointless:
         return verdict("useless", "pointless", found.pointless)
     if not found.better:

@@ -25,6 +25,9 @@ def verdict(sheet: ScoreSheet, training: Training, weights: bool) -> Verdict:
         no_better=f"it guesses replies that it has never seen no better than {than}",
         copied=copied_above(sheet.score("model", "known_replies"), sheet.score("real", "known_replies")),
         faults=_faults(sheet),
+        cure="raise `model.context`, in a run of its own (`--run-dir`), so that questions leave room for an answer"
+        if sheet.protocol.get("held_out_replies") == 0 and held_out(sheet, "bits_per_byte")
+        else "",
         weights=weights,
     )
     return judge(found, training)

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 if "OMP_WAIT_POLICY" not in os.environ:
     # Torch's threads wait for each other at the end of every operation. They spin for milliseconds before they sleep, which beside
-    # another busy program is time that the thread waited for does not get: a step took fifteen times as long. Read once, by libgomp,
+    # another busy program is time that the thread waited for does not get: steps took many times as long. Read once, by libgomp,
     # when torch is imported.
     os.environ.setdefault("GOMP_SPINCOUNT", "10000")
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 
 from genwright.errors import RequestError
+from genwright.files import read_regular
 from genwright.ledger import Item
 from genwright.sources import tree
 from genwright.sources.folder import FolderSource
-from genwright.sources.regular import read_regular
 from genwright.sources.tree import walk
 
 

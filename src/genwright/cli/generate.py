@@ -58,24 +58,7 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
     """The command for a task's requests; without a run, all that any of them may have."""
     bare = positional(schema) if schema else "prompt"
     takes_file = bool(schema and bare and file_type(schema.model_fields[bare]) is Blob)
-    metavar = "[FILE]" if takes_file else f"[{(bare or 'prompt').upper()}]"
-    fixed: list[click.Parameter] = [
-        click.Argument(["run"], type=click.Path(path_type=Path)),
-        click.Argument(["prompt"], required=False, metavar=metavar),
-        click.Option(["--out"], type=click.Path(path_type=Path), help=_OUT),
-        click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
-        click.Option(["--threads"], type=click.IntRange(min=1), help="Threads to compute with."),
-        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON Lines, one an output."),
-        click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
-    ]
-    if bare and not takes_file:
-        file = click.Path(path_type=Path)
-        fixed.insert(2, click.Option(["--prompt-file"], type=file, help="Read the prompt from a file."))
-    if told is not None and isinstance(medium(told.medium), Sheets):
-        fixed.append(click.Option(["--grid"], is_flag=True, help=_GRID))
-    if told is None or told.continues:
-        file = click.Path(path_type=Path)
-        fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
+    fixed = _fixed(bare, takes_file, told)
     asked = [option for asking in (opening, schema) if asking for option in options_of(asking)]
 
     def call(
@@ -127,6 +110,28 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
         "" if schema else " Name a run to see the options of its task."
     )
     return click.Command("generate", HELP_NAMES, call, [*fixed, *asked], help=help_text)
+
+
+def _fixed(bare: str | None, takes_file: bool, told: About | None) -> list[click.Parameter]:
+    """What does not come from the request: the run, its prompt (`bare`, the field that stands without a name), and where all of it goes."""
+    metavar = "[FILE]" if takes_file else f"[{(bare or 'prompt').upper()}]"
+    file = click.Path(path_type=Path)
+    fixed: list[click.Parameter] = [
+        click.Argument(["run"], type=file),
+        click.Argument(["prompt"], required=False, metavar=metavar),
+        click.Option(["--out"], type=file, help=_OUT),
+        click.Option(["--device"], help="cpu, cuda, cuda:1 or mps; default: the best there is."),
+        click.Option(["--threads"], type=click.IntRange(min=1), help="Threads to compute with."),
+        click.Option(["--json", "as_json"], is_flag=True, help="Print JSON Lines, one an output."),
+        click.Option(["--debug"], is_flag=True, help="Show the traceback of an error."),
+    ]
+    if bare and not takes_file:
+        fixed.insert(2, click.Option(["--prompt-file"], type=file, help="Read the prompt from a file."))
+    if told is not None and isinstance(medium(told.medium), Sheets):
+        fixed.append(click.Option(["--grid"], is_flag=True, help=_GRID))
+    if told is None or told.continues:
+        fixed.append(click.Option(["--continue", "go_on"], type=file, metavar="FILE", help=_CONTINUE))
+    return fixed
 
 
 def _around(go_on: Path | None, text: str) -> Around | None:

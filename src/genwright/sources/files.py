@@ -14,7 +14,7 @@ from pydantic import Field
 
 from genwright.console import say
 from genwright.errors import RequestError
-from genwright.files import printable
+from genwright.files import printable, read_regular
 from genwright.ledger import Drop, Item, item_id
 from genwright.media.base import medium
 from genwright.media.text import decode, read
@@ -23,7 +23,6 @@ from genwright.rights.licence import Rights, is_legal_text, may_be_notice, read_
 from genwright.sources.base import Join, Source, SourceSpec
 from genwright.sources.joined import Joiner, table_test
 from genwright.sources.patterns import patterns
-from genwright.sources.regular import read_regular
 from genwright.sources.tree import Entry
 
 _CAPTION = (".txt", ".caption")

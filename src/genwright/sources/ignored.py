@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from pathspec import GitIgnoreSpec
 
+from genwright.files import read_regular
 from genwright.ledger import Drop
 from genwright.media.text import decode
-from genwright.sources.regular import read_regular
 
 _VENDORED = frozenset(["node_modules", "bower_components", "site-packages", "__pycache__", "__pypackages__"])
 _BESIDE_CODE = frozenset(

@@ -12,10 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genwright import recipe as recipes
-from genwright.files import printable
+from genwright.files import printable, read_regular
 from genwright.ledger import Drop, Item
 from genwright.recipe import Recipe
-from genwright.sources.regular import read_regular
 from genwright.stages.collect.read import measure
 from genwright.stages.collect.stage import open_sources
 

@@ -14,7 +14,7 @@ from genwright import cache
 from genwright.about import File, Survey
 from genwright.console import progress
 from genwright.errors import RequestError
-from genwright.files import printable
+from genwright.files import printable, read_regular
 from genwright.ledger import Drop, Item
 from genwright.media.base import Measures, is_textual, medium_of
 from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES
@@ -23,7 +23,6 @@ from genwright.sources.archive import ArchiveSource, is_archive_name
 from genwright.sources.files import FilesSource, same
 from genwright.sources.folder import FolderSource
 from genwright.sources.ignored import is_program
-from genwright.sources.regular import read_regular
 from genwright.stages.collect.read import Measured, measure
 from genwright.survey.contents import Contents
 from genwright.survey.tables import find_tables

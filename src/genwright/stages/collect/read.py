@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from genwright.console import progress
+from genwright.files import read_regular
 from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.media.base import Measures, Probed, is_of, medium, medium_of
 from genwright.media.kind import HEAD_BYTES
 from genwright.media.text import probe_row
 from genwright.run import write_atomic
-from genwright.sources.regular import read_regular
 
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask

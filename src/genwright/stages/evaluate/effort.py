@@ -50,6 +50,10 @@ class Effort(BaseModel):
         return f"up to {self.samples:,} of {self.of:,} samples, as many as {duration(self.seconds or 0)} are enough for"
 
 
+def _asked(recipe: Recipe) -> str:
+    return digest(recipe.evaluate.asked(), str(recipe.train.budget))
+
+
 def seconds_allowed(recipe: Recipe) -> float | None:
     """What evaluating may take in all; None where the budget is not in minutes."""
     budget = recipe.train.budget
@@ -63,7 +67,7 @@ def least_effort(settings: EvaluateSettings) -> float:
 def fixed(file: Path, recipe: Recipe) -> Effort | None:
     """What was written down for the same recipe, or follows from it alone; None where a clock has to tell."""
     settings, allowed = recipe.evaluate, seconds_allowed(recipe)
-    asked = digest(recipe.evaluate.asked(), str(recipe.train.budget))
+    asked = _asked(recipe)
     if allowed is None or least_effort(settings) == 1:
         return Effort(effort=1.0, samples=settings.samples, of=settings.samples, asked=asked)
     try:
@@ -76,7 +80,7 @@ def fixed(file: Path, recipe: Recipe) -> Effort | None:
 def evaluate(recipe: Recipe, folder: Path, score: Evaluate) -> ScoreSheet:
     """Score within the time allowed, with exhibits in `folder`. Small evaluations come first where a clock has to tell how large it may
     be; one that turns out to be as large as it may be is the evaluation."""
-    started, plan = time.monotonic(), fixed(folder / FILE, recipe)
+    started, plan, made = time.monotonic(), fixed(folder / FILE, recipe), None
     if plan is None:
         trials = _Trials(recipe.evaluate, lambda settings: score(settings, folder))
         allowed = seconds_allowed(recipe)
@@ -84,13 +88,17 @@ def evaluate(recipe: Recipe, folder: Path, score: Evaluate) -> ScoreSheet:
         say(f"evaluate: a small evaluation tells how large it may be in {duration(allowed)} (evaluate.share) ...")
         effort = trials.settle(allowed, lambda: time.monotonic() - started)
         settings = recipe.evaluate.at(effort)
-        asked = digest(recipe.evaluate.asked(), str(recipe.train.budget))
-        plan = Effort(effort=effort, samples=settings.samples, of=recipe.evaluate.samples, seconds=allowed, asked=asked)
-        write_atomic(folder / FILE, plan.model_dump_json(indent=1) + "\n")
-        if effort in trials.sheets:
-            return trials.sheets[effort]
-    else:
-        write_atomic(folder / FILE, plan.model_dump_json(indent=1) + "\n")
+        plan = Effort(
+            effort=effort,
+            samples=settings.samples,
+            of=recipe.evaluate.samples,
+            seconds=allowed,
+            asked=_asked(recipe),
+        )
+        made = trials.sheets.get(effort)
+    write_atomic(folder / FILE, plan.model_dump_json(indent=1) + "\n")
+    if made is not None:
+        return made
     say(f"evaluate: scoring {plan.text()} ...")
     return score(recipe.evaluate.at(plan.effort), folder)
 

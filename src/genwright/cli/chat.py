@@ -17,6 +17,7 @@ import click
 
 from genwright.cli.options import HELP_NAMES, check, options_of, taken_out
 from genwright.errors import RequestError
+from genwright.files import quoted
 from genwright.registry import about, families_of
 from genwright.request import checked, opening_class, request_class
 from genwright.run import task_and_family
@@ -64,7 +65,7 @@ def command_for(family: str) -> click.Command:
 def _call(opening: Any, run: Path, device: str | None, threads: int | None, debug: bool, **options: Any) -> None:
     task, family = task_and_family(run)
     if not about(task).converses:
-        raise RequestError(f"{run}: was trained to {task}, not to chat; use `genwright generate {run}`.")
+        raise RequestError(f"{run}: was trained to {task}, not to chat; use `genwright generate {quoted(run)}`.")
     how = taken_out(options, opening)
     request = check(request_class(task, family), options)
     if threads:

@@ -14,6 +14,7 @@ from genwright.about import About, Around
 from genwright.cli.deliver import Delivery, deliver, read_prompt, read_text
 from genwright.cli.options import HELP_NAMES, check, file_type, options_of, taken_out
 from genwright.errors import RequestError
+from genwright.files import quoted
 from genwright.media.base import Sheets, medium
 from genwright.registry import about
 from genwright.request import Blob, opening_class, positional, request_class
@@ -78,7 +79,9 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
             raise RequestError("--continue takes its prompt from the file; give no other prompt beside it.")
         how = taken_out(options, opening)
         if bare is None and prompt is not None:
-            raise RequestError(f"{run} takes no prompt; `genwright generate {run} --help` lists what may be asked.")
+            raise RequestError(
+                f"{run} takes no prompt; `genwright generate {quoted(run)} --help` lists what may be asked."
+            )
         if takes_file:
             text, asked_for = Path(prompt or "").stem, prompt
         else:

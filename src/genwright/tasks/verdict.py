@@ -207,6 +207,21 @@ def beats_all(one: Score | None, others: Mapping[str, Score | None], better: str
     return all(found) if found else None
 
 
+def how(model: Score, others: Mapping[str, Score]) -> str:
+    """How the model guesses beside what needs no learning; lower is better."""
+    if beats_all(model, others):
+        return "better than"
+    return (
+        "hardly differently from" if all(model.value < other.value for other in others.values()) else "no better than"
+    )
+
+
+def without_numbers(things: str, in_all: int, does: str) -> str:
+    """The headline where fewer than 20 were measured, for want of them or, of `in_all`, for want of time."""
+    why = "was measured" if in_all >= ENOUGH else "is held out"
+    return f"Too little {things} {why} to say in numbers how well this model {does}."
+
+
 def copied_above(made: Score | None, natural: Score | None) -> float | None:
     """How much larger a share of copies is than the natural one; 0 where the intervals meet, None where one of them was not measured.
 

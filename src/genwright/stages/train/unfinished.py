@@ -11,6 +11,7 @@ from genwright import recipe as recipes
 from genwright.console import say
 from genwright.errors import RequestError
 from genwright.families.base import Family
+from genwright.files import quoted
 from genwright.model import Model
 from genwright.model_folder import build_task
 from genwright.run import Run, read_json
@@ -26,7 +27,9 @@ def load_newest(run: Run, device: torch.device) -> Model:
     if run.record("prepare") is None or not (run.stage("train") / "plan.json").exists():
         raise RequestError(_nothing(run, "its training has not begun"))
     if run.record("train") is not None:
-        say(f"{run.folder}: trained and not exported yet; `genwright export {run.folder}` writes its model folder.")
+        say(
+            f"{run.folder}: trained and not exported yet; `genwright export {quoted(run.folder)}` writes its model folder."
+        )
         return load_trained(run, device)
     recipe = recipes.load(run.recipe)
     chosen = Chosen.model_validate(read_json(run.stage("train") / "plan.json"))
@@ -83,4 +86,4 @@ def _averages(family: Family, state: dict[str, Any]) -> dict[str, TensorState]:
 
 
 def _nothing(run: Run, why: str) -> str:
-    return f"{run.folder}: {why}, so there is nothing to try; go on with `genwright run {run.folder}`."
+    return f"{run.folder}: {why}, so there is nothing to try; go on with `genwright run {quoted(run.folder)}`."

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genwright.scores import ENOUGH, ScoreSheet, Verdict, beats
-from genwright.tasks.verdict import Findings, Training, beats_all, copied_above, held_out, judge
+from genwright.tasks.verdict import Findings, Training, beats_all, copied_above, held_out, how, judge, without_numbers
 
 _LESSER = ("counting", "before")
 """Rows that a model has to beat: counting, and the weights it started from."""
@@ -60,14 +60,11 @@ def headline(sheet: ScoreSheet) -> str:
     model = sheet.score("model", "bits_per_byte")
     lesser = {name: score for name in _LESSER if (score := sheet.score(name, "bits_per_byte")) is not None}
     if held_out(sheet, "bits_per_byte") < ENOUGH or model is None or not lesser:
-        return "Too few conversations are held out to say in numbers how well this model answers; add conversations."
-    answer = beats_all(model, lesser)
-    better = all(model.value < score.value for score in lesser.values())
-    how = "better than" if answer else "hardly differently from" if better else "no better than"
+        return without_numbers("conversation", sheet.protocol.get("held_out_in_all", 0), "answers")
     titles = {"counting": "simple counting (a 5-gram)", "before": "the weights it started from"}
     compared = ", ".join(f"{titles[name]} {score.value:.2f}" for name, score in lesser.items())
     said = [
-        f"It guesses replies that it has never seen {how} {' and '.join(titles[name] for name in lesser)}: each byte costs it "
+        f"It guesses replies that it has never seen {how(model, lesser)} {' and '.join(titles[name] for name in lesser)}: each byte costs it "
         f"{model.value:.2f} bits, {compared}; fewer is better."
     ]
     listens = _listens(sheet)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genwright.scores import ENOUGH, Score, ScoreSheet, Verdict, beats
-from genwright.tasks.verdict import Findings, Training, beats_all, held_out, judge
+from genwright.tasks.verdict import Findings, Training, beats_all, held_out, how, judge, without_numbers
 
 _LESSER = ("baseline", "copy")
 
@@ -36,10 +36,9 @@ def headline(sheet: ScoreSheet) -> str:
     held out."""
     model, baseline = (sheet.score(row, "bits_per_byte") for row in ("model", "baseline"))
     if held_out(sheet, "bits_per_byte") < ENOUGH or model is None or baseline is None:
-        return "Too little program text is held out to say in numbers how well this model completes; add files."
-    how = "better than" if beats(model, baseline) else "hardly differently from" if model.value < baseline.value else "no better than"  # fmt: skip
+        return without_numbers("program text", sheet.protocol.get("held_out_files", 0), "completes")
     said = [
-        f"It guesses program text that it has never seen {how} simple counting does (a 5-gram): each byte costs it {model.value:.2f} bits, "
+        f"It guesses program text that it has never seen {how(model, {'baseline': baseline})} simple counting does (a 5-gram): each byte costs it {model.value:.2f} bits, "
         f"the counting {baseline.value:.2f}; fewer is better."
     ]
     for metric, lines, done in (

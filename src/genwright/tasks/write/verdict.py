@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from genwright.scores import ENOUGH, Score, ScoreSheet, Verdict, beats
-from genwright.tasks.verdict import Findings, Training, copied_above, held_out, judge
+from genwright.tasks.verdict import Findings, Training, copied_above, held_out, how, judge, without_numbers
 
 _LEAST_ORDER = 0.01
 """Share of a text's bits that its order must be worth to count as found: less is what chance gives a shuffled text."""
@@ -64,14 +64,9 @@ def headline(sheet: ScoreSheet) -> str:
     """What the model guesses and copies, each beside what it is compared with. Without numbers where too little is held out."""
     model, baseline = (sheet.score(row, "bits_per_byte") for row in ("model", "baseline"))
     if held_out(sheet, "bits_per_byte") < ENOUGH or model is None or baseline is None:
-        few = sheet.protocol.get("held_out_in_all", 0) < ENOUGH
-        return (
-            f"Too little text {'is held out' if few else 'was measured'} to say in numbers how well this model writes."
-        )
-    answer = beats(model, baseline)
-    how = "better than" if answer else "hardly differently from" if model.value < baseline.value else "no better than"
+        return without_numbers("text", sheet.protocol.get("held_out_in_all", 0), "writes")
     text = (
-        f"It guesses text that it has never seen {how} simple counting does (a 5-gram): each byte costs it {model.value:.2f} bits, the "
+        f"It guesses text that it has never seen {how(model, {'baseline': baseline})} simple counting does (a 5-gram): each byte costs it {model.value:.2f} bits, the "
         f"counting {baseline.value:.2f}; fewer is better"
     )
     return f"{text}. {_copying(sheet.score('model', 'copied_windows'), sheet.score('real', 'copied_windows'))}".strip()

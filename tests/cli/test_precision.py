@@ -60,7 +60,7 @@ def test_a_model_opens_a_session_a_part_and_only_the_one_that_generates_so():
     device, chosen = torch.device("cpu"), Opening(weights="int8")
     model = Model(None, None, None, parts, device, opening=chosen, capacity=3)  # type: ignore[arg-type]
     assert model.session() is model.session("model") is not model.session("codec")
-    assert (parts["model"].asked, parts["codec"].asked) == ([(3, "int8")], [(3, "float32")])
+    assert (parts["model"].asked, parts["codec"].asked) == ([(3, "int8")], [(3, "auto")])
     other = replace(model, parts={"model": Opened()})
     assert other.session() is not model.session(), "a model with other parts has sessions of its own"
 

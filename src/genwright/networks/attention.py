@@ -11,10 +11,12 @@ side by side, L the longest of them, P places for tokens with their padding
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _SPARED = 0.6
@@ -22,6 +24,8 @@ _SPARED = 0.6
 costs more than it spares."""
 _SIMILAR = 0.7
 """Documents are laid side by side when the shortest has at least this share of the longest's tokens: a third is padding at most."""
+_GROUPED = "enable_gqa" in signature(varlen_attn).parameters
+"""Whether torch's kernels for documents take fewer keys than queries (from 2.12)."""
 _SHORT = 16
 """All documents up to this length go together: a call costs more than their padding."""
 
@@ -82,16 +86,21 @@ def document_attention(q_BTNH: Tensor, k_BTKH: Tensor, v_BTKH: Tensor, ends_E: T
     heads, kv_heads, length = q_BTNH.shape[2], k_BTKH.shape[2], q_BTNH.shape[1]
     q_MNH, k_MKH, v_MKH = (x.flatten(0, 1) for x in (q_BTNH, k_BTKH, v_BTKH))
     if kind == "cuda":
-        from torch.nn.attention.varlen import varlen_attn
-
-        out = varlen_attn(
-            q_MNH, k_MKH, v_MKH, ends_E, ends_E, length, length, window_size=(-1, 0), enable_gqa=heads != kv_heads
-        )
+        if _GROUPED:
+            grouped = {"enable_gqa": heads != kv_heads}
+        else:
+            grouped = {}
+            k_MKH, v_MKH = (_repeated(x, heads // kv_heads) for x in (k_MKH, v_MKH))
+        out = varlen_attn(q_MNH, k_MKH, v_MKH, ends_E, ends_E, length, length, window_size=(-1, 0), **grouped)
         assert isinstance(out, Tensor)
         return out.view_as(q_BTNH)
-    if heads != kv_heads:
-        k_MKH, v_MKH = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k_MKH, v_MKH))
+    k_MKH, v_MKH = (_repeated(x, heads // kv_heads) for x in (k_MKH, v_MKH))
     return _grouped(q_MNH, k_MKH, v_MKH, ends_E)[0].view_as(q_BTNH)
+
+
+def _repeated(x_MKH: Tensor, times: int) -> Tensor:
+    """Each key/value head as often as query heads share it."""
+    return x_MKH if times == 1 else x_MKH.repeat_interleave(times, dim=1)
 
 
 @dataclass(frozen=True)

@@ -123,13 +123,13 @@ class Attention(nn.Module):
         q_BNTH, k_BKTH, v_BKTH = (x.transpose(1, 2) for x in (q_BTNH, k_BTKH, v_BTKH))
         if update is not None:
             k_BKTH, v_BKTH, mask = update(k_BKTH, v_BKTH)
+        gqa = self.heads != self.kv_heads
+        if gqa and mask is not None and mask.is_cuda:
+            # Of the kernels that take a mask none takes fewer keys than queries; without one all scores would be written down.
+            k_BKTH, v_BKTH = (x.repeat_interleave(self.heads // self.kv_heads, dim=1) for x in (k_BKTH, v_BKTH))
+            gqa = False
         out_BNTH = F.scaled_dot_product_attention(
-            q_BNTH,
-            k_BKTH,
-            v_BKTH,
-            attn_mask=mask,
-            is_causal=update is None and mask is None,
-            enable_gqa=self.heads != self.kv_heads,
+            q_BNTH, k_BKTH, v_BKTH, attn_mask=mask, is_causal=update is None and mask is None, enable_gqa=gqa
         )
         return self.o_proj(out_BNTH.transpose(1, 2).flatten(2))
 

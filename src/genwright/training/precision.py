@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 
-Precision = Literal["fp32", "bf16"]
+from genwright.device import has_bf16
 
-CPU_BF16 = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
-"""Instruction sets that multiply bf16 matrices, as torch.cpu.get_capabilities() names them. Without one bf16 is emulated, and up to
-thirty times slower than fp32."""
-CUDA_BF16 = (8, 0)
-"""Compute capability from which a card's matrix units take bf16 (Ampere)."""
+Precision = Literal["fp32", "bf16"]
 
 
 def choose(asked: Literal["auto", "fp32", "bf16"], device: torch.device) -> Precision:
@@ -21,21 +17,6 @@ def choose(asked: Literal["auto", "fp32", "bf16"], device: torch.device) -> Prec
     if asked != "auto":
         return asked
     return "bf16" if has_bf16(device) else "fp32"
-
-
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 matrices by instructions of its own."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= CUDA_BF16
-    if device.type == "cpu":
-        return any(cpu_capabilities().get(name) for name in CPU_BF16)
-    return False
-
-
-def cpu_capabilities() -> dict[str, Any]:
-    """What the processor can do, by name; {} where this torch can't tell (before 2.12)."""
-    ask = getattr(torch.cpu, "get_capabilities", None)
-    return dict(ask()) if ask is not None else {}
 
 
 def autocast(precision: Precision, device: torch.device) -> AbstractContextManager:

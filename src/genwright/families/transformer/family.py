@@ -1,7 +1,7 @@
 """The autoregressive family: next-token prediction.
 
 The objective is the negative log-likelihood of each token given those before it, averaged over tokens (nats per token).
-The sampler is in text_session.py.
+The sampler is in session.py, that of a card in card_session.py.
 
 B batch, T tokens, M all of a batch's tokens, D width, V vocabulary
 """
@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase
+from genwright.families.transformer.card_session import CardSession
 from genwright.families.transformer.cross_entropy import chunked_nats, is_large, weighted_nats
 from genwright.families.transformer.options import Controls, Opening
 from genwright.families.transformer.session import TextSession
@@ -166,7 +167,9 @@ class Transformer:
 
     def open(self, capacity: int, opening: Any) -> TextSession:
         """Weights in int8 are integer copies of the matrices. Raises RequestError where they can't be read here."""
-        return TextSession(lora.without_lora(self.network), self.end_token, capacity, self.end_tokens, opening)
+        network = lora.without_lora(self.network)
+        session = CardSession if network.embed_tokens.weight.device.type == "cuda" else TextSession
+        return session(network, self.end_token, capacity, self.end_tokens, opening)
 
 
 def weighted_mean(nats_BT: Tensor, mask_BT: Tensor | None) -> Loss:

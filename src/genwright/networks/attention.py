@@ -86,10 +86,8 @@ def document_attention(q_BTNH: Tensor, k_BTKH: Tensor, v_BTKH: Tensor, ends_E: T
     heads, kv_heads, length = q_BTNH.shape[2], k_BTKH.shape[2], q_BTNH.shape[1]
     q_MNH, k_MKH, v_MKH = (x.flatten(0, 1) for x in (q_BTNH, k_BTKH, v_BTKH))
     if kind == "cuda":
-        if _GROUPED:
-            grouped = {"enable_gqa": heads != kv_heads}
-        else:
-            grouped = {}
+        grouped: dict[str, Any] = {"enable_gqa": heads != kv_heads} if _GROUPED else {}
+        if not grouped:
             k_MKH, v_MKH = (_repeated(x, heads // kv_heads) for x in (k_MKH, v_MKH))
         out = varlen_attn(q_MNH, k_MKH, v_MKH, ends_E, ends_E, length, length, window_size=(-1, 0), **grouped)
         assert isinstance(out, Tensor)

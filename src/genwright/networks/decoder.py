@@ -309,7 +309,9 @@ class _WindowedCache:
             return k_BKSH, v_BKSH, mask
         if self._near is None:  # the same in every layer
             place_S = torch.arange(length, device=k_BKSH.device)
-            self._near = (place_S > self._position_BT[..., None] - self._window)[:, None]
+            # What idles or pads lies behind all there is, and would see nothing.
+            position_BT = self._position_BT.clamp(max=length - 1)
+            self._near = (place_S > position_BT[..., None] - self._window)[:, None]
         return k_BKSH, v_BKSH, self._near if mask is None else mask & self._near
 
 

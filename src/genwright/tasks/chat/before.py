@@ -19,17 +19,30 @@ from genwright.tokens.chat_template import ChatTemplate
 class Before:
     family: Transformer
     title: str
-    general_title: str = chat_general.TITLE
+    most_general: int = len(chat_general.PAIRS)
+    """How many of the general instructions are asked about."""
+
+    @property
+    def general_title(self) -> str:
+        whole = self.most_general >= len(chat_general.PAIRS)
+        return chat_general.TITLE if whole else f"the first {self.most_general} of {chat_general.TITLE}"
 
     def answers(self, model: Model, turns: Sequence[Turn], max_tokens: int, seed: int) -> list[str]:
         """What they answer to the same turns, by the same random streams."""
         was = replace(model, parts={**model.parts, model.main: self.family})
-        return [answer.strip() for answer in answer_all(was, Engine(), turns, max_tokens=max_tokens, seed=seed)]
+        return [
+            answer.strip()
+            for answer in answer_all(
+                was, Engine(), turns, "evaluate: the weights started from answer", max_tokens=max_tokens, seed=seed
+            )
+        ]
 
     def general_examples(self, model: Model) -> list[tuple[np.ndarray, np.ndarray]]:
         """(tokens, weight) of general instructions and answers."""
         template = ChatTemplate.of(model.facts)
-        return [template.encode_marked(messages, model.facts) for messages in chat_general.conversations()]
+        return [
+            template.encode_marked(messages, model.facts) for messages in chat_general.conversations(self.most_general)
+        ]
 
 
 def before_of(model: Model) -> Before | None:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import sys
+import threading
 from collections.abc import Callable
 from difflib import get_close_matches
+from types import FrameType
 from typing import Any
 
 import click
@@ -22,7 +25,8 @@ from genwright.run import STAGES
 _USAGE: tuple[type[Exception], ...] = (click.ClickException, *typer.BadParameter.__bases__)
 """A wrong command line; typer carries a click of its own beside the one that options by task are built with."""
 _STOPPED = (KeyboardInterrupt, click.Abort, typer.Abort)
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
+_SIGTERM = "SIGTERM"
 _GOES_ON = ("run", *STAGES)
 _NO_OPTION, _NO_COMMAND = "there is no option {0}", "there is no command {0}"
 _SAID = {
@@ -45,6 +49,8 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
     """Call, and return the exit status; an error is told. Raises what went wrong where --debug is among the arguments."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be text that this terminal knows
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _terminated)
     try:
         status = call()
         sys.stdout.flush()  # here, where a closed pipe is no traceback
@@ -56,15 +62,21 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
         return 1
     except _USAGE as error:
         return _tell(_usage(error), 2)
-    except _STOPPED:
+    except _STOPPED as error:
         kept = (
             " what is done is kept, and the same command goes on." if arguments[:1] and arguments[0] in _GOES_ON else ""
         )
-        return _tell(f"stopped{';' if kept else '.'}{kept}", _INTERRUPTED)
+        by = f" by {_SIGTERM}" if isinstance(error, KeyboardInterrupt) and error.args == (_SIGTERM,) else ""
+        return _tell(f"stopped{by}{';' if kept else '.'}{kept}", _TERMINATED if by else _INTERRUPTED)
     except Exception as error:
         if "--debug" in arguments:
             raise
         return _tell(*_sentence(error))
+
+
+def _terminated(number: int, frame: FrameType | None) -> None:
+    """SIGTERM ends the work as Ctrl-C does: what was begun is tidied up, and one line says so."""
+    raise KeyboardInterrupt(_SIGTERM)
 
 
 def _tell(text: str, status: int) -> int:

@@ -26,6 +26,10 @@ from genwright.training.phases import Borders
 from genwright.training.trainer import Trainer
 
 
+_FAR = 4
+"""A first small step that takes so many times what a rehearsal should is not taken once more, though it warms up."""
+
+
 class Measured(BaseModel):
     """What a rehearsal found. Seconds are clock time on this machine."""
 
@@ -60,8 +64,8 @@ class _Stretch:
 
     @property
     def usual(self) -> list[float]:
-        """Without the first two, which warm up; where two had to do, without the first."""
-        return self.seconds[2:] or self.seconds[1:]
+        """Without the first two, which warm up; where two had to do, without the first; a single one is all there is."""
+        return self.seconds[2:] or self.seconds[1:] or self.seconds
 
 
 def rehearse(
@@ -161,7 +165,7 @@ def _rest(
 
 def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float) -> float:
     """Whether whole steps may be rehearsed, by small ones in each stretch: of one example to warm up, and of as many as `hurry` seconds are
-    enough for. -> 1 where a cycle of whole ones takes no longer; else how many of the small ones, which then count, a whole one is."""
+    enough for, unless the first took many times that. -> 1 where a cycle of whole ones takes no longer; else how many of the small ones, which then count, a whole one is."""
     whole, size = trainer.settings, 1
     if whole.batch == 1 or whole.compile:  # nothing is smaller; or how long they are was seen before they were compiled
         return 1.0
@@ -174,12 +178,14 @@ def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float)
 
     for stretch in stretches:
         trainer.progress.borders = stretch.borders
+        step, weight = trainer.step, float(trainer.weight)
         stretch.seconds = [take(1)]
         size = min(max(int(hurry / stretch.seconds[0]), size), whole.batch)
         if size == whole.batch:
             return 1.0
-        step, weight = trainer.step, float(trainer.weight)
-        stretch.seconds.append(take(size))
+        if stretch.seconds[0] <= _FAR * hurry:
+            step, weight = trainer.step, float(trainer.weight)
+            stretch.seconds.append(take(size))
         stretch.weight_per_step = (float(trainer.weight) - weight) / (trainer.step - step)
     times = whole.batch / size
     return times if times * sum(stretch.share * _typical(stretch.usual) for stretch in stretches) > hurry else 1.0

@@ -10,7 +10,8 @@ import re
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 from types import FrameType
 from typing import Any
@@ -26,7 +27,6 @@ _USAGE: tuple[type[Exception], ...] = (click.ClickException, *typer.BadParameter
 """A wrong command line; typer carries a click of its own beside the one that options by task are built with."""
 _STOPPED = (KeyboardInterrupt, click.Abort, typer.Abort)
 _INTERRUPTED, _TERMINATED = 130, 143
-_SIGTERM = "SIGTERM"
 _GOES_ON = ("run", *STAGES)
 _NO_OPTION, _NO_COMMAND = "there is no option {0}", "there is no command {0}"
 _SAID = {
@@ -49,10 +49,10 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
     """Call, and return the exit status; an error is told. Raises what went wrong where --debug is among the arguments."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be text that this terminal knows
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _terminated)
+    signals: list[str] = []
     try:
-        status = call()
+        with _terminating(signals):
+            status = call()
         sys.stdout.flush()  # here, where a closed pipe is no traceback
         if status == _INTERRUPTED:  # how typer tells of Ctrl-C
             raise KeyboardInterrupt
@@ -62,11 +62,11 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
         return 1
     except _USAGE as error:
         return _tell(_usage(error), 2)
-    except _STOPPED as error:
+    except _STOPPED:
         kept = (
             " what is done is kept, and the same command goes on." if arguments[:1] and arguments[0] in _GOES_ON else ""
         )
-        by = f" by {_SIGTERM}" if isinstance(error, KeyboardInterrupt) and error.args == (_SIGTERM,) else ""
+        by = f" by {signals[0]}" if signals else ""
         return _tell(f"stopped{by}{';' if kept else '.'}{kept}", _TERMINATED if by else _INTERRUPTED)
     except Exception as error:
         if "--debug" in arguments:
@@ -74,9 +74,22 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
         return _tell(*_sentence(error))
 
 
-def _terminated(number: int, frame: FrameType | None) -> None:
-    """SIGTERM ends the work as Ctrl-C does: what was begun is tidied up, and one line says so."""
-    raise KeyboardInterrupt(_SIGTERM)
+@contextmanager
+def _terminating(signals: list[str]) -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does: what was begun is tidied up, and one line says so. Its name is put into `signals`."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signals.append(signal.Signals(number).name)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(text: str, status: int) -> int:

@@ -269,7 +269,15 @@ def _print_list(listed: list[Listed], where: Path) -> None:
     rows = [
         (
             printable(one.name),
-            [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score.replace(" ", _TOGETHER), one.verdict],
+            [
+                one.task,
+                one.family,
+                one.state,
+                size(one.bytes),
+                duration(one.seconds),
+                one.score.replace(" ", _TOGETHER),
+                one.verdict,
+            ],
         )
         for one in listed
     ]

@@ -25,7 +25,6 @@ from genwright.training.base import Batches, Preview, Settings, Validate
 from genwright.training.phases import Borders
 from genwright.training.trainer import Trainer
 
-
 _FAR = 4
 """A first small step that takes so many times what a rehearsal should is not taken once more, though it warms up."""
 

@@ -92,7 +92,12 @@ def test_where_even_twenty_take_too_long_texts_are_cut_first_and_then_there_are_
 
 
 def test_a_plan_foretells_no_more_than_the_share_and_asks_little(tmp_path: Path) -> None:
-    for fixed, whole, budget in ((2.0, 5000.0, "90s"), (1.0, 10.0, "90s"), (1.0, 10.0, "20 steps"), (2.0, 300.0, "20 steps")):
+    for fixed, whole, budget in (
+        (2.0, 5000.0, "90s"),
+        (1.0, 10.0, "90s"),
+        (1.0, 10.0, "20 steps"),
+        (2.0, 300.0, "20 steps"),
+    ):
         bench = Bench(fixed, whole, first=3.0)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(effort, "time", SimpleNamespace(monotonic=lambda bench=bench: bench.now))

@@ -8,9 +8,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError
 
 from genwright.console import duration
 
@@ -26,6 +26,51 @@ class Section(BaseModel):
         """The same section with its paths made absolute from the recipe's folder."""
         sections = {name: value.relative_to(folder) for name, value in self if isinstance(value, Section)}
         return self.model_copy(update=sections) if sections else self
+
+
+class Wrong(NamedTuple):
+    """What is wrong with what was given for a schema."""
+
+    path: tuple[str | int, ...]
+    """The keys that lead to it."""
+    text: str
+    unknown: bool
+    """Whether there is no such key."""
+
+    def below(self, *keys: str | int) -> Wrong:
+        return self._replace(path=(*keys, *self.path))
+
+
+def first_wrong(error: ValidationError, given: Any) -> Wrong:
+    """The first thing that is wrong; an unknown key before others, because a misspelled one is missing too, and the unknown one is what
+    the user can see. What a key may be of several kinds is said of all of them."""
+    found = error.errors()
+    first = min(found, key=lambda one: one["type"] != "extra_forbidden")
+    path = _real(first, given)
+    said = dict.fromkeys(_plain(one) for one in found if len(one["loc"]) > len(path) and _real(one, given) == path)
+    value = first.get("input")
+    shown = f" (given: {value!r})" if isinstance(value, str | int | float | bool) else ""
+    return Wrong(path, (" or ".join(said) or _plain(first)) + shown, first["type"] == "extra_forbidden")
+
+
+def _real(error: Any, given: Any) -> tuple[str | int, ...]:
+    """The keys of an error's place, without the names of kinds that pydantic puts among them where there may be several."""
+    path = []
+    for key in error["loc"]:
+        if (isinstance(given, dict) and key in given) or (
+            isinstance(given, list) and isinstance(key, int) and key < len(given)
+        ):
+            given = given[key]
+        elif key != error["loc"][-1] or error["type"] != "missing":
+            continue
+        path.append(key)
+    return tuple(path)
+
+
+def _plain(error: Any) -> str:
+    if error["type"] in ("model_type", "dict_type", "mapping_type"):
+        return "must be a section with keys of its own"
+    return error["msg"].removeprefix("Value error, ").rstrip(".")
 
 
 class PartSection(Section):

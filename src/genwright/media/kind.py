@@ -144,3 +144,6 @@ CODE_SUFFIXES = frozenset(
     ]
 )
 """What program text is called; nothing in its first bytes tells it from prose."""
+
+DOCUMENT_SUFFIXES = (".docx", ".odt", ".epub", ".pdf", ".rtf")
+"""What files are called that hold a text in a form of their own, so that a text alone is none."""

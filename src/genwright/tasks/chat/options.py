@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator
 
@@ -168,22 +169,33 @@ class Request(text_options.Request):
         json_schema_extra=AT_FILE,
     )
 
-    @field_validator("messages", mode="after")
+    @field_validator("messages", mode="before")
     @classmethod
     def _readable(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return _read_messages(value)
-        return value
+        return value if value is None else _read_messages(value)
 
 
-def _read_messages(text: str) -> list[Message]:
-    """Messages from JSON. Raises ValueError."""
-    import json
-
+def _read_messages(given: Any) -> list[Message]:
+    """Messages as they are, or from JSON. Raises ValueError, which says what is wrong with which one."""
     try:
-        found = json.loads(text)
+        found = json.loads(given) if isinstance(given, str) else given
     except ValueError as error:
         raise ValueError(f"not valid JSON ({error})") from error
     if not isinstance(found, list):
-        raise ValueError("must be a JSON list of messages")
-    return [Message.model_validate(message) for message in found]
+        raise ValueError('must be a list of messages, like [{"role": "user", "content": "Hello"}]')
+    return [_read_message(message, number) for number, message in enumerate(found, 1)]
+
+
+def _read_message(given: Any, number: int) -> Message:
+    if isinstance(given, Message):
+        return given
+    if not isinstance(given, dict) or not given.keys() == Message.model_fields.keys():
+        raise ValueError(
+            f'message {number} must be a mapping of `role` and `content`, like {{"role": "user", "content": "Hello"}}'
+        )
+    roles, role = get_args(Message.model_fields["role"].annotation), given["role"]
+    if role not in roles:
+        raise ValueError(f"the role of message {number} is {role!r}; it must be {', '.join(roles[:-1])} or {roles[-1]}")
+    if not isinstance(given["content"], str):
+        raise ValueError(f"the content of message {number} is no text")
+    return Message.model_validate(given)

@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import unquote
 
 
-
 def endless_part(schema: dict[str, Any]) -> str | None:
     """The part (`#/$defs/tree`) of a schema because of which no text that ends follows it; None where there may be one.
 

@@ -63,7 +63,9 @@ class _Guide:
         self._follow(generated)
         allowed_V = self.allowed()
         if not allowed_V.any():
-            raise WorkError("the answer can't be kept to its schema or expression: nothing that may follow leads to an end.")
+            raise WorkError(
+                "the answer can't be kept to its schema or expression: nothing that may follow leads to an end."
+            )
         added_V = torch.zeros(self.vocabulary) if self.bias_V is None else self.bias_V.clone()
         return added_V.masked_fill_(~allowed_V, -torch.inf)
 
@@ -137,7 +139,11 @@ def _schema_grammar(given: str) -> str:
 
 def _plain(message: str) -> str:
     """The library's message in one line, without the state that it was in."""
-    lines = [line.strip() for line in message.partition("<state>")[0].strip().split("\n") if line.strip() and set(line.strip()) - set("^~")]
+    lines = [
+        line.strip()
+        for line in message.partition("<state>")[0].strip().split("\n")
+        if line.strip() and set(line.strip()) - set("^~")
+    ]
     return "; ".join(lines)[:300].rstrip(".") or "the library does not say why"
 
 

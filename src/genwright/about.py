@@ -38,7 +38,7 @@ class Refused(NamedTuple):
 
     path: str
     task: str
-    count: int
+    items: int
     why: str
 
 

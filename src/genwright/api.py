@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from genwright import ledger
-from genwright.console import Printed, SideBySide
+from genwright.console import Printed, SideBySide, count
 from genwright.errors import RequestError
 from genwright.media.base import Media
 from genwright.request import Blob, checked, opening_class, positional, request_class
@@ -60,7 +60,7 @@ class Ledger(Printed, list[ledger.Item]):
         return ledger.account(self)
 
     def __repr__(self) -> str:
-        return f"<ledger: {self.account.offered:,} items offered, {self.account.kept:,} kept>"
+        return f"<ledger: {count(self.account.offered, 'item')} offered, {self.account.kept:,} kept>"
 
     def __rich__(self) -> SideBySide:
         whole = self.account

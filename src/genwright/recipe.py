@@ -29,11 +29,11 @@ from genwright.settings import (
     EvaluateSettings,
     MainSection,
     Section,
+    Written,
     Wrong,
     first_wrong,
     part_sections,
 )
-from genwright.written import Written
 
 
 class DataSettings(Section):

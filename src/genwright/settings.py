@@ -1,4 +1,5 @@
-"""The base of every settings class, and a budget as settings say it: sections of a recipe, settings and controls of a family, a request.
+"""The base of every settings class, and a budget as settings say it: sections of a recipe, settings and controls of a family, a request;
+and what a user wrote for them (`Written`), with what is wrong with it (`Wrong`).
 
 Torch-free.
 """
@@ -10,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, NamedTuple, Self
 
+import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr, ValidationError
 
 from genwright.console import duration
+from genwright.errors import RequestError
 
 
 class Section(BaseModel):
@@ -168,3 +171,95 @@ class EvaluateSettings(Section):
     def of(self, most: int, least: int = 1) -> int:
         """As much of `most` as the evaluation has the time for: tokens to score, steps of a judge, items to search."""
         return max(min(most, least), round(most * self._effort))
+
+
+class Written:
+    """The content of a YAML text (`content`), in which values can be replaced, and where each of them was given.
+
+    Raises RequestError naming the line where the text is no YAML or has a key twice.
+    """
+
+    def __init__(self, text: str, name: str):
+        self.name = name
+        self.overrides: list[tuple[str, list[str]]] = []
+        try:
+            self.node = yaml.compose(text, Loader=yaml.SafeLoader)
+            _refuse_twice(name, self.node)
+            self.content: Any = yaml.safe_load(text)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            mark = getattr(error, "problem_mark", None)
+            line = f" line {mark.line + 1}" if mark else ""
+            raise RequestError(f"{name}{line}: not valid YAML ({getattr(error, 'problem', None) or error}).") from error
+
+    def put(self, override: str, path: str) -> None:
+        """Put the value of KEY=VALUE, as it was given, at a path of keys (`train.budget`). Raises RequestError."""
+        keys, value = path.split("."), override.partition("=")[2]
+        place: Any = self.content
+        for key in keys[:-1]:
+            place = (
+                place[int(key)]
+                if isinstance(place, list) and key.isdigit() and int(key) < len(place)
+                else place.setdefault(key, {})
+                if isinstance(place, dict)
+                else None
+            )
+            if not isinstance(place, dict | list):
+                raise RequestError(f"--set {override}: `{key}` is no section of the recipe.")
+        try:
+            _refuse_twice(f"--set {override}", yaml.compose(value, Loader=yaml.SafeLoader))
+            parsed = yaml.safe_load(value)
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            raise RequestError(f"--set {override}: the value is not valid YAML.") from error
+        if isinstance(place, list):
+            if not keys[-1].isdigit() or int(keys[-1]) >= len(place):
+                raise RequestError(f"--set {override}: `{keys[-1]}` is no index of that list.")
+            place[int(keys[-1])] = parsed
+        else:
+            place[keys[-1]] = parsed
+        self.overrides.append((override, keys))
+
+    def where(self, *path: str | int) -> str:
+        """The place of a key's value, for the beginning of a message: `--set KEY=VALUE`, or the file and the line."""
+        keys = [str(key) for key in path]
+        for override, put in reversed(self.overrides):
+            if keys and (put[: len(keys)] == keys or keys[: len(put)] == put):
+                return f"--set {override}"
+        return self.name + self._line(path)
+
+    def _line(self, path: tuple[str | int, ...]) -> str:
+        """ " line N" of a key in the YAML tree, or "" where it stands nowhere, as a default."""
+        line, node = None, self.node
+        for key in path:
+            if isinstance(node, yaml.MappingNode):
+                match = next(((k, v) for k, v in node.value if k.value == str(key)), None)
+                if match is None:
+                    break
+                line, node = match[0].start_mark.line + 1, match[1]
+            elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
+                node = node.value[key]
+                line = node.start_mark.line + 1
+            else:
+                break
+        return f" line {line}" if line else ""
+
+
+def _refuse_twice(name: str, node: Any) -> None:
+    """Raises RequestError where a mapping, however deep, has a key twice: YAML's readers keep the last one and say nothing."""
+    waiting, seen = [node], set()
+    while waiting:
+        node = waiting.pop()
+        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+            continue
+        lines: dict[Any, int] = {}
+        for key, value in node.value:
+            line, known = key.start_mark.line + 1, (key.tag, str(key.value))
+            if known in lines:
+                raise RequestError(
+                    f"{name} line {line}: the key `{key.value}` stands on line {lines[known]} already; put both into one."
+                )
+            lines[known] = line
+            waiting += [key, value]

@@ -245,7 +245,9 @@ def test_conversations_that_can_not_be_learned_are_no_prose(tmp_path: Path, form
     else:
         for number, row in enumerate(rows):
             (folder / f"{number}.json").write_text(json.dumps(row), encoding="utf-8")
-    with pytest.raises(RequestError, match=r"12 conversations that `chat` can't learn, .* `tool_calls`.* take that out"):
+    with pytest.raises(
+        RequestError, match=r"12 conversations that `chat` can't learn, .* `tool_calls`.* take that out"
+    ):
         new(folder)
 
 

@@ -106,7 +106,7 @@ def _in_it(survey: Survey) -> str:
         found.append(f"{count(len(survey.figures), 'table')} of figures, such as {printable(survey.figures[0])}")
     if survey.refused:
         one, least = survey.refused[0], about(survey.refused[0].task).least
-        many = sum(other.count for other in survey.refused if other.task == one.task)
+        many = sum(other.items for other in survey.refused if other.task == one.task)
         found.append(
             f"{count(many, (least.unit if least else 'items').removesuffix('s'))} that `{one.task}` can't learn, such as in "
             f"{printable(one.path)} ({one.why}; take that out, and leave what is said)"

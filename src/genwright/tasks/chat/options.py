@@ -62,7 +62,7 @@ def _verdict(survey: Survey) -> Verdict:
     refused = [one for one in survey.refused if one.task == "chat"]
     lost = ""
     if refused:
-        lost = f"{number(sum(one.count for one in refused), 'conversation')} that can't be learned ({refused[0].path}: {refused[0].why})"
+        lost = f"{number(sum(one.items for one in refused), 'conversation')} that can't be learned ({refused[0].path}: {refused[0].why})"
     if not count and lost:
         return Verdict(0, False, f"{lost}; take out of them what can't be learned, and leave what is said")
     if not count:

@@ -54,12 +54,12 @@ def _ends(schema: Any, waiting: Mapping[str, Any]) -> bool:
 def _needed(schema: Mapping[str, Any]) -> list[Any]:
     """The parts that a value of a schema can't be without."""
     kinds = schema.get("type")
-    if kinds == "object" or kinds == ["object"]:
+    kind = kinds[0] if isinstance(kinds, list) and len(kinds) == 1 else kinds
+    if kind == "object":
         properties, required = schema.get("properties"), schema.get("required")
-        named = isinstance(properties, dict) and isinstance(required, list)
-        return [properties.get(name) for name in required if isinstance(name, str)] if named else []
-    if (kinds == "array" or kinds == ["array"]) and isinstance(least := schema.get("minItems"), int) and least > 0:
-        first = schema.get("prefixItems")
-        first = first if isinstance(first, list) else []
+        if isinstance(properties, dict) and isinstance(required, list):
+            return [properties.get(name) for name in required if isinstance(name, str)]
+    if kind == "array" and isinstance(least := schema.get("minItems"), int) and least > 0:
+        first = parts if isinstance(parts := schema.get("prefixItems"), list) else []
         return first[:least] + ([schema.get("items")] if least > len(first) else [])
     return []

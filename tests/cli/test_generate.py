@@ -240,5 +240,5 @@ def test_a_prompt_with_nothing_in_it_is_one_sentence(
     ):
         read_prompt(None, tmp_path / "prompt.txt")
     monkeypatch.setattr("sys.stdin", io.StringIO(content))
-    with pytest.raises(RequestError, match="^standard input: "):
+    with pytest.raises(RequestError, match=r"^standard input: "):
         read_prompt("-", None)

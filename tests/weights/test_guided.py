@@ -60,7 +60,7 @@ def test_any_allowed_text_validates(kind, tmp_path):
 )
 def test_a_schema_that_holds_itself_without_end_is_refused(schema, tmp_path):
     facts = ours_of(tmp_path, theirs_of("smollm", tmp_path))
-    with pytest.raises(RequestError, match="^--json-schema: no text can follow it, because `#.*` holds itself"):
+    with pytest.raises(RequestError, match=r"^--json-schema: no text can follow it, because `#.*` holds itself"):
         drawn(facts, 0, json_schema=json.dumps(schema))
 
 
@@ -72,5 +72,5 @@ def test_a_schema_that_holds_itself_and_can_end_is_followed(tmp_path):
 
 def test_an_expression_that_nothing_follows_is_refused(tmp_path):
     facts = ours_of(tmp_path, theirs_of("smollm", tmp_path))
-    with pytest.raises(RequestError, match="^--regex: no text can follow it"):
+    with pytest.raises(RequestError, match=r"^--regex: no text can follow it"):
         drawn(facts, 0, regex=r"[^\s\S]")

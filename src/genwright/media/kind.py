@@ -79,7 +79,7 @@ def is_cut_short(data: bytes) -> bool:
     if data.startswith(b"RIFF"):
         return int.from_bytes(data[4:8], "little") + 8 > len(data)
     place = 0
-    while data[4:8] == b"ftyp" and place + 16 <= len(data):
+    while data[4:8] == b"ftyp" and place + 8 <= len(data):
         size = int.from_bytes(data[place : place + 4], "big")
         size = int.from_bytes(data[place + 8 : place + 16], "big") if size == 1 else size
         if size < 8:  # to the end of the file

@@ -207,8 +207,6 @@ class EvaluateSettings(Section):
     def length(self, most: int) -> int:
         """As many tokens of `most` as there is the time for in each sample; a quarter at least."""
         return max(round(most * max(self._floor, _LEAST_LENGTH)), 1)
-        """As much of `most` as the evaluation has the time for: tokens to score, steps of a judge, items to search."""
-        return max(min(most, least), round(most * self._effort))
 
 
 class Written:

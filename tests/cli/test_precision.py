@@ -34,7 +34,7 @@ def test_how_a_model_is_opened_reaches_its_session(tmp_path, capsys):
     folder = text_folder(tmp_path)
     session = api.load(folder, "cpu", speculate=False, capacity=3).model.session()
     assert isinstance(session, TextSession) and not session.speculate and session.capacity == 3
-    with pytest.raises(RequestError, match=r"`weights`: .*'float32' or 'int8' \(given: 'int4'\)"):
+    with pytest.raises(RequestError, match=r"`weights`: .*'auto', 'float32', 'bfloat16' or 'int8' \(given: 'int4'\)"):
         api.load(folder, "cpu", weights="int4")
     texts = []
     for option in ("--speculate", "--no-speculate"):

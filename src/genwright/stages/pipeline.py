@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from genwright import cards
 from genwright import device as devices
 from genwright import recipe as recipes
 from genwright.console import duration, progress, say
@@ -46,6 +47,8 @@ class Options:
     more: str | None = None
     anyway: bool = False
     """Train on data that is too little for the model, too."""
+    profile: bool = False
+    """Show where the time of a training step goes, and keep a trace."""
 
 
 def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str] = STAGES) -> None:
@@ -59,12 +62,26 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
     if "evaluate" in stages:
         task.check()
     accept(recipe, run, task, stages, fresh=options.fresh, offline=options.offline)
+    if (
+        "train" in stages
+        and options.device is None
+        and device.type == "cpu"
+        and (unused := cards.unused(reached=False))
+    ):
+        say(f"train: {unused}")
     with _own(recipe, run), ExitStack() as aside:
         calls: dict[str, Callable[[], Any]] = {
             "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
             "prepare": lambda: prepare.run(recipe, run, task=task, refit=refit),
             "train": lambda: train.run(
-                recipe, run, task=task, device=device, fresh=options.fresh, more=options.more, refit=options.refit
+                recipe,
+                run,
+                task=task,
+                device=device,
+                fresh=options.fresh,
+                more=options.more,
+                refit=options.refit,
+                profile=options.profile,
             ),
             "evaluate": lambda: evaluate.run(recipe, run, task=task, device=device),
             "export": lambda: export.run(recipe, run, task=task, device=device),
@@ -94,7 +111,7 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
 def _stands(name: str, recipe: Recipe, run: Run, task: Any, options: Options) -> bool:
     if name == "collect":  # only looking at the sources can tell whether they changed
         return False
-    if (name == "prepare" and options.refit) or (name == "train" and options.more):
+    if (name == "prepare" and options.refit) or (name == "train" and (options.more or options.profile)):
         return False
     return run.up_to_date(name, stage_inputs(name, recipe, run, task))
 

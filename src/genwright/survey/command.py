@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
+from genwright import cards
 from genwright.about import Survey, Verdict
 from genwright.console import say
 from genwright.files import quoted
@@ -44,6 +45,8 @@ def new(
     choice = choose(survey, judged, task)
     if not as_json:
         show(lines_of(survey, judged, choice))
+    if unused := cards.unused():
+        say(f"new: {unused}")
     if choice.near and ask is not None:
         choice = Choice(ask([choice.task, choice.near]))
     file = write_recipe(survey, choice.task, judged[choice.task], where or Path.cwd())

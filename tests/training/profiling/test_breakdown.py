@@ -95,7 +95,7 @@ def test_on_a_processor_the_innermost_operator_is_at_work() -> None:
     # Of linear itself 10 are left, and 30 of autograd: its own bookkeeping.
     assert found["products"] == 270 - 40 + 10 and found["memory"] == 40 + 100 + 30 + 40
     assert found["attention"] == 100 and found["optimizer"] == 200 and found["data"] == 50
-    assert found["waiting"] == 20 + 30 + 40 + 50 + 50
+    assert found["waiting"] == 20 + 10 + 30 + 40 + 50 + 50
 
 
 def test_what_lies_outside_the_window_is_not_counted() -> None:

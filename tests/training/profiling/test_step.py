@@ -11,19 +11,20 @@ import yaml
 
 from genwright.console import as_text
 from genwright.training import checkpoint
+from genwright.training.base import Settings
 from genwright.training.profiling.breakdown import KINDS
-from genwright.training.profiling.step import Profile, profile_steps
+from genwright.training.profiling.step import Profile, profile, profile_steps
 from genwright.training.profiling.trace import OPTIMIZER, WINDOW, read
 from helpers.contract import genwright
+from helpers.tiny_family import Lines, tiny
 from helpers.training_child import RECIPES, prepare
 
 TRAIN = {"budget": "6 steps", "batch": 4, "validate_times": 2, "previews": 0, "precision": "fp32", "compile": "off"}
 
 
-@pytest.mark.parametrize("family", ["transformer", "gan"])
-def test_it_changes_no_weight(family: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_changes_no_weight(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     recipe, plain, profiled = tmp_path / "r.yaml", tmp_path / "plain", tmp_path / "profiled"
-    recipe.write_text(yaml.safe_dump(RECIPES[family] | {"train": TRAIN}), encoding="utf-8")
+    recipe.write_text(yaml.safe_dump(RECIPES["transformer"] | {"train": TRAIN}), encoding="utf-8")
     prepare(str(recipe), str(plain))
     shutil.copytree(plain, profiled)
     assert genwright("train", recipe, "--run-dir", plain, "--threads", 1) == 0
@@ -39,6 +40,17 @@ def test_it_changes_no_weight(family: str, tmp_path: Path, capsys: pytest.Captur
     trace.unlink()
     assert genwright("train", recipe, "--run-dir", profiled, "--threads", 1, "--profile") == 0  # a finished one too
     assert trace.exists() and "where a step goes" in capsys.readouterr().err
+
+
+def test_a_family_of_two_phases_is_profiled_in_whole_cycles(tmp_path: Path) -> None:
+    before, family = torch.get_rng_state(), tiny()
+    settings = Settings(steps=3, batch=8)
+    found = profile(family, Lines(), settings, torch.device("cpu"), tmp_path / "t.json.gz", "two phases")
+    # The second phase runs in every other step.
+    optimized = [event for event in read(tmp_path / "t.json.gz") if event.name == OPTIMIZER]
+    assert found.steps == 10 and found.by_kind["optimizer"] > 0 and found.flops == 8000
+    assert len(optimized) >= found.steps * 3 // 2
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_products_are_found_where_a_step_is_nothing_else(tmp_path: Path) -> None:

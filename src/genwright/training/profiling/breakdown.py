@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
-from genwright.training.profiling.trace import DATA, OPTIMIZER, WINDOW, Event
+from genwright.training.profiling.trace import DATA, OPTIMIZERS, WINDOW, Event
 
 Kind = Literal["products", "attention", "memory", "optimizer", "data", "waiting"]
 KINDS: dict[Kind, str] = {
@@ -40,7 +40,7 @@ _FUSED = re.compile(r"^(triton_(?!tem)|.*cpp_fused)|Torch-Compiled Region|Compil
 _BOOKKEEPING = re.compile(
     r"^(autograd::|torch::autograd|[A-Z]\w*Backward\d*$|[A-Z]|ProfilerStep|aten::(t|to|view|_unsafe_view|_reshape_alias|reshape|as_strided|"
     r"transpose|permute|expand|expand_as|slice|select|narrow|unbind|split\w*|chunk|squeeze|unsqueeze|detach\w*|alias|lift_fresh|empty\w*|"
-    r"result_type|resolve_\w+|item|_local_scalar_dense|unflatten|flatten|size|stride|movedim|broadcast_\w+|resize_)$)"
+    r"result_type|resolve_\w+|item|linear|matmul|_local_scalar_dense|unflatten|flatten|size|stride|movedim|broadcast_\w+|resize_)$)"
 )
 """Operators that touch no number: what they take is the program's time."""
 _BYTES = {"double": 8, "long int": 8, "float": 4, "int": 4, "c10::BFloat16": 2, "c10::Half": 2}
@@ -67,8 +67,8 @@ def breakdown(events: Sequence[Event], steps: int) -> Breakdown:
     work = [event for event in inside if event.category in _ON_DEVICE]
     if not work:
         work = [event for event in inside if event.thread == window.thread and _is_operator(event)]
-    optimizing = _spans(inside, OPTIMIZER, "gpu_user_annotation") or _spans(inside, OPTIMIZER, "user_annotation")
-    fetching = _spans(inside, DATA, "user_annotation")
+    optimizing = _spans(inside, OPTIMIZERS, "gpu_user_annotation") or _spans(inside, OPTIMIZERS, "user_annotation")
+    fetching = _spans(inside, (DATA,), "user_annotation")
     total: dict[Kind, float] = dict.fromkeys(KINDS, 0.0)
     owned: dict[int, float] = {}
     for start, end, number in _moments(work, window):
@@ -89,11 +89,11 @@ def breakdown(events: Sequence[Event], steps: int) -> Breakdown:
 
 
 def _is_operator(event: Event) -> bool:
-    return event.category == "cpu_op" or (event.category == "user_annotation" and event.name in (OPTIMIZER, DATA)) or bool(_FUSED.search(event.name))  # fmt: skip
+    return event.category == "cpu_op" or (event.category == "user_annotation" and event.name.startswith((*OPTIMIZERS, DATA))) or bool(_FUSED.search(event.name))  # fmt: skip
 
 
-def _spans(events: Sequence[Event], name: str, category: str) -> list[tuple[float, float]]:
-    return [(event.start, event.end) for event in events if event.name == name and event.category == category]
+def _spans(events: Sequence[Event], names: tuple[str, ...], category: str) -> list[tuple[float, float]]:
+    return [(event.start, event.end) for event in events if event.category == category and event.name.startswith(names)]
 
 
 def _moments(work: Sequence[Event], window: Event) -> Iterator[tuple[float, float, int | None]]:

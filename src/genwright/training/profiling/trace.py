@@ -12,6 +12,8 @@ WINDOW = "genwright: steps"
 OPTIMIZER = "genwright: optimizer"
 DATA = "genwright: data"
 """Marks in a trace (`torch.profiler.record_function`): all that was measured, the optimizer's part of it, waiting for examples."""
+OPTIMIZERS = (OPTIMIZER, "Optimizer.step#")
+"""What a mark of an optimizer begins with: ours, torch's own."""
 
 
 @dataclass(frozen=True)

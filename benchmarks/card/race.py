@@ -163,7 +163,7 @@ def _peer(
         peer.write_data(here / "data" / "shakespeare_char", train, validation, alphabet)
         command = [sys.executable, "train.py", RECIPE, "--log_interval=1", f"--out_dir={place / 'out'}"]
         if small:
-            command += ["--device=cpu", "--compile=False", "--max_iters=4", "--eval_interval=2", "--eval_iters=1", "--batch_size=2", "--n_layer=1", "--n_embd=48"]  # fmt: skip
+            command += ["--device=cpu", "--compile=False", "--max_iters=4", "--eval_interval=2", "--eval_iters=1", "--always_save_checkpoint=True", "--batch_size=2", "--n_layer=1", "--n_embd=48"]  # fmt: skip
         done = subprocess.run(command, cwd=here, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"nanoGPT's train.py failed: {done.stderr[-1000:]}")

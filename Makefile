@@ -6,7 +6,7 @@ GENWRIGHT := $(VENV)/bin/genwright
 # A wheel index to take torch from: one with CPU-only builds spares a Linux machine without a GPU some gigabytes of CUDA; one with builds
 # for CUDA is needed for a card where the index that pip is configured with has only the former.
 TORCH_INDEX_URL ?=
-SAY_UNUSED_CARD = $(VENV)/bin/python -c 'from genwright import cards; told = cards.unused(); print(f"make: {told}") if told else None'
+SAY_UNUSED_CARD = $(VENV)/bin/python -c 'from genwright.hardware import cards; told = cards.unused(); print(f"make: {told}") if told else None'
 
 .PHONY: help setup demo test test-all test-gpu check docs clean
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from genwright import cards
-from genwright.cards import Build, Card
 from genwright.console import as_text
 from genwright.doctor.findings import GAINS, findings
 from genwright.doctor.machine import Folder, Machine
 from genwright.doctor.view import Diagnosis
+from genwright.hardware import cards
+from genwright.hardware.cards import Build, Card
 from helpers import ROOT
 from helpers.contract import genwright
 

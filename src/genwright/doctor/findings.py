@@ -8,9 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from genwright import cards
 from genwright.console import size
 from genwright.doctor.machine import Machine
+from genwright.hardware import cards
 
 GB = 10**9
 _LITTLE_MEMORY, _LITTLE_DISK = 4 * GB, 5 * GB

@@ -15,8 +15,9 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel
 
-from genwright import cache, cards, device
+from genwright import cache, device
 from genwright.errors import RequestError
+from genwright.hardware import cards
 from genwright.networks.native import build
 from genwright.training import precision
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from genwright.cards import Build, Card
 from genwright.console import Printed, size
 from genwright.doctor.findings import Finding, findings
 from genwright.doctor.machine import Machine, look
+from genwright.hardware.cards import Build, Card
 from genwright.version import __version__
 
 

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from genwright import cards
 from genwright.about import Survey, Verdict
 from genwright.console import say
 from genwright.files import quoted
+from genwright.hardware import cards
 from genwright.registry import TASKS
 from genwright.survey.choice import Choice, choose, verdicts
 from genwright.survey.examples import Examples, examples

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from genwright import cards
-from genwright.cards import Build, Card
+from genwright.hardware import cards
+from genwright.hardware.cards import Build, Card
 from helpers import ASSETS
 from helpers.contract import genwright
 from helpers.training_child import RECIPES, prepare
@@ -59,7 +59,7 @@ def test_without_it_the_driver_is_looked_at(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_the_build_is_known_without_importing_torch() -> None:
-    code = "import sys; from genwright import cards; b = cards.build(); assert 'torch' not in sys.modules; print(b.version, b.cuda)"
+    code = "import sys; from genwright.hardware import cards; b = cards.build(); assert 'torch' not in sys.modules; print(b.version, b.cuda)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.stdout.strip() == f"{torch.__version__} {torch.version.cuda}", done.stderr
 

@@ -205,7 +205,7 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     if finished is not None and finished.planned_steps == part.steps:
         return finished
     family, settings = job.build(), part.settings
-    done = next((checkpoint.about(kept)["step"] for kept in checkpoint.all_in(place / "checkpoints")), 0)
+    done = next((checkpoint.about(kept)["step"] for kept in checkpoint.finished_in(place / "checkpoints")), 0)
     going_on = f" from step {done:,} on" if done else ""
     say(
         f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {part.steps:,} steps of "

@@ -13,7 +13,6 @@ from helpers import ROOT
 @pytest.fixture
 def options(monkeypatch: pytest.MonkeyPatch) -> argparse.Namespace:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    pytest.importorskip("card.common")  # what the parts share comes with gpu.py
     return argparse.Namespace(small=True, until=time.time() + 240)
 
 

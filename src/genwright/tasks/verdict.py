@@ -173,7 +173,10 @@ def _time(training: Training) -> str:
     elif training.falling:
         why = "its loss was still falling when the training ended"
     else:
-        why = "it has seen its data " + (f"{training.passes:,.0f} times only" if training.passes else "too few times")
+        times = round(training.passes or 0)
+        why = "it has seen its data " + (
+            "only once" if times == 1 else f"{times:,} times only" if times else "too few times"
+        )
     return f"more time: {why}; run it again with `--more`, for as long as before or longer"
 
 

@@ -28,7 +28,7 @@ from typing import Any
 import torch
 
 from genwright import device as devices
-from genwright.console import duration, say
+from genwright.console import count, duration, say
 from genwright.recipe import Recipe
 from genwright.run import Run, read_json, read_json_lines, write_atomic
 from genwright.stages.inputs import digest, stage_inputs
@@ -208,8 +208,8 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     done = next((checkpoint.about(kept)["step"] for kept in checkpoint.finished_in(place / "checkpoints")), 0)
     going_on = f" from step {done:,} on" if done else ""
     say(
-        f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {part.steps:,} steps of "
-        f"{settings.batch} examples, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'})"
+        f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {count(part.steps, 'step')} of "
+        f"{count(settings.batch, 'example')}, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'})"
     )
     values = {"task": recipe.task, "family": recipe.family, **settings.model_dump()}
     with tracking.tracker(recipe.train.track, place, run.name, job.name, values) as listeners:
@@ -256,7 +256,7 @@ def _revise(part: PartPlan, revision: Revision, place: Path) -> None:
     part.revision = revision
     write_atomic(place / "plan.json", part.model_dump_json(indent=1) + "\n")
     say(
-        f"train: the machine is slower than when the plan was made, so {revision.steps:,} steps instead of {part.settings.steps:,} are "
+        f"train: the machine is slower than when the plan was made, so {count(revision.steps, 'step')} instead of {part.settings.steps:,} are "
         f"taken, to keep to {part.budget}."
     )
 

@@ -183,6 +183,27 @@ def test_examples_say_no_counts_of_the_few_that_they_were_chosen_from(
     assert "captions are longer" not in said.err
 
 
+@pytest.mark.parametrize("many", [False, True])
+def test_a_command_that_would_be_refused_is_not_offered(
+    many: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stamps"
+    folder.mkdir()
+    for number in range(60 if many else 10):
+        Image.new("RGB", (20, 30), (4 * number, 0, 0)).save(folder / f"{number}.png")
+    file = new(folder, shown=False)
+    said = capsys.readouterr().out
+    assert ("It is too little to learn from: add data first." in said) != many
+    assert said.rstrip().endswith("genwright run stamps.yaml" + ("" if many else " --anyway"))
+    assert ("run stamps.yaml --anyway" in file.read_text(encoding="utf-8")) != many
+
+
+def test_a_little_is_not_told_as_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "texts", "a.txt", PROSE * 10)
+    new(tmp_path / "texts", shown=False)
+    assert f"1 file, {len(PROSE) * 10} B usable" in capsys.readouterr().out
+
+
 def test_json_has_endings_and_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path / "texts", "a.txt", PROSE * 60)
     written(tmp_path / "texts", "b.csv", "a,b\n1,2\n3,4\n")

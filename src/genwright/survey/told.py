@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 
 from genwright.about import Found, Private, Survey, Verdict
-from genwright.console import count
+from genwright.console import count, size
 from genwright.files import legible, printable
 from genwright.media.base import is_textual, medium
 from genwright.registry import MEDIA
@@ -31,7 +31,7 @@ def lines_of(survey: Survey, judged: Mapping[str, Verdict], choice: Choice) -> l
     """What lies in the folder, what of it the task takes, what it is good for."""
     sources = Sources(survey, choice.task, judged[choice.task])
     return [
-        f"{printable(survey.folder)}: {count(survey.offered, 'file')}, {survey.bytes / 1e6:,.1f} MB usable",
+        f"{printable(survey.folder)}: {count(survey.offered, 'file')}, {size(survey.bytes)} usable",
         *_of_media(survey),
         *(f"  {_sentence(table)}" for table in survey.tables[:5]),
         *([f"  and {len(survey.tables) - 5:,} more such files"] if len(survey.tables) > 5 else []),

@@ -59,7 +59,9 @@ class Training:
     @property
     def would_go_on(self) -> bool:
         """Whether more time can be expected to help."""
-        if self.stopped_early or self.falling is False:
+        if self.stopped_early or (
+            self.falling is False and not self.unseen
+        ):  # a schedule that ends levels the loss, too
             return False
         return bool(self.falling) or self.passes is None or self.passes < _MANY_PASSES
 

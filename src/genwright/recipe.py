@@ -67,8 +67,10 @@ class TrainSettings(Section):
     batch: int | None = Field(
         None, gt=0, description="Examples of one optimizer step; default: chosen with the model's size."
     )
-    accumulate: int = Field(
-        1, gt=0, description="Micro-batches that one optimizer step is made of; lowers memory, changes nothing else."
+    accumulate: Literal["auto"] | int = Field(
+        "auto",
+        description="Micro-batches that one optimizer step is made of; lowers memory, changes nothing else. `auto`: 1, or as many as "
+        "the memory asks for.",
     )
     learning_rate: float | None = Field(
         None, gt=0, description="Overrides the family's learning rate for AdamW parameters."
@@ -116,6 +118,17 @@ class TrainSettings(Section):
             raise ValueError("must be `auto`, or a number above 0 and below 1")
         return value
 
+    @field_validator("accumulate")
+    @classmethod
+    def _some(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be `auto`, or 1 or more")
+        return value
+
+    def asked(self) -> dict[str, Any]:
+        """What is asked for; `accumulate: auto` is what 1 was in runs of before."""
+        return self.model_dump(mode="json") | {"accumulate": 1 if self.accumulate == "auto" else self.accumulate}
+
     @field_validator("compile", "checkpoint_activations", mode="before")
     @classmethod
     def _yaml_reads_on_as_true(cls, value: Any) -> Any:
@@ -148,6 +161,8 @@ class Recipe(Section):
         content = self.model_dump(mode="json", include=set(sections) if sections else None)
         if "evaluate" in content:
             content["evaluate"] = self.evaluate.asked()
+        if "train" in content:
+            content["train"] = self.train.asked()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_yaml(self) -> str:

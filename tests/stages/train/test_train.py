@@ -198,5 +198,5 @@ def test_a_budget_that_is_no_time_is_planned_alike_whatever_the_clock_says(
 
 
 def test_compiling_is_decided_by_operations_where_the_budget_is_no_time() -> None:
-    assert not compilation.worth(1e12, CPU) and compilation.worth(1e14, CPU)
-    assert not compilation.worth(1e30, torch.device("mps"))
+    assert not compilation.worth(1e12, 10**6, CPU) and compilation.worth(1e14, 10, CPU)
+    assert not compilation.worth(1e30, 10**9, torch.device("mps"))

@@ -18,6 +18,7 @@ from genwright.run import SCRATCH, Run
 from genwright.settings import Budget
 from genwright.stages.train import sizes
 from genwright.stages.train.jobs import Job, Workshop
+from genwright.stages.train.memory import within_memory
 from genwright.stages.train.mixing import foretold
 from genwright.stages.train.sizes import Chosen
 from genwright.stages.train.taking import take
@@ -25,15 +26,11 @@ from genwright.tasks.base import BaseTask, Splits
 from genwright.training import compilation, forecast
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan, Plan
-from genwright.training.rehearsal import Measured, memory_of_one_step, rehearse
+from genwright.training.rehearsal import Measured, rehearse
 
 _REHEARSAL_SECONDS = 3.0
 _HURRY_SHARE = 0.05
 """Two cycles of phases must do for a rehearsal where they take longer than this share of a budget in minutes."""
-_COMPILE_FROM_SECONDS = 240.0
-"""A shorter training can't win back what compiling costs: half a minute on two cores for a step that is a third shorter."""
-_SMALL_BATCH = 16
-"""Examples that are simply tried, because the two small batches by which memory is foretold are not much smaller."""
 
 
 def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, started: float) -> PartPlan:
@@ -43,7 +40,7 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
     """
     budget = budget.times(job.share)
     settings = sizes.first_settings(job, train)
-    settings = _within_memory(job, settings, train)
+    settings = within_memory(job, settings, train)
     measured = _rehearse(job, settings, train, budget, scratch)
     settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch)
     plan = forecast.plan_part(
@@ -133,8 +130,8 @@ def _verdict(workshop: Workshop, part: PartPlan) -> str:
     return f"{has}; the budget sees each {part.passes:,.1f} times."
 
 
-def _rehearse(job: Job, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path) -> Measured:
-    """A short training is rehearsed shortly."""
+def _rehearse(job: Job, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path | None) -> Measured:
+    """A short training is rehearsed shortly; without `scratch` its steps alone."""
     family = job.build()
     looks = min(settings.batch, job.held_out_examples()) if train.validate_times else 0
     seconds = min(_REHEARSAL_SECONDS, budget.amount * 0.03 if budget.unit == "seconds" else _REHEARSAL_SECONDS)
@@ -166,11 +163,10 @@ def _compiled_or_not(
     operations does, so that the same recipe is the same computation on a busy day.
     """
     steps, by_clock = forecast.steps_for(budget, eager, settings.batch), budget.unit == "seconds"
-    long_enough = (
-        steps * eager.seconds_per_step >= _COMPILE_FROM_SECONDS
-        if by_clock
-        else compilation.worth(steps * eager.flops_per_step, job.device)
-    )
+    if by_clock:
+        long_enough = compilation.worth_seconds(steps * eager.seconds_per_step, job.device)
+    else:
+        long_enough = compilation.worth(steps * eager.flops_per_step, steps, job.device)
     if train.compile == "off" or (train.compile == "auto" and not long_enough):
         return settings, eager
     if not compilation.possible(job.device):
@@ -183,45 +179,15 @@ def _compiled_or_not(
         return settings, eager
     wanted = settings.model_copy(update={"compile": True})
     try:
-        compiled = _rehearse(job, wanted, train, budget, scratch)
+        compiled = _rehearse(job, wanted, train, budget, None)
     except Exception as error:  # whatever the compiler could not do, the eager model can
         say(
             f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."
         )
         return settings, eager
     faster = compiled.seconds_per_step < eager.seconds_per_step  # the cost is paid by now
+    beside = {name: getattr(eager, name) for name in ("checkpoint_seconds", "validation_seconds", "preview_seconds")}
+    compiled = compiled.model_copy(update=beside)  # none of it is compiled
     if train.compile == "on" or not by_clock or faster:
         return wanted, compiled
     return settings, eager
-
-
-def _within_memory(job: Job, settings: Settings, train: TrainSettings) -> Settings:
-    """Save memory where it is short and that is allowed. Raises RequestError for a batch that can't fit all the same."""
-    if settings.micro_batches()[0] < _SMALL_BATCH:
-        return settings
-    parameters, an_example = _memory(job, settings)
-    if train.checkpoint_activations == "auto" and not forecast.has_room(
-        parameters, settings.batch, an_example, settings.accumulate, job.device
-    ):
-        thrifty = settings.model_copy(update={"checkpoint_activations": True})
-        needed = an_example
-        parameters, an_example = _memory(job, thrifty)
-        if an_example < needed:
-            settings = thrifty
-            say(
-                f"train: an example needs {forecast.size_text(needed)}, too much for a batch, so activations are computed again in the "
-                f"backward pass ({forecast.size_text(an_example)}); same result, longer steps (train.checkpoint_activations)."
-            )
-    forecast.check_activations(parameters, settings.batch, an_example, settings.accumulate, job.device)
-    return settings
-
-
-def _memory(job: Job, settings: Settings) -> tuple[int, float]:
-    """(parameters, bytes that an example needs), by steps of two small batches."""
-    batches, memory, parameters = job.training(), [], 0
-    for size in (1, 5):
-        family = job.build()
-        parameters = sum(parameter.numel() for parameter in family.modules.parameters())
-        small = settings.model_copy(update={"batch": size, "accumulate": 1})
-        memory.append(memory_of_one_step(family, batches, small, job.device))
-    return parameters, max(memory[1] - memory[0], 0) / 4

@@ -129,8 +129,15 @@ class TextTask(BaseTask):
             return [text_from.candidate(self.model, self.context, facts, splits, device)]
         lengths = splits["train"].lengths("tokens")
         text_sizes.check_context(self.context, int(lengths.max()))
-        tokens = int(lengths.sum())
-        return text_sizes.candidates(self.model.model_copy(update={"context": self.context}), facts.size, tokens)
+        longest = int(np.quantile(lengths, 0.95)) if device.type == "cuda" else None
+        settings = self.model.model_copy(update={"context": self.context})
+        return text_sizes.candidates(settings, facts.size, int(lengths.sum()), longest)
+
+    def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
+        if self.model.from_ is not None:
+            return None
+        tokens = int(splits["train"].lengths("tokens").sum())
+        return text_sizes.most_batch(config.network["max_position_embeddings"], tokens)
 
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
         if self.model.from_ is not None:

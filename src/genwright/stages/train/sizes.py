@@ -69,6 +69,7 @@ class _Expected:
     first: int = 0
     costs: list[Cost] | None = None
     rate: Rate | None = None
+    """Both where there is a first guess."""
 
 
 def choose(workshop: Workshop, train: TrainSettings) -> Chosen:
@@ -160,8 +161,8 @@ def _tried(workshop: Workshop, expected: _Expected, number: int, train: TrainSet
                 batches = job.training()
                 measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS, hurry=hurry)
                 if expected.costs is not None and expected.rate is not None:
-                    seconds = expected.costs[number].once_compiled(measured.seconds_per_step, expected.rate)
-                    measured.seconds_per_step = seconds
+                    eager = measured.seconds_per_step
+                    measured.seconds_per_step = expected.costs[number].once_compiled(eager, settings.batch, expected.rate)
                 steps = forecast.steps_for(train.budget.times(job.share), measured, settings.batch)
                 reached.append((steps, steps * settings.batch * values_of(batches) / measured.parameters))
             job.finish(family, None)

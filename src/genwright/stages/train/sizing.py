@@ -19,6 +19,8 @@ _LAUNCHES = 50
 """Small operations' time that a step takes for each of a network's innermost modules, in a phase: forward, backward, optimizer."""
 _COMPILED = 1 / 3
 """The share of it that is left where the step is compiled."""
+_WAITS = 1.5
+"""A step that takes no more than so many times what Python takes waits for it."""
 _BEST_SHARE, _HALF_AT = 0.6, 512
 """A step's products reach at most this share of a large product's rate, and half of it at this width."""
 _LEAST_PRODUCT_SECONDS = 3e-3
@@ -61,10 +63,11 @@ class Cost:
     def seconds(self, batch: int, rate: Rate) -> float:
         return max(self.product_seconds(batch, rate), self.launch_seconds(rate, compiled=True))
 
-    def once_compiled(self, eager_seconds: float, rate: Rate) -> float:
-        """What a step that took so long eagerly will take: what it waited for Python is a third."""
-        waited = min(self.launch_seconds(rate, compiled=False), eager_seconds)
-        return max(eager_seconds - waited + self.launch_seconds(rate, compiled=True), eager_seconds * _COMPILED)
+    def once_compiled(self, eager_seconds: float, batch: int, rate: Rate) -> float:
+        """What a step that took so long eagerly will take: a third where it only waited for Python, unless the device then is busy."""
+        if not self.compiles or eager_seconds > _WAITS * self.launch_seconds(rate, compiled=False):
+            return eager_seconds
+        return min(max(eager_seconds * _COMPILED, self.product_seconds(batch, rate)), eager_seconds)
 
     def steps(self, budget: Budget, batch: int, rate: Rate) -> float:
         each = {

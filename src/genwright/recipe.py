@@ -78,6 +78,11 @@ class TrainSettings(Section):
     matrix_learning_rate: float | None = Field(
         None, gt=0, description="Overrides the family's learning rate for matrices under Muon."
     )
+    weight_decay: Literal["auto"] | float = Field(
+        "auto",
+        description="Overrides the family's weight decay. `auto`: of a text model that is not started from weights, the more the oftener "
+        "it sees its data.",
+    )
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="`auto`: bf16 where the processor or the card has instructions for it, else fp32."
     )
@@ -125,9 +130,17 @@ class TrainSettings(Section):
             raise ValueError("must be `auto`, or 1 or more")
         return value
 
+    @field_validator("weight_decay")
+    @classmethod
+    def _not_negative(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and value < 0:
+            raise ValueError("must be `auto`, or 0 or more")
+        return value
+
     def asked(self) -> dict[str, Any]:
-        """What is asked for; `accumulate: auto` is what 1 was in runs of before."""
-        return self.model_dump(mode="json") | {"accumulate": 1 if self.accumulate == "auto" else self.accumulate}
+        """What is asked for, such that it is the same in runs of before `accumulate: auto` (1 then) and `weight_decay` came."""
+        content = self.model_dump(mode="json", exclude={"weight_decay"} if self.weight_decay == "auto" else set())
+        return content | {"accumulate": 1 if self.accumulate == "auto" else self.accumulate}
 
     @field_validator("compile", "checkpoint_activations", mode="before")
     @classmethod

@@ -11,12 +11,13 @@ import torch
 
 from genwright import device as devices
 from genwright.console import say
-from genwright.families.base import Compiles
+from genwright.families.base import Compiles, Family
 from genwright.model import Model
 from genwright.recipe import Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
 from genwright.settings import Budget
 from genwright.stages.train import sizes
+from genwright.stages.train.decay import with_decay
 from genwright.stages.train.jobs import Job, Workshop
 from genwright.stages.train.memory import within_memory
 from genwright.stages.train.mixing import foretold
@@ -41,7 +42,8 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
     budget = budget.times(job.share)
     settings = sizes.first_settings(job, train)
     settings = within_memory(job, settings, train)
-    measured = _rehearse(job, settings, train, budget, scratch)
+    family = job.build()
+    measured = _rehearse(job, family, settings, train, budget, scratch)
     settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch)
     plan = forecast.plan_part(
         measured,
@@ -53,7 +55,7 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
         spent_seconds=time.monotonic() - started,
     )
     forecast.check_room([plan], scratch)
-    return plan
+    return with_decay(plan, job, train, family.phases[0].optimizer)
 
 
 Rest = Callable[[Model, Splits, Path], dict[str, float]]
@@ -130,9 +132,10 @@ def _verdict(workshop: Workshop, part: PartPlan) -> str:
     return f"{has}; the budget sees each {part.passes:,.1f} times."
 
 
-def _rehearse(job: Job, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path | None) -> Measured:
+def _rehearse(
+    job: Job, family: Family, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path | None
+) -> Measured:
     """A short training is rehearsed shortly; without `scratch` its steps alone."""
-    family = job.build()
     looks = min(settings.batch, job.held_out_examples()) if train.validate_times else 0
     seconds = min(_REHEARSAL_SECONDS, budget.amount * 0.03 if budget.unit == "seconds" else _REHEARSAL_SECONDS)
     return rehearse(
@@ -179,7 +182,7 @@ def _compiled_or_not(
         return settings, eager
     wanted = settings.model_copy(update={"compile": True})
     try:
-        compiled = _rehearse(job, wanted, train, budget, None)
+        compiled = _rehearse(job, family, wanted, train, budget, None)
     except Exception as error:  # whatever the compiler could not do, the eager model can
         say(
             f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."

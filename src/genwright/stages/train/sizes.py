@@ -162,7 +162,9 @@ def _tried(workshop: Workshop, expected: _Expected, number: int, train: TrainSet
                 measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS, hurry=hurry)
                 if expected.costs is not None and expected.rate is not None:
                     eager = measured.seconds_per_step
-                    measured.seconds_per_step = expected.costs[number].once_compiled(eager, settings.batch, expected.rate)
+                    measured.seconds_per_step = expected.costs[number].once_compiled(
+                        eager, settings.batch, expected.rate
+                    )
                 steps = forecast.steps_for(train.budget.times(job.share), measured, settings.batch)
                 reached.append((steps, steps * settings.batch * values_of(batches) / measured.parameters))
             job.finish(family, None)
@@ -180,6 +182,7 @@ def first_settings(job: Job, train: TrainSettings) -> Settings:
         checkpoint_activations=train.checkpoint_activations == "on",
         learning_rate=train.learning_rate,
         matrix_learning_rate=train.matrix_learning_rate,
+        weight_decay=None if train.weight_decay == "auto" else train.weight_decay,
         keep_checkpoints=train.keep_checkpoints,
         patience=train.patience,
     )

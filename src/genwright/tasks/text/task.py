@@ -147,7 +147,7 @@ class TextTask(BaseTask):
         def build(trained: object) -> Transformer:
             return Transformer(Decoder(network), facts.end_token, **ends)
 
-        return [Part("model", build, batch=config.batches["model"])]
+        return [Part("model", build, batch=config.batches["model"], decays_by_passes=True)]
 
     def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
         score = held_out_bits(model, store, seed)

@@ -11,7 +11,7 @@ from torch import nn
 from genwright.errors import RequestError
 from genwright.recipe import TrainSettings
 from genwright.settings import Budget
-from genwright.training import forecast
+from genwright.training import forecast, rehearsal
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan
 from genwright.training.rehearsal import Measured, rehearse
@@ -117,6 +117,21 @@ def test_a_batch_too_large_is_refused_with_the_accumulation_that_fits() -> None:
         forecast.check_activations(1000, 10**6, 1e6, 1, CPU)
     with pytest.raises(RequestError, match="one example alone"):
         forecast.check_activations(1000, 10, 1e15, 1, CPU)
+
+
+@pytest.mark.parametrize(("device", "seconds"), [("meta", 1.0), ("cpu", 200.0)])
+def test_what_is_slow_the_first_time_on_a_card_counts_as_it_is_later(
+    monkeypatch: pytest.MonkeyPatch, device: str, seconds: float
+) -> None:
+    """The first validation on an H200 took a hundred times as long as the next: six minutes were foretold for forty seconds."""
+    clock = [0.0]
+    monkeypatch.setattr(rehearsal.time, "monotonic", lambda: clock[0])
+    costs = iter([200.0, 1.0])
+
+    def look() -> None:
+        clock[0] += next(costs)
+
+    assert rehearsal.warm_seconds(look, torch.device(device)) == seconds
 
 
 def test_a_rehearsal_leaves_no_trace(tmp_path: Path) -> None:

@@ -138,18 +138,20 @@ def _rest(
         with trainer.shown():
             if validate is not None:
                 look = partial(validate, trainer.step, trainer.settings.steps)
-                measured.validation_seconds = _warm_seconds(look, trainer.device)
+                measured.validation_seconds = warm_seconds(look, trainer.device)
             if preview is not None:
-                measured.preview_seconds = _warm_seconds(partial(preview, Path(folder) / "preview"), trainer.device)
+                measured.preview_seconds = warm_seconds(partial(preview, Path(folder) / "preview"), trainer.device)
 
 
-def _warm_seconds(work: Callable[[], object], device: torch.device) -> float:
+def warm_seconds(work: Callable[[], object], device: torch.device) -> float:
     """What a piece of work takes when it is not the first of its kind. On a card the first one loads and chooses kernels, and may take a
     hundred times as long as any other; on a CPU it is like the others."""
-    for _ in range(1 if device.type == "cpu" else 2):
-        start = time.monotonic()
+    if device.type != "cpu":
         work()
         precision.synchronise(device)
+    start = time.monotonic()
+    work()
+    precision.synchronise(device)
     return time.monotonic() - start
 
 

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from pydantic import BaseModel
 from torch import Tensor
@@ -15,6 +16,7 @@ from genwright.errors import RequestError
 from genwright.families.base import Compiles
 from genwright.model import ModelConfig
 from genwright.recipe import TrainSettings
+from genwright.shards import Selection
 from genwright.stages.train import rate as rates
 from genwright.stages.train.jobs import Job, Workshop
 from genwright.stages.train.memory import within_memory
@@ -29,6 +31,8 @@ _LOOK_SECONDS = 0.4
 _HURRY_SHARE = 0.02
 _TIME_SHARE = 0.08
 """Share of a budget in minutes in which a size is looked for."""
+_FEW = 64
+"""Examples by which it is told how many values one has."""
 _TOO_SHORT = "the smallest there is, and the budget is short even for it"
 _NO_TIME = "the largest of the sizes that there was time to try"
 _NO_MORE = "the largest size that this much data is good for"
@@ -126,7 +130,9 @@ def _cost(workshop: Workshop, config: ModelConfig, train: TrainSettings) -> Cost
         return None
     with torch.device("meta"):
         family = parts[0].build({})
-    batches = workshop.jobs(config)[0].training()
+    store = workshop.splits["train"]
+    few = Selection(store, np.linspace(0, len(store) - 1, min(_FEW, len(store))).round())  # all take long to pack
+    batches = workshop.jobs(config)[0].batches(few, training=True)
     one = {k: v.to("meta") if isinstance(v, Tensor) else v for k, v in batches.batch(0, 1).items()}
     sides = [(p.numel(), min(len(p), p.numel() // len(p))) for p in family.modules.parameters() if p.ndim > 1]
     least = train.batch or parts[0].batch

@@ -22,16 +22,21 @@ CPU = torch.device("cpu")
 
 
 def test_few_passes_need_none_and_more_need_more() -> None:
-    assert weight_decay(3.9, 1000, 0.006) is None
-    found = [weight_decay(passes, 20 * passes, 0.006) for passes in (4, 12, 24, 100)]
-    assert all(decay is not None for decay in found)
-    assert found[:3] == sorted(found[:3]) and found[3] == pytest.approx(found[2])  # type: ignore[arg-type,type-var]
-    assert weight_decay(12, 234, 0.006) == pytest.approx(6.0, rel=0.02)
+    assert weight_decay(3.9, 1000, 0.006, 20) is None
+    found = [weight_decay(passes, 20 * passes, 0.006, 20) or 0 for passes in (4, 12, 24, 100)]
+    assert found[:3] == sorted(found[:3]) and found[3] == pytest.approx(found[2])
+
+
+@pytest.mark.parametrize(
+    ("passes", "steps", "parameters", "best"), [(12, 234, 20, 6), (24, 468, 20, 12), (24, 468, 5, 6)]
+)
+def test_it_is_what_was_found_to_be_best(passes: float, steps: int, parameters: float, best: float) -> None:
+    assert weight_decay(passes, steps, 0.006, parameters) == pytest.approx(best, rel=0.05)
 
 
 def test_a_pass_takes_the_same_share_of_a_weight_whatever_batch_and_rate_are() -> None:
     for steps, rate in ((240, 0.006), (2400, 0.006), (240, 0.012)):
-        decay = weight_decay(12, steps, rate)
+        decay = weight_decay(12, steps, rate, 20)
         assert decay is not None and decay * rate * steps / 12 == pytest.approx(12 / 17)
 
 
@@ -72,7 +77,7 @@ def test_it_learns_less_by_heart() -> None:
         torch.manual_seed(0)
         batches = Packed(Text(1, 1500), 32, 0, 0, "model", training=True)
         settings = Settings(steps=passes * batches.pass_examples // 8, batch=8)
-        decay = weight_decay(passes, settings.steps, OPTIMIZER.matrix_learning_rate or 0) if decays else 0.0
+        decay = weight_decay(passes, settings.steps, OPTIMIZER.matrix_learning_rate or 0, 20) if decays else 0.0
         network = Decoder(network_for(2, 64, 32, 30))
         family = Transformer(network, None, dataclasses.replace(OPTIMIZER, weight_decay=decay or 0.0))
         trainer = Trainer(family, batches, settings, CPU)

@@ -116,3 +116,15 @@ def test_what_the_data_bears_follows_the_critical_batch() -> None:
     assert sizes.most_batch(512, 62_500) == 23
     assert sizes.most_batch(512, 62_500 * 1000) == round(22.91 * 1000**0.47)
     assert sizes.most_batch(1024, 10) == 1
+
+
+@pytest.mark.parametrize(
+    ("width", "windows", "matrices", "others"),
+    [(128, 8, 1, 1), (256, 32, 1, 1), (512, 16, 1, 0.5), (1024, 16, 1, 0.25), (256, 128, 2, 2), (512, 10**6, 4, 2)],
+)
+def test_rates_follow_width_and_batch_as_the_sweep_found(
+    width: int, windows: int, matrices: float, others: float
+) -> None:
+    found = sizes.optimizer_for(sizes.network_for(2, width, 256, 500), windows)
+    assert found.matrix_learning_rate == pytest.approx(matrices * 0.006)
+    assert found.learning_rate == pytest.approx(others * 0.01)

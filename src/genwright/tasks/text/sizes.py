@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from genwright.errors import RequestError
+from genwright.families.base import OptimizerSpec
+from genwright.families.transformer.family import OPTIMIZER
 from genwright.model import ModelConfig
 from genwright.networks.decoder import DecoderConfig
 
@@ -31,6 +34,10 @@ _CRITICAL, _CRITICAL_POWER = 22.91 * 512, 0.47
 critical batch of arXiv:2410.21676, where it follows from the data and hardly from the model's size."""
 _PASSES = 16
 """Passes after which more of the same tokens count as no more data (arXiv:2305.16264)."""
+
+_CARRIED_WIDTH, _CARRIED_TOKENS = 256, 8192
+"""Up to this width and so many tokens a step the family's rates are as they were found."""
+_MOST_MORE = 4.0
 
 _SENSIBLE_CONTEXT = 1024
 """A context that may be asked for however short the texts are: they share its rows."""
@@ -66,6 +73,24 @@ def most_batch(context: int, data_tokens: int) -> int:
     """Windows of a step that so much data bears."""
     tokens = _CRITICAL * (_PASSES * data_tokens / 1e6) ** _CRITICAL_POWER
     return max(round(tokens / context), 1)
+
+
+def optimizer_for(network: DecoderConfig, windows: int) -> OptimizerSpec:
+    """The family's rates, for this width and this many windows a step.
+
+    By benchmarks/results/rates.txt the best rate of matrices is the same from 128 to 512 wide, as Muon's scaled updates have it. That of
+    AdamW falls from 256 on: the output matrix is the embedding, and a wider one moves a logit further (arXiv:2203.03466 has it fall with
+    the width). Four times the batch bears twice either rate.
+    """
+    wider = max(network.hidden_size / _CARRIED_WIDTH, 1.0)
+    more = max(windows * network.max_position_embeddings / _CARRIED_TOKENS, 1.0) ** 0.5
+    more = min(more, _MOST_MORE)
+    assert OPTIMIZER.matrix_learning_rate is not None
+    return replace(
+        OPTIMIZER,
+        learning_rate=OPTIMIZER.learning_rate * more / wider,
+        matrix_learning_rate=OPTIMIZER.matrix_learning_rate * more,
+    )
 
 
 def check_context(context: int | None, longest: int) -> None:

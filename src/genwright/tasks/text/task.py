@@ -143,9 +143,10 @@ class TextTask(BaseTask):
         if self.model.from_ is not None:
             return [text_from.part(self.model, config, facts)]
         network, ends = DecoderConfig(**config.network), {"end_tokens": facts.end_tokens, "token_ids": facts.token_ids}
+        optimizer = text_sizes.optimizer_for(network, config.batches["model"])
 
         def build(trained: object) -> Transformer:
-            return Transformer(Decoder(network), facts.end_token, **ends)
+            return Transformer(Decoder(network), facts.end_token, optimizer, **ends)
 
         return [Part("model", build, batch=config.batches["model"], decays_by_passes=True)]
 

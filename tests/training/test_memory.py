@@ -128,6 +128,21 @@ def test_small_cards_train_the_same_step(monkeypatch: pytest.MonkeyPatch, gigaby
     assert used < gigabytes * 1e9
 
 
+@pytest.mark.parametrize(("fits", "found"), [(4, 1e9), (0, 2e9)])
+def test_a_card_that_runs_out_while_memory_is_measured_tells_as_much(
+    monkeypatch: pytest.MonkeyPatch, fits: int, found: float
+) -> None:
+    def step(family: Any, batches: Any, settings: Settings, device: Any) -> int:
+        if settings.batch > fits:
+            raise torch.OutOfMemoryError
+        return 10**8
+
+    monkeypatch.setattr(memory, "memory_of_one_step", step)
+    monkeypatch.setattr(forecast, "room_for_examples", lambda parameters, device: 1e9)
+    job: Any = SimpleNamespace(device=CPU, training=Rows, build=transformer)
+    assert memory._memory(job, Settings(steps=1, batch=32))[1] == found
+
+
 def _short_of_memory(
     monkeypatch: pytest.MonkeyPatch, asked: Any, example: int, **train: Any
 ) -> tuple[Any, Settings, TrainSettings]:

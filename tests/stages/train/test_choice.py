@@ -104,6 +104,22 @@ def test_a_guess_that_a_rehearsal_refutes_goes_down_to_what_is_enough(
     assert chosen.config.title == "0" and "short even for it" in chosen.reason
 
 
+def test_a_size_that_the_card_has_no_room_for_is_passed_over(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = Card(monkeypatch, workshop)
+
+    def rehearse(family: Any, *others: Any, **named: Any) -> Measured:
+        if len(card.tried) == 0:
+            card.tried.append((0, 0))
+            raise torch.OutOfMemoryError
+        return card._rehearse(family, *others, **named)
+
+    monkeypatch.setattr(sizes, "rehearse", rehearse)
+    chosen = sizes.choose(workshop, recipe_of("10m").train)
+    assert chosen.config.title == "1" and "2 would be" in chosen.reason
+
+
 def test_no_clock_is_asked_where_the_budget_is_no_time(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     found = []
     for slower in (1.0, 10_000.0):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from genwright.console import say
 from genwright.recipe import TrainSettings
 from genwright.stages.train.jobs import Job
@@ -56,11 +58,15 @@ def _computed_again(job: Job, settings: Settings, needed: float, tell: bool) -> 
 
 
 def _memory(job: Job, settings: Settings) -> tuple[int, float]:
-    """(parameters, bytes that an example needs), by steps of two small batches."""
+    """(parameters, bytes that an example needs), by steps of two small batches. Where a card has no room for five examples, one is taken to
+    need all there is; where it has none for one, more than that."""
     batches, memory, parameters = job.training(), [], 0
     for size in (1, 5):
         family = job.build()
         parameters = sum(parameter.numel() for parameter in family.modules.parameters())
         small = settings.model_copy(update={"batch": size, "accumulate": 1})
-        memory.append(memory_of_one_step(family, batches, small, job.device))
+        try:
+            memory.append(memory_of_one_step(family, batches, small, job.device))
+        except torch.OutOfMemoryError:
+            return parameters, forecast.room_for_examples(parameters, job.device) * (1 if memory else 2)
     return parameters, max(memory[1] - memory[0], 0) / 4

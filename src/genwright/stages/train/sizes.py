@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from genwright.errors import RequestError
-from genwright.families.base import Compiles
+from genwright.families.base import Compiles, Family
 from genwright.model import ModelConfig
 from genwright.recipe import TrainSettings
 from genwright.shards import Selection
@@ -152,29 +152,31 @@ def _cost(workshop: Workshop, config: ModelConfig, train: TrainSettings) -> Cost
 def _tried(workshop: Workshop, expected: _Expected, number: int, train: TrainSettings) -> _Tried:
     """A size timed by a few steps of each part: of the part that gets the fewest, for a model is no better than its weakest."""
     config, reached = expected.configs[number], list[tuple[int, float]]()
-    hurry = train.budget.amount * _HURRY_SHARE if train.budget.unit == "seconds" else None
     with tempfile.TemporaryDirectory(prefix="genwright-") as scratch:
         for job in workshop.jobs(config):
             try:
                 family = job.build()
-                settings = first_settings(job, train)
-                if expected.costs is not None:
-                    settings = within_memory(job, settings, train, tell=False)
-            except RequestError:  # larger than the memory
+                if job.part.source is None:
+                    job.derive_sample(Path(scratch) / job.name)
+                    reached.append(_reach(job, family, expected, number, train))
+            except (RequestError, torch.OutOfMemoryError):  # larger than the memory
                 return _Tried(config, 0, 0.0)
-            if job.part.source is None:
-                job.derive_sample(Path(scratch) / job.name)
-                batches = job.training()
-                measured = rehearse(family, batches, settings, workshop.device, _LOOK_SECONDS, hurry=hurry)
-                if expected.costs is not None and expected.rate is not None:
-                    eager = measured.seconds_per_step
-                    measured.seconds_per_step = expected.costs[number].once_compiled(
-                        eager, settings.batch, expected.rate
-                    )
-                steps = forecast.steps_for(train.budget.times(job.share), measured, settings.batch)
-                reached.append((steps, steps * settings.batch * values_of(batches) / measured.parameters))
             job.finish(family, None)
     return _Tried(config, min(steps for steps, _ in reached), min(values for _, values in reached))
+
+
+def _reach(job: Job, family: Family, expected: _Expected, number: int, train: TrainSettings) -> tuple[int, float]:
+    """(steps, values seen for each parameter) of a part within its share of the budget."""
+    batches, settings = job.training(), first_settings(job, train)
+    if expected.costs is not None:
+        settings = within_memory(job, settings, train, tell=False)
+    hurry = train.budget.amount * _HURRY_SHARE if train.budget.unit == "seconds" else None
+    measured = rehearse(family, batches, settings, job.device, _LOOK_SECONDS, hurry=hurry)
+    if expected.costs is not None and expected.rate is not None:
+        eager = measured.seconds_per_step
+        measured.seconds_per_step = expected.costs[number].once_compiled(eager, settings.batch, expected.rate)
+    steps = forecast.steps_for(train.budget.times(job.share), measured, settings.batch)
+    return steps, steps * settings.batch * values_of(batches) / measured.parameters
 
 
 def first_settings(job: Job, train: TrainSettings) -> Settings:

@@ -53,6 +53,22 @@ def test_budgets_that_are_no_time_do_not_depend_on_the_clock(budget: str, steps:
     assert planned.settings.validate_times == 20 and planned.settings.previews == 8
 
 
+def test_a_budget_of_time_ends_where_more_passes_do_no_good() -> None:
+    def passes(budget: str) -> float:
+        return forecast.plan_part(
+            MEASURED,
+            SETTINGS,
+            TrainSettings.model_validate({}),
+            Budget.parse(budget),
+            held_out_examples=100,
+            pass_examples=200,
+            most_passes=24,
+        ).passes
+
+    assert passes("10s") < 10 and passes("1h") == 24
+    assert passes("4800 steps") == 240  # what is asked for in steps is done
+
+
 def test_a_budget_of_time_holds_all_that_the_training_does() -> None:
     planned = plan("2m", spent=10.0)
     assert planned.seconds == pytest.approx(110, rel=0.01)

@@ -141,12 +141,15 @@ def plan_part(
     held_out_examples: int,
     pass_examples: int,
     spent_seconds: float = 0.0,
+    most_passes: float = float("inf"),
 ) -> PartPlan:
     """Fix the number of steps and what is done between them.
 
-    `measured.validation_seconds` is what one batch of validation costs; `spent_seconds` what planning took of a time budget.
+    `measured.validation_seconds` is what one batch of validation costs; `spent_seconds` what planning took of a time budget, which
+    may buy no more than `most_passes` over the data.
     """
-    steps = steps_for(budget, measured, settings.batch)
+    most = most_passes * pass_examples / settings.batch if budget.unit == "seconds" else float("inf")
+    steps = int(max(min(steps_for(budget, measured, settings.batch), most), 1))
     total = budget.amount
     if budget.unit == "seconds":
         total = max(total - spent_seconds, total * _LEAST_LEARNING)
@@ -155,7 +158,8 @@ def plan_part(
     for _ in range(3 if budget.unit == "seconds" else 0):
         # What is done between the steps costs time that the steps then lack, and depends on their number.
         beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
-        steps = max(1, int(max(total - beside, total * _LEAST_LEARNING) / measured.seconds_per_step))
+        affordable = max(total - beside, total * _LEAST_LEARNING) / measured.seconds_per_step
+        steps = int(max(min(affordable, most), 1))
         plan = _with_steps(steps, measured, settings, train, budget, held_out_examples, pass_examples)
     beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
     plan.expected = Expected(

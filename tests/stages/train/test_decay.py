@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +13,8 @@ import torch
 from genwright.families.base import OptimizerSpec
 from genwright.families.transformer.family import OPTIMIZER, Transformer
 from genwright.networks.decoder import Decoder
-from genwright.stages.train.decay import weight_decay
+from genwright.recipe import TrainSettings
+from genwright.stages.train.decay import most_passes, weight_decay
 from genwright.tasks.packing import Packed
 from genwright.tasks.text.sizes import network_for
 from genwright.training.base import Settings
@@ -38,6 +41,16 @@ def test_a_pass_takes_the_same_share_of_a_weight_whatever_batch_and_rate_are() -
     for steps, rate in ((240, 0.006), (2400, 0.006), (240, 0.012)):
         decay = weight_decay(12, steps, rate, 20)
         assert decay is not None and decay * rate * steps / 12 == pytest.approx(12 / 17)
+
+
+@pytest.mark.parametrize(("parameters", "most"), [(20_000, 24), (5_000, 24), (1_250, 48)])
+def test_passes_end_where_more_do_no_good(parameters: int, most: float) -> None:
+    job: Any = SimpleNamespace(part=SimpleNamespace(decays_by_passes=True), pass_examples=lambda: 10)
+    measured: Any = SimpleNamespace(parameters=parameters, weight_per_step=400)
+    assert most_passes(job, TrainSettings.model_validate({}), measured, 4) == pytest.approx(most)
+    assert most_passes(job, TrainSettings.model_validate({"weight_decay": 0.1}), measured, 4) == float("inf")
+    job.part.decays_by_passes = False
+    assert most_passes(job, TrainSettings.model_validate({}), measured, 4) == float("inf")
 
 
 def test_settings_override_the_optimizer() -> None:
@@ -75,7 +88,7 @@ def test_it_learns_less_by_heart() -> None:
     held_out = Packed(Text(2, 3000), 32, 0, 0, "model", training=False)
     for decays in (False, True):
         torch.manual_seed(0)
-        batches = Packed(Text(1, 1500), 32, 0, 0, "model", training=True)
+        batches = Packed(Text(1, 800), 32, 0, 0, "model", training=True)
         settings = Settings(steps=passes * batches.pass_examples // 8, batch=8)
         decay = weight_decay(passes, settings.steps, OPTIMIZER.matrix_learning_rate or 0, 20) if decays else 0.0
         network = Decoder(network_for(2, 64, 32, 30))

@@ -10,14 +10,14 @@ from pathlib import Path
 import torch
 
 from genwright import device as devices
-from genwright.console import say
+from genwright.console import duration, say
 from genwright.families.base import Compiles, Family
 from genwright.model import Model
 from genwright.recipe import Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
 from genwright.settings import Budget
 from genwright.stages.train import sizes
-from genwright.stages.train.decay import with_decay
+from genwright.stages.train.decay import most_passes, with_decay
 from genwright.stages.train.jobs import Job, Workshop
 from genwright.stages.train.memory import within_memory
 from genwright.stages.train.mixing import foretold
@@ -30,6 +30,8 @@ from genwright.training.forecast import PartPlan, Plan
 from genwright.training.rehearsal import Measured, rehearse
 
 _REHEARSAL_SECONDS = 3.0
+_SHORTER = 0.9
+"""A training that ends before this share of its budget is told of."""
 _HURRY_SHARE = 0.05
 """Two cycles of phases must do for a rehearsal where they take longer than this share of a budget in minutes."""
 
@@ -53,7 +55,13 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
         held_out_examples=job.held_out_examples(),
         pass_examples=job.pass_examples(),
         spent_seconds=time.monotonic() - started,
+        most_passes=most_passes(job, train, measured, settings.batch),
     )
+    if plan.expected and plan.expected.limit and plan.seconds < _SHORTER * plan.expected.limit:
+        say(
+            f"train: {plan.passes:.0f} passes over the data take {duration(plan.seconds)} of the budget, and more would only learn them by "
+            "heart (train.weight_decay: 0 takes them all the same)."
+        )
     forecast.check_room([plan], scratch)
     return with_decay(plan, job, train, family.phases[0].optimizer)
 

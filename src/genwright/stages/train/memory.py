@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import torch
 
 from genwright.console import say
@@ -13,6 +15,8 @@ from genwright.training.rehearsal import memory_of_one_step
 
 _SMALL_BATCH = 16
 """Examples that are simply tried on a CPU, because the two small batches by which memory is foretold are not much smaller."""
+_LONG_SECONDS = 2.0
+"""Where a step of one example takes longer, memory is foretold by a smaller second one."""
 _LEAST_AT_ONCE = 4
 """Where fewer fit, activations are computed again before the step is cut: a device is not kept busy by so few."""
 
@@ -58,15 +62,21 @@ def _computed_again(job: Job, settings: Settings, needed: float, tell: bool) -> 
 
 
 def _memory(job: Job, settings: Settings) -> tuple[int, float]:
-    """(parameters, bytes that an example needs), by steps of two small batches. Where a card has no room for five examples, one is taken to
-    need all there is; where it has none for one, more than that."""
-    batches, memory, parameters = job.training(), [], 0
-    for size in (1, 5):
+    """(parameters, bytes that an example needs), by steps of two small batches. Where a card has no room for the second, an example is taken to
+    need all there is; where it has none for the first, more than that."""
+    batches, parameters = job.training(), 0
+
+    def memory(size: int) -> int:
+        nonlocal parameters
         family = job.build()
         parameters = sum(parameter.numel() for parameter in family.modules.parameters())
         small = settings.model_copy(update={"batch": size, "accumulate": 1})
-        try:
-            memory.append(memory_of_one_step(family, batches, small, job.device))
-        except torch.OutOfMemoryError:
-            return parameters, forecast.room_for_examples(parameters, job.device) * (1 if memory else 2)
-    return parameters, max(memory[1] - memory[0], 0) / 4
+        return memory_of_one_step(family, batches, small, job.device)
+
+    one, start = 0, time.monotonic()
+    try:
+        one = memory(1)
+        several = 5 if time.monotonic() - start < _LONG_SECONDS else 2
+        return parameters, max(memory(several) - one, 0) / (several - 1)
+    except torch.OutOfMemoryError:
+        return parameters, forecast.room_for_examples(parameters, job.device) * (1 if one else 2)

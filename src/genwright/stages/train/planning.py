@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from genwright import device as devices
-from genwright.console import duration, say
+from genwright.console import duration, progress, say
 from genwright.families.base import Compiles, Family
 from genwright.model import Model
 from genwright.recipe import Recipe, TrainSettings
@@ -44,7 +44,9 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
     budget = budget.times(job.share)
     settings = sizes.first_settings(job, train)
     settings = within_memory(job, settings, train)
+    building = time.monotonic()
     family = job.build()
+    building = time.monotonic() - building
     measured = _rehearse(job, family, settings, train, budget, scratch)
     settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch)
     plan = forecast.plan_part(
@@ -54,7 +56,8 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
         budget,
         held_out_examples=job.held_out_examples(),
         pass_examples=job.pass_examples(),
-        spent_seconds=time.monotonic() - started,
+        # It is built twice more: to be trained, and to be handed on.
+        spent_seconds=time.monotonic() - started + 2 * building,
         most_passes=most_passes(job, train, measured, settings.batch),
     )
     if plan.expected and plan.expected.limit and plan.seconds < _SHORTER * plan.expected.limit:
@@ -77,9 +80,12 @@ def _nothing(model: Model, splits: Splits, scratch: Path) -> dict[str, float]:
 def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device, rest: Rest = _nothing) -> Plan:
     """What `genwright plan` says: rehearsed in a scratch folder, nothing in the run is changed."""
     started = time.monotonic()
-    workshop = Workshop.open(recipe, run, task, device)
-    chosen = sizes.choose(workshop, recipe.train)
+    say("plan: timing a few steps of the training ...")
+    with progress("plan: choose a size"):
+        workshop = Workshop.open(recipe, run, task, device)
+        chosen = sizes.choose(workshop, recipe.train)
     plans: dict[str, PartPlan] = {}
+    planning = 0.0
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=run.folder) as name:
         scratch, jobs = Path(name), workshop.jobs(chosen.config)
         take(jobs, scratch)
@@ -87,13 +93,16 @@ def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device, rest
             if job.taken is not None:
                 job.finish(job.load(job.taken, job.done.families), None)
                 continue
-            job.derive_sample(scratch / job.name)
-            plans[job.name] = plan_job(job, recipe.train, recipe.train.budget, scratch, started)
+            with progress(f"plan: time a few steps of {job.name}"):
+                job.derive_sample(scratch / job.name)
+                plans[job.name] = plan_job(job, recipe.train, recipe.train.budget, scratch, started)
+            planning += time.monotonic() - started
             job.finish(job.build(), None)
             started = time.monotonic()
         model = Model(task, chosen.config, workshop.facts, jobs[0].done.families, device, main=jobs[0].main)
+        model.about = {"trained": {"steps": sum(part.steps for part in plans.values())}}
         stages = {name: record.seconds for name in ("collect", "prepare") if (record := run.record(name))}
-        stages["train"] = sum(part.seconds for part in plans.values())
+        stages["train"] = planning + sum(part.seconds for part in plans.values())
         stages |= rest(model, workshop.splits, scratch)
     learner = [job for job in jobs if job.taken is None][-1]  # a finished training goes on with its last part alone
     later = foretold(learner, recipe, run, round(plans[learner.name].steps / learner.share))

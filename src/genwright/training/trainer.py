@@ -25,7 +25,7 @@ from torch import Tensor
 
 from genwright.console import Line, progress
 from genwright.errors import WorkError
-from genwright.families.base import Family, Moment, Phase
+from genwright.families.base import Family, Moment, Phase, Readies
 from genwright.run import only_writer
 from genwright.seeds import derive_seed
 from genwright.training import checkpoint, compilation, messages, phases, precision, saving
@@ -73,7 +73,7 @@ class Trainer:
         self.still = phases.not_trained(self.networks)
         self.frozen = saving.frozen_hashes(family, self.networks, self.still) if folder else {}
         self._make_optimizers()
-        self.stream = Stream(batches, device)
+        self.stream = Stream(batches, device, family.ready) if isinstance(family, Readies) else Stream(batches, device)
         self.rng = torch.Generator(device)
         self.window = Window()
         self.journal = Journal(folder / "metrics.jsonl") if folder else None

@@ -23,12 +23,17 @@ class NatsAndGradient(nn.Module):
         return (fused if torch.compiler.is_compiling() else by_hand)(logits_RV, target_R, weight_R)
 
     def of(self, logits_RV: Tensor, target_R: Tensor, weight_R: Tensor) -> tuple[Tensor, Tensor]:
-        """The same. Compiled, one compilation is for any number of rows from the first on: were the first number compiled for itself,
-        a resumed training might meet other sums than one that went through."""
-        if self._compiled_call_impl is not None:
-            for tensor in (logits_RV, target_R, weight_R):
-                torch._dynamo.maybe_mark_dynamic(tensor, 0)
-        return self(logits_RV, target_R, weight_R)
+        """The same, as it is fastest: a CPU's time goes into the products, so there compiling would not win its cost back."""
+        if logits_RV.device.type == "cpu" or self._compiled_call_impl is None:
+            return by_hand(logits_RV, target_R, weight_R)
+        return self.for_any_number(logits_RV, target_R, weight_R)
+
+    def for_any_number(self, *inputs: Tensor) -> tuple[Tensor, Tensor]:
+        """One compilation for any number of rows, from the first on: were the first number compiled for itself, a resumed training might
+        meet other sums than one that went through."""
+        for tensor in inputs:
+            torch._dynamo.maybe_mark_dynamic(tensor, 0)
+        return self(*inputs)
 
 
 def by_hand(logits_RV: Tensor, target_R: Tensor, weight_R: Tensor) -> tuple[Tensor, Tensor]:

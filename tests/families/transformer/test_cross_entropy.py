@@ -13,7 +13,6 @@ from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.nats import NatsAndGradient, by_hand, fused
 from genwright.training import compilation
 
-
 KERNEL = NatsAndGradient()
 
 
@@ -43,7 +42,9 @@ def test_equal_to_the_plain_one(small_chunks, share):
     for a, b in zip(found, expected, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-6)
     with torch.no_grad():
-        torch.testing.assert_close(weighted_nats(hidden, matrix, target, weight, KERNEL).double(), plain, rtol=1e-5, atol=1e-6)
+        torch.testing.assert_close(
+            weighted_nats(hidden, matrix, target, weight, KERNEL).double(), plain, rtol=1e-5, atol=1e-6
+        )
 
 
 def test_each_rows_nats_and_their_gradient(small_chunks):
@@ -144,7 +145,7 @@ def test_compiled_it_is_the_same_and_one_compilation_does_for_any_number_of_rows
     kernel.compile()
     before = counters["stats"]["unique_graphs"]
     for rows in (40, 23):
-        found = kernel.of(logits[:rows].clone(), target[:rows], weight[:rows])
+        found = kernel.for_any_number(logits[:rows].clone(), target[:rows], weight[:rows])
         for a, b in zip(found, by_hand(logits[:rows].clone(), target[:rows], weight[:rows]), strict=True):
             torch.testing.assert_close(a, b)
     assert counters["stats"]["unique_graphs"] == before + 1

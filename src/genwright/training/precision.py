@@ -26,7 +26,8 @@ Precision = Literal["fp32", "bf16", "fp16"]
 CUDA_FP16 = (7, 0)
 """Compute capability from which a card's matrix units take fp16 (Volta)."""
 _DTYPES = {"bf16": torch.bfloat16, "fp16": torch.float16}
-_FIRST_SCALE, _LEAST_SCALE = 2.0**16, 2.0**-30
+_FIRST_SCALE, _LEAST_SCALE = 2.0**15, 2.0**-30
+"""Of a loss of weight 1, and of the largest power of two that fp16 has for the gradient of a loss by itself; what is no scale any more."""
 _GROWS_AFTER = 2000
 """Steps without an overflow after which a larger scale is tried, as in torch's GradScaler."""
 _WORKSPACE, _SIZE = "CUBLAS_WORKSPACE_CONFIG", ":4096:8"

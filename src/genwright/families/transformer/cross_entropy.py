@@ -29,6 +29,8 @@ _CARD_SHARE = 64
 sums, and a resumed training must find the same."""
 _WORTH_BYTES = 1 << 25
 """Logits from which on the care gains: half a chunk of a CPU's already, by leaving out the rows that do not count."""
+_FP16_ROWS = 4096
+"""Sums over more rows might leave fp16's range."""
 _LEAST_ROWS = 64
 """Fewer rows a product would leave the processor waiting for the output matrix."""
 
@@ -108,6 +110,7 @@ class _WeightedNats(torch.autograd.Function):
     ) -> Tensor:
         kind, rows = hidden_MD.device.type, chunk_rows(len(matrix_VD), hidden_MD.device)
         rows = rows if kind == "cpu" else even_rows(len(hidden_MD), rows)
+        rows = min(rows, _FP16_ROWS) if dtype == torch.float16 else rows
         hidden_grad_MD = torch.empty_like(hidden_MD) if ctx.needs_input_grad[0] else None
         matrix_grad_VD = torch.zeros_like(matrix_VD) if ctx.needs_input_grad[1] else None
         total = torch.zeros((), device=hidden_MD.device)

@@ -61,9 +61,9 @@ class MicroBatches:
         kept = trainer.networks.state_dict(keep_vars=True)
         self._buffers = [buffer for name, buffer in trainer.networks.named_buffers() if name in kept]
 
-    def gradients(self, phase: str, at: Moment, forget: Callable[[], None]) -> list[Loss]:
-        """Add the gradients of the phase's turn to the parameters, in micro-batches as small as the memory asks for; what was lost in
-        each, detached. `forget` drops gradients. Raises WorkError where one example alone is too large."""
+    def gradients(self, phase: str, at: Moment, forget: Callable[[], None]) -> list[tuple[Loss, Tensor]]:
+        """Add the gradients of the phase's turn to the parameters, in micro-batches as small as the memory asks for; each one's loss,
+        detached, and its weight on the device. `forget` drops gradients. Raises WorkError where one example alone is too large."""
         while True:
             before = _Before(self, phase)
             try:
@@ -80,7 +80,7 @@ class MicroBatches:
         """What computing a phase's gradients may change in place, apart from them."""
         return [*self._buffers, *([self.scaling[phase].state] if phase in self.scaling else [])]
 
-    def _micro_batch(self, phase: str, at: Moment, index: int, size: int) -> Loss:
+    def _micro_batch(self, phase: str, at: Moment, index: int, size: int) -> tuple[Loss, Tensor]:
         batch, device = self.stream.take(size), self.stream.device
         self.rng.manual_seed(derive_seed(self.settings.seed, self.settings.part, at.step, phase, index))
         with precision.autocast(self.settings.precision, device):
@@ -89,7 +89,7 @@ class MicroBatches:
         weight = (torch.ones((), device=device) * out.weight).float()
         summed = out.value * out.weight
         (self.scaling[phase].times(summed, weight) if phase in self.scaling else summed).backward()
-        return Loss(out.value.detach(), weight.detach(), out.parts)
+        return Loss(out.value.detach(), out.weight, out.parts), weight.detach()
 
     def _accumulated(self, phase: str, step: int) -> int:
         return accumulated(self.settings.accumulate, self.cuts, step, phase, self._order)

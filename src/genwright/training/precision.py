@@ -13,7 +13,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -87,10 +87,13 @@ def deterministic(wanted: bool) -> Iterator[None]:
         yield
         return
     os.environ.setdefault(_WORKSPACE, _SIZE)
-    cudnn, uninitialised = torch.backends.cudnn, torch.utils.deterministic.fill_uninitialized_memory
-    before = torch.get_deterministic_debug_mode(), cudnn.deterministic, cudnn.benchmark
+    # Modules with properties, which type checkers don't know.
+    cudnn: Any = torch.backends.cudnn
+    memory: Any = torch.utils.deterministic
+    mode, filled = torch.get_deterministic_debug_mode(), memory.fill_uninitialized_memory
+    chosen = cudnn.deterministic, cudnn.benchmark
     torch.use_deterministic_algorithms(True)
-    torch.utils.deterministic.fill_uninitialized_memory = False  # a guard for those who read what they did not write
+    memory.fill_uninitialized_memory = False  # a guard for those who read what they did not write
     cudnn.deterministic, cudnn.benchmark = True, False
     try:
         yield
@@ -99,9 +102,9 @@ def deterministic(wanted: bool) -> Iterator[None]:
             raise
         raise RequestError(sentence) from error
     finally:
-        torch.set_deterministic_debug_mode(before[0])
-        cudnn.deterministic, cudnn.benchmark = before[1:]
-        torch.utils.deterministic.fill_uninitialized_memory = uninitialised
+        torch.set_deterministic_debug_mode(mode)
+        memory.fill_uninitialized_memory = filled
+        cudnn.deterministic, cudnn.benchmark = chosen
 
 
 def refusal(message: str) -> str | None:

@@ -205,9 +205,9 @@ class Trainer:
         at = Moment(self.step, self.settings.steps, self.step - begin, end - begin, self._average)
         total = torch.zeros((), device=self.device)
         with optimizer.asking():
-            for out in self.micro_batches.gradients(phase.name, at, optimizer.zero_grad):
-                total += out.weight
-                self._note(phase.name, {"loss": out.value, **out.parts}, out.weight)
+            for out, weight in self.micro_batches.gradients(phase.name, at, optimizer.zero_grad):
+                total += weight
+                self._note(phase.name, {"loss": out.value, **out.parts}, weight)
             norm = optimizer.step(rate_scale(at.phase_step, at.phase_steps, optimizer.spec), total, scaling)
             optimizer.zero_grad()
         skipped = {"skipped": (~norm.isfinite()).float()} if scaling else {}

@@ -220,8 +220,8 @@ def test_where_the_memory_ends_the_plan_says_how_it_went_on(
     assert cuts == summary["parts"]["model"]["cuts"]
     assert cuts == [{"at": 5, "phase": "model", "accumulate": parts} for parts in (2, 4)]
     assert (
-        "memory was too small at step 6, so from there on 1 example at a time make up a batch"
-        in capsys.readouterr().out
+        "memory was too small at step 6, so from there on a batch is taken 1 example at a time"
+        in capsys.readouterr().err
     )
     weights, _ = checkpoint.read(place / "checkpoints" / checkpoint.name_of(8))
     shutil.rmtree(place / "checkpoints")

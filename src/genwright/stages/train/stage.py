@@ -248,8 +248,8 @@ def _cut(part: PartPlan, cut: Cut, place: Path) -> None:
     write_atomic(place / "plan.json", part.model_dump_json(indent=1) + "\n")
     size = part.settings.micro_batches(cut.accumulate)[0]
     say(
-        f"train: the device's memory was too small at step {cut.at + 1:,}, so from there on {count(size, 'example')} at a time make up a "
-        "batch; a step takes longer, nothing is lost."
+        f"train: the device's memory was too small at step {cut.at + 1:,}, so from there on a batch is taken {count(size, 'example')} at a "
+        "time; a step takes longer, nothing is lost."
     )
 
 

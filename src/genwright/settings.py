@@ -99,6 +99,13 @@ BudgetText = Annotated[Budget, BeforeValidator(_budget), PlainSerializer(str, re
 _SHARE = 0.5
 
 
+_LEAST_SAMPLES = 20
+"""An evaluation of fewer says little."""
+_LEAST_EFFORT = 0.02
+_LEAST_LENGTH = 0.25
+"""Samples are cut to no less than this share of their length."""
+
+
 class EvaluateSettings(Section):
     samples: int = Field(500, gt=1, description="How many samples are generated and compared.")
     seed: int = Field(0, ge=0, lt=2**63, description="Fixes what is generated for the scores.")
@@ -109,17 +116,46 @@ class EvaluateSettings(Section):
         "samples are compared, and how many is written down before they are made (evaluate/plan.json). Any other budget: all.",
     )
     _effort: float = PrivateAttr(1.0)
+    _floor: float = PrivateAttr(1.0)
+    """The share of the least that says something, where even that takes too long."""
+    _trained: int | None = PrivateAttr(None)
 
     def asked(self) -> dict[str, Any]:
         """What is asked for, without what follows from the default: runs of before `share` came stay as they are."""
         return self.model_dump(mode="json", exclude=set() if self.share != _SHARE else {"share"})
 
+    @property
+    def least_effort(self) -> float:
+        """The effort below which a score is of too few to say much."""
+        return min(max(_LEAST_SAMPLES / self.samples, _LEAST_EFFORT), 1.0)
+
     def at(self, effort: float) -> EvaluateSettings:
-        """The same with fewer samples, for an evaluation that may take only so much of what the whole one would (above 0, at most 1)."""
-        reduced = self.model_copy(update={"samples": max(2, round(self.samples * effort))})
-        reduced._effort = effort
+        """The same with fewer samples, for an evaluation that may take only so much of what the whole one would (above 0, at most 1).
+
+        Below `least_effort` first texts are cut shorter, then there are fewer samples, so that it still shrinks in step.
+        """
+        floor = min(effort / self.least_effort, 1.0)
+        samples = self.samples * (effort if floor == 1 else self.least_effort * min(floor / _LEAST_LENGTH, 1.0))
+        reduced = self.model_copy(update={"samples": max(2, round(samples))})
+        reduced._effort, reduced._floor = effort, floor
         return reduced
 
     def of(self, most: int, least: int = 1) -> int:
-        """As much of `most` as the evaluation has the time for: tokens to score, steps of a judge, items to search."""
-        return max(min(most, least), round(most * self._effort))
+        """As much of `most` as the evaluation has the time for: tokens to score, steps of a judge, items to search. Not below `least`,
+        unless even that takes too long."""
+        return max(round(min(most, least) * self._floor), round(most * self._effort), 1)
+
+    def judged(self, most: int) -> int:
+        """Steps of a judge: as many as there is time for, and without minutes no more than the model itself was trained for."""
+        steps = self.of(most)
+        return steps if self._trained is None else max(min(steps, self._trained), 1)
+
+    def trained_for(self, steps: int | None) -> EvaluateSettings:
+        """The same for a model that was trained for so many steps, where the budget is not in minutes."""
+        made = self.model_copy()
+        made._trained = steps
+        return made
+
+    def length(self, most: int) -> int:
+        """As many tokens of `most` as there is the time for in each sample; a quarter at least."""
+        return max(round(most * max(self._floor, _LEAST_LENGTH)), 1)

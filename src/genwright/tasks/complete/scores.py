@@ -110,7 +110,12 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         _Kind("floor", "holes left empty", "floor", [""] * len(everything)),
         _Kind("baseline", f"{ORDER}-gram with backoff", "baseline", fill_by_ngram(baseline, model.facts, everything)),
         _Kind("copy", "copy of the nearest function", "copy", nearest.fill_all(everything)),
-        _Kind("model", "this model", "model", fill_by_model(model, Engine(), everything, settings.seed)),
+        _Kind(
+            "model",
+            "this model",
+            "model",
+            fill_by_model(model, Engine(), everything, settings.seed, "evaluate: the model fills"),
+        ),
         _Kind("real", "what stood there", "real", [hole.original for hole in everything]),
     ]
     rows = [_row(kind, holes, found, bits, settings.seed) for kind in kinds]
@@ -164,7 +169,7 @@ def _bits(
     stream = training.flat("tokens")[: settings.of(_BASELINE_TOKENS)]
     with progress("evaluate: count runs of tokens"):
         baseline = KneserNey(stream, facts.size, min(ORDER, len(stream)))
-    most_tokens = affordable_tokens(model, settings.of(_HELD_OUT_TOKENS, least_tokens(model)))
+    most_tokens = settings.of(affordable_tokens(model, _HELD_OUT_TOKENS), least_tokens(model))
     every = max(-(-int(held_out.lengths("tokens").sum()) // most_tokens), 1)
     chosen = range(0, len(held_out), every)
     examples = [held_out[i] for i in chosen]

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genwright.console import progress, say
+from genwright.console import count, progress, say
 from genwright.engine.engine import Engine
 from genwright.metrics import code as metrics
 from genwright.metrics import extra
@@ -104,7 +104,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     nearest = Nearest(held_out_files(splits, "train"))
     everything = [*holes, *found.holes]
     say(
-        f"evaluate: {len(everything):,} holes to fill, {len(found.holes):,} of them in {found.qualified:,} functions that are run"
+        f"evaluate: {count(len(everything), 'hole')} to fill, {len(found.holes):,} of them in functions that are run ({found.qualified:,})"
     )
     kinds = [
         _Kind("floor", "holes left empty", "floor", [""] * len(everything)),
@@ -152,7 +152,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
 def _without_holes(splits: Splits, files: int) -> ScoreSheet:
     why = "There is too little program text to hold any of it out"
     if files:
-        why = f"No line of the {files:,} held-out files is long enough to be a hole"
+        why = f"No line of {count(files, 'held-out file')} is long enough to be a hole"
     return ScoreSheet(
         metrics=METRICS,
         rows=[Row(name="model", title="this model", kind="model", scores={})],

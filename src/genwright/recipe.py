@@ -126,6 +126,10 @@ class TrainSettings(Section):
         "none", description="Send the metrics to an experiment tracker too (optional extra of the same name)."
     )
 
+    def asked(self) -> dict[str, Any]:
+        """What is asked for, without what follows from the default: runs of before `deterministic` came stay as they are."""
+        return self.model_dump(mode="json", exclude={"deterministic"} if self.deterministic == "off" else None)
+
     @field_validator("new_data_share")
     @classmethod
     def _a_share(cls, value: float | str) -> float | str:
@@ -165,6 +169,8 @@ class Recipe(Section):
         content = self.model_dump(mode="json", include=set(sections) if sections else None)
         if "evaluate" in content:
             content["evaluate"] = self.evaluate.asked()
+        if "train" in content:
+            content["train"] = self.train.asked()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_yaml(self) -> str:

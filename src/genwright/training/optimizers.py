@@ -76,6 +76,11 @@ class PhaseOptimizer:
         )
         self.adam = AdamW(decays, spec) if decays else None
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers it steps."""
+        return sum(parameter.numel() for parameter in self._parameters)
+
     @contextmanager
     def asking(self) -> Iterator[None]:
         """Gradients are asked for the phase's parameters within."""

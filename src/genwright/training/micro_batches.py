@@ -54,17 +54,12 @@ class MicroBatches:
 
     def __init__(self, trainer: Drawing, cuts: Sequence[Cut], write_cut: Callable[[Cut], None]):
         self.title, self.family, self.stream = trainer.title, trainer.family, trainer.stream
-        self._trainer, self.scaling = trainer, trainer.scaling
+        self.settings, self.scaling = trainer.settings, trainer.scaling
         self.cuts, self.write_cut = list(cuts), write_cut
         self.rng = torch.Generator(self.stream.device)
         self._order = [phase.name for phase in self.family.phases]
         kept = trainer.networks.state_dict(keep_vars=True)
         self._buffers = [buffer for name, buffer in trainer.networks.named_buffers() if name in kept]
-
-    @property
-    def settings(self) -> Settings:
-        """As the trainer has them now: a rehearsal tries others."""
-        return self._trainer.settings
 
     def gradients(self, phase: str, at: Moment, forget: Callable[[], None]) -> list[tuple[Loss, Tensor]]:
         """Add the gradients of the phase's turn to the parameters, in micro-batches as small as the memory asks for; each one's loss,

@@ -170,9 +170,11 @@ def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float)
         return 1.0
 
     def take(examples: int) -> float:
-        trainer.settings = whole.model_copy(update={"batch": examples, "accumulate": 1})
+        trainer.settings = trainer.micro_batches.settings = whole.model_copy(
+            update={"batch": examples, "accumulate": 1}
+        )
         took = _timed(trainer, cycle)
-        trainer.settings = whole
+        trainer.settings = trainer.micro_batches.settings = whole
         return took
 
     for stretch in stretches:

@@ -42,7 +42,7 @@ def title(device: torch.device) -> str:
     """The device in words, for records: "AMD EPYC, 2 threads" or the card's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+    return f"{processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
 
 
 def has_bf16(device: torch.device) -> bool:
@@ -72,7 +72,8 @@ def memory_bytes(device: torch.device) -> int:
 
 
 @lru_cache
-def _processor() -> str:
+def processor() -> str:
+    """What the processor calls itself."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123
             return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))

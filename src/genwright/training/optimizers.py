@@ -15,11 +15,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.profiler import record_function
 
 from genwright.families.base import OptimizerSpec
 from genwright.networks.roles import Role, parameter_roles
 from genwright.training.muon import Muon
 from genwright.training.precision import Scaling
+from genwright.training.profiling.trace import OPTIMIZER
 
 TensorState = dict[str, Tensor]
 
@@ -90,6 +92,7 @@ class PhaseOptimizer:
         for parameter in self._parameters:
             parameter.requires_grad_(False)
 
+    @record_function(OPTIMIZER)
     @torch.no_grad()
     def step(self, rate_scale: float, total_weight: float | Tensor = 1.0, scaling: Scaling | None = None) -> Tensor:
         """Step with the accumulated gradients of sum(loss * weight) divided by `total_weight`, clipped to `spec.clip_norm`.
@@ -223,6 +226,7 @@ class Ema:
         """Begin with the weights as they stand."""
         torch._foreach_copy_(self._averages, self._parameters)
 
+    @record_function(OPTIMIZER)
     @torch.no_grad()
     def update(self, step: int) -> None:
         """Take in the weights after the phase's `step` (counted from 0) was made."""

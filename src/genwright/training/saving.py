@@ -68,7 +68,7 @@ def save(trainer: Saved) -> None:
 def _sweep(folder: Path, keep: int) -> None:
     """Remove checkpoints that are no longer to be kept, and best weights that none of the others knows."""
     checkpoint.sweep(folder / "checkpoints", keep)
-    kept = {checkpoint.about(place)["best"] for place in checkpoint.all_in(folder / "checkpoints")}
+    kept = {checkpoint.about(place)["best"] for place in checkpoint.finished_in(folder / "checkpoints")}
     checkpoint.keep_only(folder / "best", {step for step in kept if step is not None})
 
 

@@ -8,9 +8,11 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from genwright.families.base import Batch
 from genwright.training.base import Batches
+from genwright.training.profiling.trace import DATA
 
 _STALL = 0.02
 """Share of the time that may be spent waiting for examples before the log tells it."""
@@ -27,6 +29,7 @@ class Stream:
         self._ahead = ThreadPoolExecutor(1) if device.type != "cpu" else None
         self._fetched: tuple[int, int, Future[Batch]] | None = None
 
+    @record_function(DATA)
     def take(self, size: int) -> Batch:
         start = time.perf_counter()
         if self._ahead is None:

@@ -96,6 +96,20 @@ def test_a_finished_training_is_not_done_again(run: Run) -> None:
     assert {file: file.stat().st_mtime_ns for file in run.stage("train").rglob("*.safetensors")} == before
 
 
+def test_a_kill_before_a_checkpoint_had_its_manifest_costs_that_checkpoint_alone(run: Run) -> None:
+    trained(run)
+    place = run.stage("train") / "model"
+    newest, before = checkpoint.all_in(place / "checkpoints")
+    whole, _ = checkpoint.read(newest)
+    (newest / checkpoint.MANIFEST).unlink()
+    (place / "outcome.json").unlink()
+    run.forget("train")
+    assert checkpoint.finished_in(place / "checkpoints") == [before]
+    assert trained(run)["steps"] == 8 and steps_logged(run) == list(range(1, 9))
+    again, _ = checkpoint.read(newest)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
+
+
 def test_a_larger_budget_and_more_go_on_where_it_ended(run: Run) -> None:
     trained(run)
     assert trained(run, train_budget="12 steps")["steps"] == 12

@@ -6,6 +6,7 @@
       <part>/plan.json      steps and schedule, fixed before the part's first step
       <part>/outcome.json   what came of it, once the part has had its budget
       <part>/metrics.jsonl  checkpoints/  best/  previews/
+      <part>/profile.json.gz   with --profile: a Chrome trace of a few steps
       <part>/derived/       examples that the parts before it made for this one, by the hash of their weights
       <part>/before/<data>/ the best weights as they were before the newest data came
       known-<data>.npy      what was known when the training last finished (new_data.py)
@@ -46,7 +47,10 @@ from genwright.training.base import Outcome
 from genwright.training.forecast import PartPlan
 from genwright.training.micro_batches import Cut
 from genwright.training.pace import Revision
+from genwright.training.profiling import step as profiling
 from genwright.training.trainer import Trainer
+
+PROFILE = "profile.json.gz"
 
 __all__ = ["load_before", "load_trained", "plan", "run"]
 
@@ -60,8 +64,10 @@ def run(
     fresh: bool = False,
     more: str | None = None,
     refit: bool = False,
+    profile: bool = False,
 ) -> dict[str, Any]:
-    """Train all parts, or go on with them; with `refit`, from the start where the facts are others than before.
+    """Train all parts, or go on with them; with `refit`, from the start where the facts are others than before. `profile`: show
+    first where a step's time goes.
 
     Raises RequestError when the recipe no longer fits what stands in the run.
     """
@@ -93,6 +99,8 @@ def run(
             else:
                 job.derive(place)
                 plans[job.name] = _planned(job, jobs, recipe, account, plans, place, clock)
+                if profile:
+                    _profile(job, plans[job.name], place)
                 outcomes[job.name] = _train(job, recipe, run, account, plans[job.name], place)
             finish(job, best_of(place))
             clock = time.monotonic()
@@ -202,7 +210,7 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     if finished is not None and finished.planned_steps == part.steps:
         return finished
     family, settings = job.build(), part.settings
-    done = next((checkpoint.about(kept)["step"] for kept in checkpoint.all_in(place / "checkpoints")), 0)
+    done = next((checkpoint.about(kept)["step"] for kept in checkpoint.finished_in(place / "checkpoints")), 0)
     going_on = f" from step {done:,} on" if done else ""
     say(
         f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {part.steps:,} steps of "
@@ -239,6 +247,15 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
             f"train: stopped at step {outcome.steps:,}: the held-out loss has not fallen since step {outcome.best_step:,}."
         )
     return outcome
+
+
+def _profile(job: Job, part: PartPlan, place: Path) -> None:
+    family, settings, file = job.build(), part.settings, place / PROFILE
+    how = f"{job.name}, {job.config.title}, batch {settings.batch}, {settings.precision}, {'compiled' if settings.compile else 'eager'}"
+    found = profiling.profile(family, job.training(part.mixture), settings, job.device, file, how)
+    for line in str(found).splitlines():
+        say(line)
+    say(f"The trace: {file} (for chrome://tracing or ui.perfetto.dev).")
 
 
 def _revise(part: PartPlan, revision: Revision, place: Path) -> None:

@@ -71,21 +71,6 @@ def memory_bytes(device: torch.device) -> int:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
-def has_bf16(device: torch.device) -> bool:
-    """Whether the device multiplies bf16 matrices by instructions of its own."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= CUDA_BF16
-    if device.type == "cpu":
-        return any(cpu_capabilities().get(name) for name in CPU_BF16)
-    return False
-
-
-def cpu_capabilities() -> dict[str, Any]:
-    """What the processor can do, by name; {} where this torch can't tell (before 2.12)."""
-    ask = getattr(torch.cpu, "get_capabilities", None)
-    return dict(ask()) if ask is not None else {}
-
-
 @lru_cache
 def processor() -> str:
     """What the processor calls itself."""

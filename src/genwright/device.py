@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import platform
 from functools import lru_cache
+from typing import Any
 
 import torch
 
 from genwright.errors import RequestError
+
+CPU_BF16 = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
+"""Instruction sets that multiply bf16 matrices, as torch.cpu.get_capabilities() names them. Without one bf16 is emulated, and up to
+thirty times slower than fp32."""
+CUDA_BF16 = (8, 0)
+"""Compute capability from which a card's matrix units take bf16 (Ampere)."""
 
 
 def choose(name: str | None = None) -> torch.device:
@@ -36,6 +43,21 @@ def title(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 matrices by instructions of its own."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= CUDA_BF16
+    if device.type == "cpu":
+        return any(cpu_capabilities().get(name) for name in CPU_BF16)
+    return False
+
+
+def cpu_capabilities() -> dict[str, Any]:
+    """What the processor can do, by name; {} where this torch can't tell (before 2.12)."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return dict(ask()) if ask is not None else {}
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -93,8 +93,15 @@ class TrainSettings(Section):
         description="Overrides the family's weight decay. `auto`: of a text model that is not started from weights, the more the oftener "
         "it sees its data.",
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="`auto`: bf16 where the processor or the card has instructions for it, else fp32."
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="`auto`: bf16 where the processor or the card has instructions for it, fp16 with scaled losses on a card that has only "
+        "those, else fp32.",
+    )
+    deterministic: Literal["on", "off"] = Field(
+        "off",
+        description="On a card, take only operations that give the same bits each time, so that a resumed training is bit for bit the one "
+        "that went through; without it the last bits may differ there. A CPU needs it not.",
     )
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile; `auto` uses it where the training is long enough to win its cost back."
@@ -148,11 +155,15 @@ class TrainSettings(Section):
         return value
 
     def asked(self) -> dict[str, Any]:
-        """What is asked for, such that it is the same in runs of before `accumulate: auto` (1 then) and `weight_decay` came."""
-        content = self.model_dump(mode="json", exclude={"weight_decay"} if self.weight_decay == "auto" else set())
+        """What is asked for, such that runs of before a key came stay as they are: without what follows from the default of
+        `weight_decay` and `deterministic`, and with 1 for `accumulate: auto`."""
+        since = {"weight_decay": "auto", "deterministic": "off"}
+        content = self.model_dump(
+            mode="json", exclude={name for name, value in since.items() if getattr(self, name) == value}
+        )
         return content | {"accumulate": 1 if self.accumulate == "auto" else self.accumulate}
 
-    @field_validator("compile", "checkpoint_activations", mode="before")
+    @field_validator("compile", "checkpoint_activations", "deterministic", mode="before")
     @classmethod
     def _yaml_reads_on_as_true(cls, value: Any) -> Any:
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value

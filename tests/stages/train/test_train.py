@@ -13,6 +13,7 @@ import yaml
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
+from genwright.families.transformer.family import Transformer
 from genwright.model_folder import build_task
 from genwright.run import Run, read_json_lines, write_atomic
 from genwright.stages.collect import stage as collect
@@ -225,3 +226,47 @@ def test_compiling_pays_sooner_on_a_card() -> None:
     assert compilation.worth_seconds(45, card) and not compilation.worth_seconds(45, CPU)
     assert compilation.worth_seconds(300, CPU) and not compilation.worth_seconds(10, card)
     assert not compilation.worth_seconds(10**6, torch.device("mps"))
+
+
+def test_where_the_memory_ends_the_plan_says_how_it_went_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss = Transformer.loss
+
+    def cramped(family: Transformer, phase: str, batch: Any, rng: torch.Generator, at: Any) -> Any:
+        if len(batch["tokens"]) > 1 and at.steps == 8 and at.step >= 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(family, phase, batch, rng, at)
+
+    monkeypatch.setattr(Transformer, "loss", cramped)
+    summary = trained(run, train_validate_times=0)
+    place = run.stage("train") / "model"
+    cuts = json.loads((place / "plan.json").read_text(encoding="utf-8"))["cuts"]
+    assert cuts == summary["parts"]["model"]["cuts"]
+    assert cuts == [{"at": 5, "phase": "model", "accumulate": parts} for parts in (2, 4)]
+    assert (
+        "memory was too small at step 6, so from there on a batch is taken 1 example at a time"
+        in capsys.readouterr().err
+    )
+    weights, _ = checkpoint.read(place / "checkpoints" / checkpoint.name_of(8))
+    shutil.rmtree(place / "checkpoints")
+    (place / "outcome.json").unlink()
+    monkeypatch.undo()
+    trained(run, train_validate_times=0)
+    again, _ = checkpoint.read(place / "checkpoints" / checkpoint.name_of(8))
+    assert all(torch.equal(value, again[name]) for name, value in weights.items())
+
+
+def test_a_deterministic_training_says_so_and_may_be_switched(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    loss = Transformer.loss
+
+    def watched(*inputs: Any) -> Any:
+        asked.append(torch.are_deterministic_algorithms_enabled())
+        return loss(*inputs)
+
+    monkeypatch.setattr(Transformer, "loss", watched)
+    summary = trained(run, train_deterministic="on")
+    assert all(asked) and not torch.are_deterministic_algorithms_enabled()
+    assert summary["deterministic"] and summary["parts"]["model"]["settings"]["deterministic"]
+    assert not trained(run, more="2 steps")["deterministic"]

@@ -7,7 +7,7 @@ from typing import Literal
 
 import torch
 
-from genwright.device import has_bf16
+from genwright.hardware.device import has_bf16
 
 Precision = Literal["fp32", "bf16"]
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from genwright import device as devices
+from genwright.hardware import device as devices
 from genwright.training import precision
 
 

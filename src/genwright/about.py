@@ -213,6 +213,10 @@ class About:
     """Whether it can take a row of a table as it stands, nested as it may be. None: it must be told which column is what."""
     whole_file: Callable[[str, str], int] | None = None
     """How many items it finds in a file's text and ending (".txt"), where it takes files as they stand: an exported chat has many."""
+    roles: Mapping[str, int] = field(default_factory=dict)
+    """What a source can be to it (`as: b` in the recipe), where it tells its sources apart, and how many items it needs of each."""
+    files: tuple[str, ...] = ()
+    """What a further file of an item can be to it (`files: {target: ...}`), beside `text`, its words."""
     continues: bool = False
     """Whether `genwright generate --continue FILE` makes sense."""
     echo: bool = True

@@ -22,7 +22,7 @@ from pydantic import (
 )
 
 from genwright.errors import RequestError
-from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of
+from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of, source_kind
 from genwright.settings import Budget, BudgetText, EvaluateSettings, MainSection, Section, part_sections
 
 
@@ -30,7 +30,7 @@ class DataSettings(Section):
     sources: list[dict[str, Any]] = Field(
         min_length=1,
         description="Where the data comes from; each entry has one of the keys "
-        + ", ".join(["folder", "archive", "table", "pypi", "npm", "python"])
+        + ", ".join(["folder", "archive", "table", "pypi", "npm", "deb", "python"])
         + ".",
     )
     split: str = Field(
@@ -230,30 +230,26 @@ def parse(
         for index, source in enumerate(recipe.data.sources):
             recipe.data.sources[index] = _check_source(source, index, folder)
             _check_rows(recipe.data.sources[index], index, task)
+            _check_roles(recipe.data.sources[index], index, task)
     except ValidationError as error:
         raise RequestError(_sentence(name, node, error, recipe_class(task, family))) from error
     return recipe
 
 
 def _check_source(source: dict[str, Any], index: int, folder: Path | None) -> dict[str, Any]:
-    kinds = [key for key in source if key in SOURCES]
-    if len(kinds) != 1:
-        near = next((m for key in source for m in get_close_matches(str(key), list(SOURCES), n=1)), None)
-        hint = f"did you mean `{near}`?" if near else f"name one of {', '.join(SOURCES)}."
-        raise RequestError(f"recipe: `data.sources.{index}` has {len(kinds)} known kinds of source; {hint}")
     try:
-        spec = SOURCES[kinds[0]].load().Spec.model_validate(source)
+        schema = SOURCES[source_kind(source)].load().Spec
+    except ValueError as error:
+        raise RequestError(f"recipe: `data.sources.{index}` {error}") from error
+    try:
+        spec = schema.model_validate(source)
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in ("data", "sources", index, *first["loc"]))
-        valid = list(SOURCES[kinds[0]].load().Spec.model_fields)
+        valid = [field.alias or name for name, field in schema.model_fields.items()]
         hint = _nearest(str(first["loc"][-1]), valid) if first["type"] == "extra_forbidden" else ""
         raise RequestError(f"recipe: `{key}`: {_plain(first)}.{hint}") from error
-    return (
-        spec.relative_to(folder).model_dump(mode="json", exclude_none=True)
-        if folder
-        else spec.model_dump(mode="json", exclude_none=True)
-    )
+    return (spec.relative_to(folder) if folder else spec).written()
 
 
 def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
@@ -265,6 +261,17 @@ def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
             f"recipe: `data.sources.{index}`: say what a row of {named} is: "
             '`text: "{column}"` for its own text, `path: "{column}"` for a file.'
         )
+
+
+def _check_roles(source: dict[str, Any], index: int, task: str) -> None:
+    """What a source or a further file is to a task must be something that the task knows."""
+    files = source.get("files") or (source.get("join") or {}).get("files") or {}
+    of_files, of_sources = ("main", "text", *about(task).files), tuple(about(task).roles)
+    named = [(f"files.{name}", name, of_files) for name in files]
+    for key, name, known in [*named, *([("as", source["as"], of_sources)] if "as" in source else [])]:
+        if name not in known:
+            said = f"it knows {', '.join(f'`{one}`' for one in known)}" if known else "its sources are all alike to it"
+            raise RequestError(f"recipe: `data.sources.{index}.{key}`: `{task}` has no use for `{name}`; {said}.")
 
 
 def _renamed(override: str, content: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed, write_whole
 from genwright.media.foreign import opened, readers, remark_of
+from genwright.media.inside import said_inside
 from genwright.media.kind import HEAD_BYTES, is_heif, is_svg, kind
 from genwright.media.sheet import sheet
 from genwright.pages import page
@@ -257,7 +258,8 @@ class Picture:
         if isinstance(found, Drop):
             return found
         reader, remark = remark_of(data)
-        return Probed({"width": found[0], "height": found[1]}, remark, {"reader": reader} if reader else {})
+        fields = said_inside(data) | ({"reader": reader} if reader else {})
+        return Probed({"width": found[0], "height": found[1]}, remark, fields)
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         least, most = settings.get("min_pixels", 1), settings.get("max_pixels", BOMB_PIXELS)

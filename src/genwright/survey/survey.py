@@ -20,9 +20,10 @@ from genwright.media.base import Measures, is_textual, medium_of
 from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES
 from genwright.registry import MEDIA
 from genwright.sources.archive import ArchiveSource, is_archive_name
-from genwright.sources.files import FilesSource, same
+from genwright.sources.files import FilesSource
 from genwright.sources.folder import FolderSource
 from genwright.sources.ignored import is_program
+from genwright.sources.place import same
 from genwright.stages.collect.read import Measured, measure
 from genwright.survey.contents import Contents
 from genwright.survey.tables import find_tables

@@ -23,7 +23,7 @@ from genwright.run import write_atomic
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
 
-_VERSION = 3
+_VERSION = 4
 _AT_ONCE = 64
 _COLUMNS = ("characters", "width", "height")
 """Measures that have a column in the ledger."""
@@ -129,19 +129,38 @@ class Reader:
                 paths = {item.file: None for item in block if item.file is not None and item.file not in files}
                 files.update(zip(paths, pool.map(self._of_file, paths), strict=True))
                 for item in block:
+                    self._read_further(item)
                     yield item, self._of_row(item) if item.file is None else files[item.file]
+
+    def _read_further(self, item: Item) -> None:
+        """The further files of an item, each as what it is; one that can't be used costs the item."""
+        for role, one in item.files.items():
+            measured = self._of_file(one.file, further=True)
+            one.sha256, one.bytes, one.medium = measured.sha256 or None, measured.bytes, measured.medium or None
+            drop = measured.drop
+            if drop is None and one.bytes > self.max_item_bytes:
+                drop = Drop("too_large", f"{one.bytes:,} bytes; the limit is {self.max_item_bytes:,}")
+            if drop is None and one.medium == self.medium.name:
+                drop = self.medium.limit(measured.measures, measured.bytes, self.settings)
+            one.licence = measured.fields.get("licence", one.licence)
+            if drop is not None and item.kept:
+                item.drop(Drop(drop.reason, f"its {role}, {one.path}" + (f": {drop.detail}" if drop.detail else "")))
 
     def _of_row(self, item: Item) -> Measured:
         content = item.fields.get("text", item.fields.get(WHOLE_ROW, ""))
         return _probed(content.encode("utf-8", "surrogatepass"), "text", lambda: probe_row(content))
 
-    def _of_file(self, file: str) -> Measured:
+    def _of_file(self, file: str, further: bool = False) -> Measured:
+        """What a file measures; a further one of an item may be of another medium than the task's."""
         try:
             status = os.lstat(file)
-            key = f"{file}\t{status.st_size}\t{status.st_mtime_ns}"
+            key = f"{file}\t{status.st_size}\t{status.st_mtime_ns}" + "\tfurther" * further
             measured = self.seen.get(key)
             if measured is None:
-                measured = measure(read_regular(file), self.medium.name)
+                data = read_regular(file)
+                head = data[:HEAD_BYTES]
+                other = further and not is_of(head, self.medium.name)
+                measured = measure(data, medium_of(head) if other else self.medium.name)
                 assert self.log is not None
                 self.log.write(_line(key, measured))
         except OSError as error:
@@ -154,6 +173,8 @@ class Reader:
 
     def _judge(self, item: Item, measured: Measured) -> None:
         measured.note(item)
+        if not item.kept:
+            return
         item.detail = item.detail or measured.detail
         drop = measured.drop or self._wrong_medium(item)
         drop = drop or self.medium.limit(measured.measures, measured.bytes, self.settings)

@@ -86,6 +86,10 @@ class Survey:
     median_height: int = 0
     captions: int = 0
     """Pictures, or what else is no text, with a text file of the same name beside them."""
+    languages: dict[str, int] = field(default_factory=dict)
+    """Of those text files that have several languages, how many have each, the most frequent first."""
+    titles: int = 0
+    """Pictures, or what else is no text, that say inside what they are; estimated where not all files were read."""
     labels: dict[str, int] = field(default_factory=dict)
     """The same by the name of their folder, where those look like classes."""
     tables: list[Found] = field(default_factory=list)

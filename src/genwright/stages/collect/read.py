@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from genwright.console import progress
 from genwright.files import read_regular
-from genwright.ledger import WHOLE_ROW, Drop, Item
+from genwright.ledger import WHOLE_ROW, Drop, Further, Item
 from genwright.media.base import Measures, Probed, is_of, medium, medium_of
 from genwright.media.kind import HEAD_BYTES
 from genwright.media.text import probe_row
@@ -121,30 +121,31 @@ class Reader:
                 line.update(done, item.path[-40:].encode("ascii", "replace").decode())
 
     def _measured(self, items: Sequence[Item]) -> Iterator[tuple[Item, Measured]]:
-        files: dict[str, Measured] = {}
+        files: dict[tuple[str, bool], Measured] = {}
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             for start in range(0, len(items), _AT_ONCE):
                 block = items[start : start + _AT_ONCE]
                 # A file that several rows name is read once.
-                paths = {item.file: None for item in block if item.file is not None and item.file not in files}
-                files.update(zip(paths, pool.map(self._of_file, paths), strict=True))
+                wanted = [(item.file, False) for item in block if item.file is not None]
+                wanted += [(one.file, True) for item in block for one in item.files.values()]
+                paths = dict.fromkeys(path for path in wanted if path not in files)
+                files.update(zip(paths, pool.map(lambda path: self._of_file(*path), paths), strict=True))
                 for item in block:
-                    self._read_further(item)
-                    yield item, self._of_row(item) if item.file is None else files[item.file]
+                    for role, one in item.files.items():
+                        self._judge_further(item, role, one, files[one.file, True])
+                    yield item, self._of_row(item) if item.file is None else files[item.file, False]
 
-    def _read_further(self, item: Item) -> None:
-        """The further files of an item, each as what it is; one that can't be used costs the item."""
-        for role, one in item.files.items():
-            measured = self._of_file(one.file, further=True)
-            one.sha256, one.bytes, one.medium = measured.sha256 or None, measured.bytes, measured.medium or None
-            drop = measured.drop
-            if drop is None and one.bytes > self.max_item_bytes:
-                drop = Drop("too_large", f"{one.bytes:,} bytes; the limit is {self.max_item_bytes:,}")
-            if drop is None and one.medium == self.medium.name:
-                drop = self.medium.limit(measured.measures, measured.bytes, self.settings)
-            one.licence = measured.fields.get("licence", one.licence)
-            if drop is not None and item.kept:
-                item.drop(Drop(drop.reason, f"its {role}, {one.path}" + (f": {drop.detail}" if drop.detail else "")))
+    def _judge_further(self, item: Item, role: str, one: Further, measured: Measured) -> None:
+        """A further file of an item, as what it is; one that can't be used costs the item."""
+        one.sha256, one.bytes, one.medium = measured.sha256 or None, measured.bytes, measured.medium or None
+        one.licence = measured.fields.get("licence", one.licence)
+        drop = measured.drop
+        if drop is None and one.bytes > self.max_item_bytes:
+            drop = Drop("too_large", f"{one.bytes:,} bytes; the limit is {self.max_item_bytes:,}")
+        if drop is None and one.medium == self.medium.name:
+            drop = self.medium.limit(measured.measures, measured.bytes, self.settings)
+        if drop is not None and item.kept:
+            item.drop(Drop(drop.reason, f"its {role}, {one.path}" + (f": {drop.detail}" if drop.detail else "")))
 
     def _of_row(self, item: Item) -> Measured:
         content = item.fields.get("text", item.fields.get(WHOLE_ROW, ""))

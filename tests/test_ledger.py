@@ -88,7 +88,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         item("a.txt", bytes=3, sha256="ab", split="train", file="/x/a.txt", fields={"text": "ä\n", "label": "b"}),
         item("a.txt#0", parent="p", start=0, stop=2, characters=2, split="test"),
         item("picture.png", width=3, height=4, row=7, licence="CC0-1.0", notice="LICENSE"),
-        item("noisy.wav", role="a", files={"target": Further("caf\u00e9.wav", "/x/caf\udce9.wav", 5, "cd", "wav", "MIT")}),
+        item(
+            "noisy.wav", role="a", files={"target": Further("caf\u00e9.wav", "/x/caf\udce9.wav", 5, "cd", "wav", "MIT")}
+        ),
     ]
     rows[2].drop(Drop("too_small", "3 x 4"))
     ledger.write(rows, tmp_path / "ledger.parquet")

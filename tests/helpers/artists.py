@@ -23,9 +23,16 @@ def write_artists(place: Path, count: int = 12) -> None:
     rows: list[dict[str, Any]] = []
     for number in range(count):
         code = f"1F{0x440 + number:X}"
-        row: dict[str, Any] = {"name": f"THING {number}", "unified": code, "image": f"{code.lower()}.png", "category": "Things"}
+        row: dict[str, Any] = {
+            "name": f"THING {number}",
+            "unified": code,
+            "image": f"{code.lower()}.png",
+            "category": "Things",
+        }
         if number % 3 == 0:
-            inner = {tone: {"unified": f"{code}-{tone}", "image": f"{code.lower()}-{tone.lower()}.png"} for tone in TONES}
+            inner = {
+                tone: {"unified": f"{code}-{tone}", "image": f"{code.lower()}-{tone.lower()}.png"} for tone in TONES
+            }
             row["skin_variations"] = inner
         rows.append(row)
     for seed, artist in enumerate(("noto", "twemoji")):

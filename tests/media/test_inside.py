@@ -10,8 +10,7 @@ from PIL import Image, PngImagePlugin
 
 from genwright.ledger import Item
 from genwright.media.base import Probed
-from genwright.media.image import IMAGE
-from genwright.media.inside import said_inside
+from genwright.media.image import IMAGE, said_inside
 from genwright.run import Run
 from helpers.collect_task import collected
 
@@ -53,7 +52,9 @@ def photograph(kind: str, packet: str = XMP) -> bytes:
 def test_a_drawing_says_what_it_is() -> None:
     said = said_inside(clipart("a red box", "http://web.resource.org/cc/PublicDomain", ("box", "shapes")))
     assert said == {"title": "a red box", "author": "Ann", "keywords": "box, shapes", "licence": "public domain"}
-    plain = b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><title> A\n box </title><desc>Of wood</desc></svg>'
+    plain = (
+        b'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 9 9"><title> A\n box </title><desc>Of wood</desc></svg>'
+    )
     assert said_inside(plain) == {"title": "A box", "description": "Of wood"}
 
 
@@ -123,7 +124,9 @@ def test_the_words_and_the_licence_of_a_file_are_its_own(tmp_path: Path, monkeyp
     }
 
 
-def test_what_has_no_words_is_dropped_and_the_recipe_has_the_last_word(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_has_no_words_is_dropped_and_the_recipe_has_the_last_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     items = described(tmp_path, monkeypatch, text="{title}", licence="CC0-1.0")
     assert (items["no title.svg"].reason, items["no title.svg"].detail) == ("missing_text", "nothing in `title`")
     assert {item.licence for item in items.values()} == {"CC0-1.0"}

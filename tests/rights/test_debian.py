@@ -58,7 +58,9 @@ def test_each_file_has_its_own(path: str, licence: str) -> None:
 
 def test_the_last_of_the_nearest_patterns_counts() -> None:
     stanzas = (("*", "GPL-2"), ("a/x.png", "Expat"), ("b/x.png", "CC0-1.0"), ("b/*", "Apache-2.0"))
-    text = "Format: https://x/copyright-format/1.0/\n\n" + "\n\n".join(f"Files: {f}\nLicense: {name}" for f, name in stanzas)
+    text = "Format: https://x/copyright-format/1.0/\n\n" + "\n\n".join(
+        f"Files: {f}\nLicense: {name}" for f, name in stanzas
+    )
     found = Copyright(text)
     assert found.of("usr/share/a/x.png") == "MIT"
     assert found.of("usr/share/b/x.png") == "CC0-1.0"
@@ -68,7 +70,10 @@ def test_the_last_of_the_nearest_patterns_counts() -> None:
 
 
 def test_a_copyright_that_is_prose_speaks_of_the_whole_package() -> None:
-    prose = read_notice("usr/share/doc/clipart/copyright", "It was downloaded from x.\n\nCopyright:\n\n Creative Commons Public Domain Dedication")
+    prose = read_notice(
+        "usr/share/doc/clipart/copyright",
+        "It was downloaded from x.\n\nCopyright:\n\n Creative Commons Public Domain Dedication",
+    )
     assert prose is not None
     assert Rights({prose.path: prose}).of("usr/share/clipart/a/b.svg")[0] == "public domain"
 

@@ -57,7 +57,15 @@ def partners(items: dict[str, Item]) -> dict[str, dict[str, str] | str]:
 def test_patterns_share_what_their_star_stands_for(tmp_path: Path) -> None:
     folder = put(
         tmp_path / "data",
-        *("noisy/1.wav", "noisy/deep/2.wav", "noisy/3.wav", "clean/1.wav", "clean/deep/2.wav", "clean/9.wav", "notes.odt"),
+        *(
+            "noisy/1.wav",
+            "noisy/deep/2.wav",
+            "noisy/3.wav",
+            "clean/1.wav",
+            "clean/deep/2.wav",
+            "clean/9.wav",
+            "notes.odt",
+        ),
     )
     items = offered(folder, files={"main": "noisy/*.wav", "target": "clean/*.wav"})
     assert partners(items) == {
@@ -86,10 +94,16 @@ def test_without_main_every_other_file_is_one_and_any_ending_will_do(tmp_path: P
 
 
 def test_a_recording_and_its_text_in_one_of_many_languages(tmp_path: Path) -> None:
-    folder = put(tmp_path / "data", *(f"{name}_desc_{language}.ogg" for name in ("apple", "pear") for language in ("de", "fr")))
-    (folder / "apple.txt").write_text("A red apple.\nde.utf8=Ein roter Apfel.\nfr.utf8=Une pomme rouge.\npt_BR.utf8=Uma maçã.\n")
+    folder = put(
+        tmp_path / "data", *(f"{name}_desc_{language}.ogg" for name in ("apple", "pear") for language in ("de", "fr"))
+    )
+    (folder / "apple.txt").write_text(
+        "A red apple.\nde.utf8=Ein roter Apfel.\nfr.utf8=Une pomme rouge.\npt_BR.utf8=Uma maçã.\n"
+    )
     (folder / "pear.txt").write_text("A pear.\nfr.utf8=Une poire.\n")
-    items = offered(folder, files={"main": "*_desc_de.ogg", "text": "*.txt"}, language="de", include=["*_de.ogg", "*.txt"])
+    items = offered(
+        folder, files={"main": "*_desc_de.ogg", "text": "*.txt"}, language="de", include=["*_de.ogg", "*.txt"]
+    )
     assert items["apple_desc_de.ogg"].fields == {"text": "Ein roter Apfel."}
     assert (items["pear_desc_de.ogg"].reason, items["pear_desc_de.ogg"].detail) == (
         "missing_text",
@@ -125,7 +139,9 @@ def test_patterns_that_say_nothing_are_refused(files: dict[str, str], words: str
 
 def test_a_pattern_that_finds_nothing_is_a_sentence(tmp_path: Path) -> None:
     folder = put(tmp_path / "data", "noisy/1.wav")
-    with pytest.raises(RequestError, match=r"folder:data: `files.target` finds no file; nothing in it is called clean/\*\.wav"):
+    with pytest.raises(
+        RequestError, match=r"folder:data: `files.target` finds no file; nothing in it is called clean/\*\.wav"
+    ):
         offered(folder, files={"main": "noisy/*.wav", "target": "clean/*.wav"})
 
 
@@ -135,7 +151,9 @@ def test_rows_name_further_files(tmp_path: Path) -> None:
     join: Any = {"table": "t.csv", "path": "a/{n}.png", "files": {"target": "b/{n}.png"}}
     expected = {"a/1.png": {"target": "b/1.png"}, "a/2.png": "missing_file", "b/3.png": "unreferenced"}
     assert partners(offered(folder, join=join)) == expected
-    rows = TableSource(TableSource.Spec(table=str(folder / "t.csv"), path="a/{n}.png", files={"target": "b/{n}.png"}), tmp_path)
+    rows = TableSource(
+        TableSource.Spec(table=str(folder / "t.csv"), path="a/{n}.png", files={"target": "b/{n}.png"}), tmp_path
+    )
     assert partners({item.path: item for item in rows.offer()}) == {k: expected[k] for k in ("a/1.png", "a/2.png")}
 
 
@@ -161,14 +179,23 @@ def test_three_artists_of_one_thing_stand_on_one_side(tmp_path: Path) -> None:
     items = collected(Run(tmp_path / "run"), "draw", artists_sources(tmp_path))
     kept = [item for item in items if item.kept]
     assert Counter(item.fields["artist"] for item in kept) == {"noto": 50, "twemoji": 50, "fluent": 49}
-    assert Counter(item.reason for item in items if item.source == "folder:fluent") == {None: 49, "missing_file": 1, "notice": 1}
+    assert Counter(item.reason for item in items if item.source == "folder:fluent") == {
+        None: 49,
+        "missing_file": 1,
+        "notice": 1,
+    }
     sides: dict[str, set[str]] = {}
     for item in kept:
         sides.setdefault(item.fields["group"], set()).add(item.split)
     assert len(sides) == 30 and all(len(splits) == 1 for splits in sides.values())
     assert {split for splits in sides.values() for split in splits} == {"train", "validation", "test"}
     toned = next(item for item in kept if item.path == "assets/1f440-1f3fb.webp")
-    assert toned.fields == {"artist": "fluent", "group": "1F440", "label": "Things", "text": "THING 0, in the style of fluent"}
+    assert toned.fields == {
+        "artist": "fluent",
+        "group": "1F440",
+        "label": "Things",
+        "text": "THING 0, in the style of fluent",
+    }
     again = collected(Run(tmp_path / "again"), "draw", artists_sources(tmp_path))
     assert [(item.id, item.split) for item in again] == [(item.id, item.split) for item in items]
 

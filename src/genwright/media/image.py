@@ -22,7 +22,7 @@ from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed, write_whole
 from genwright.media.foreign import opened, readers, remark_of
-from genwright.media.inside import said_inside
+from genwright.media.inside import said_by_drawing, said_by_packet
 from genwright.media.kind import HEAD_BYTES, is_heif, is_svg, kind
 from genwright.media.sheet import sheet
 from genwright.pages import page
@@ -78,6 +78,17 @@ def probe(
     except Exception as error:
         return _undecodable(error)
     return width, height
+
+
+def said_inside(data: bytes) -> dict[str, str]:
+    """What a picture that can be opened says of itself, see media/inside.py."""
+    if is_svg(data[:HEAD_BYTES]):
+        return said_by_drawing(data)
+    try:
+        with _quiet(), _open(data) as picture:
+            return said_by_packet(picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp"))
+    except Exception:  # as `probe`, which says what is wrong with it
+        return {}
 
 
 def decode(

@@ -5,16 +5,12 @@ Both are RDF. What stands there was written by whoever made the file, so it is r
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from xml.etree import ElementTree
 
-from PIL import Image
-
 from genwright.ledger import Drop
 from genwright.media import vector
-from genwright.media.kind import HEAD_BYTES, is_svg
 from genwright.rights.licence import recognise
 
 _LONGEST = 10_000
@@ -27,14 +23,24 @@ _RIGHTS = ("license", "WebStatement", "UsageTerms", "rights")
 """Where a licence may be said, the plainest first."""
 
 
-def said_inside(data: bytes) -> dict[str, str]:
-    """Of `title`, `author`, `keywords`, `description` and `licence` (an SPDX id) those that a picture says of itself."""
+def said_by_drawing(data: bytes) -> dict[str, str]:
+    """Of `title`, `author`, `keywords`, `description` and `licence` (an SPDX id) those that a drawing in SVG says of itself."""
+    root = vector.parsed(data)
+    return {} if isinstance(root, Drop) else _said(root)
+
+
+def said_by_packet(packet: bytes | str | None) -> dict[str, str]:
+    """The same of the XMP that stands in another picture."""
+    text = packet.encode() if isinstance(packet, str) else bytes(packet or b"").strip(b"\0 \r\n")
+    if not text or len(text) > _LARGEST_PACKET or vector.may_grow(text):
+        return {}
     try:
-        root = _drawing(data) if is_svg(data[:HEAD_BYTES]) else _packet(data)
-    except Exception:  # metadata may be broken in any way, which takes nothing from the picture
+        return _said(ElementTree.fromstring(text))
+    except (ElementTree.ParseError, ValueError, LookupError):  # broken metadata takes nothing from the picture
         return {}
-    if root is None:
-        return {}
+
+
+def _said(root: ElementTree.Element) -> dict[str, str]:
     found: dict[str, list[str]] = {}
     for name, values in _statements(root):
         found.setdefault(name, []).extend(value for value in values if value)
@@ -42,18 +48,6 @@ def said_inside(data: bytes) -> dict[str, str]:
     if licence := next(filter(None, (recognise(" ".join(found.get(name, []))) for name in _RIGHTS)), None):
         said["licence"] = licence
     return {name: value for name, value in said.items() if value and len(value) <= _LONGEST}
-
-
-def _drawing(data: bytes) -> ElementTree.Element | None:
-    root = vector.parsed(data)
-    return None if isinstance(root, Drop) else root
-
-
-def _packet(data: bytes) -> ElementTree.Element | None:
-    with Image.open(io.BytesIO(data)) as picture:
-        packet = picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp")
-    text = packet.encode() if isinstance(packet, str) else bytes(packet or b"").strip(b"\0 \r\n")
-    return None if not text or len(text) > _LARGEST_PACKET or vector.may_grow(text) else ElementTree.fromstring(text)
 
 
 def _statements(root: ElementTree.Element) -> Iterator[tuple[str, list[str]]]:

@@ -30,7 +30,15 @@ _CC = re.compile(
     r"|\bAttribution(?P<long>(?:[- ](?:NonCommercial|ShareAlike|NoDeriv\w*))*) (?:licen[cs]e\s+|International\s+)?v?(?P<w>\d\.\d)",
     re.IGNORECASE,
 )
+_GNU_LATER = (
+    r"General\s+Public\s+License\s+as\s+published\s+by\s+the\s+Free\s+Software\s+Foundation[;,:]\s+either\s+version\s+"
+)
+"""What a program says of itself under a licence of GNU, before the version's number."""
 _TEXTS: tuple[tuple[str, str], ...] = (
+    ("GPL-3.0-or-later", rf"GNU\s+{_GNU_LATER}3"),
+    ("GPL-2.0-or-later", rf"GNU\s+{_GNU_LATER}2"),
+    ("LGPL-3.0-or-later", rf"GNU\s+Lesser\s+{_GNU_LATER}3"),
+    ("LGPL-2.1-or-later", rf"GNU\s+Lesser\s+{_GNU_LATER}2\.1"),
     ("CC0-1.0", r"\bCC0\b|creativecommons\.org/publicdomain/zero"),
     ("AGPL-3.0-only", r"GNU AFFERO GENERAL PUBLIC LICENSE|\bAGPL"),
     ("LGPL-3.0-only", r"GNU LESSER GENERAL PUBLIC LICENSE\s+Version 3|\bLGPL-?v?3"),

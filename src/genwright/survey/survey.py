@@ -181,7 +181,7 @@ def _languages(captions: Iterable[Item]) -> dict[str, int]:
             text = decode(read_regular(str(item.file)))
         except OSError:
             continue
-        counts.update(languages(text) if isinstance(text, str) else ())
+        counts.update(list(languages(text)) if isinstance(text, str) else ())
     return dict(counts.most_common())
 
 

@@ -154,9 +154,10 @@ class Item:
             raise ValueError(f"{self.path} row {self.row} has no file")
         return Path(self.file).read_bytes()
 
-    def content(self) -> tuple[str | None, ...]:
-        """Hashes of all it is made of."""
-        return (self.sha256, *(self.files[role].sha256 for role in sorted(self.files)))
+    def beside(self) -> list[str | None]:
+        """What it is beside its own bytes: its role, the roles and hashes of its further files; [] where it has neither."""
+        further = [text for role in sorted(self.files) for text in (role, self.files[role].sha256)]
+        return [self.role, *further] if self.role or further else []
 
 
 def item_id(source: str, path: str, row: int | None = None) -> str:

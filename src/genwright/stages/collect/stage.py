@@ -119,7 +119,7 @@ def _drop_duplicates(items: Sequence[Item]) -> None:
     first: dict[tuple[str | None, ...], Item] = {}
     for item in items:
         if item.kept and item.sha256 is not None:
-            original = first.setdefault((item.role, *item.content()), item)
+            original = first.setdefault((item.sha256, *item.beside()), item)
             if original is not item:
                 elsewhere = f" in {original.source}" if original.source != item.source else ""
                 row = f" row {original.row}" if original.row is not None else ""
@@ -163,11 +163,9 @@ def _summary(rows: Sequence[Item], sources: Sequence[Source], notices: list[dict
 
 
 def _outputs(rows: Sequence[Item]) -> str:
-    return digest([[*_plain(i), *([i.role, *i.content()] if i.role or i.files else [])] for i in rows])
-
-
-def _plain(item: Item) -> list[Any]:
-    return [item.id, item.sha256, item.split, item.start, item.stop, item.fields, item.reason, item.licence]
+    return digest(
+        [[i.id, i.sha256, i.split, i.start, i.stop, i.fields, i.reason, i.licence, *i.beside()] for i in rows]
+    )
 
 
 def _tell(rows: Sequence[Item], sources: Sequence[Source]) -> None:

@@ -27,7 +27,8 @@ from genwright.run import versions
 from genwright.settings import Budget
 
 HERE = Path(__file__).parent
-BURN = "import numpy as np\na = np.random.rand(300, 300)\nwhile True: a = a @ a; a /= a.max()"
+BURN = "import os\nimport numpy as np\na, mine = np.random.rand(300, 300), os.getppid()\nwhile os.getppid() == mine: a = a @ a; a /= a.max()"
+"""Ends with who began it, even where that was killed."""
 LOADS = ("alone", "beside busy processes", "busy once the plan is made")
 
 

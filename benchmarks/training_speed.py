@@ -192,7 +192,7 @@ def genwright(shape: Shape, train: np.ndarray, vocabulary: int, *, muon: bool, c
     config = config_of(shape, vocabulary)
     torch.manual_seed(0)
     spec = OPTIMIZER if muon else dataclasses.replace(OPTIMIZER, matrix_learning_rate=None)
-    batches = Packed(OneText(train), shape.context, 0, 0, training=True)
+    batches = Packed(OneText(train), shape.context, 0, 0, "model", training=True)
     settings = Settings(steps=1_000_000, batch=shape.batch, compile=compiled)
     trainer = Trainer(Transformer(Decoder(config), None, spec), batches, settings, torch.device("cpu"))
     name = f"Genwright, {'Muon and AdamW' if muon else 'AdamW'}, {'compiled' if compiled else 'eager'}"

@@ -22,18 +22,9 @@ from pydantic import (
 )
 
 from genwright.errors import RequestError
+from genwright.recipe_text import Written, Wrong, first_wrong
 from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of, source_kind
-from genwright.settings import (
-    Budget,
-    BudgetText,
-    EvaluateSettings,
-    MainSection,
-    Section,
-    Written,
-    Wrong,
-    first_wrong,
-    part_sections,
-)
+from genwright.settings import Budget, BudgetText, EvaluateSettings, MainSection, Section, part_sections
 
 
 class DataSettings(Section):

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import torch
 
-from genwright.device import has_bf16
 from genwright.errors import RequestError, WorkError
 from genwright.families.base import Loss, Moment
+from genwright.hardware.device import has_bf16
 from genwright.training import checkpoint, precision, saving
 from genwright.training.base import Settings
 from genwright.training.trainer import Trainer

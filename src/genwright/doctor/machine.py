@@ -15,9 +15,9 @@ from pathlib import Path
 import torch
 from pydantic import BaseModel
 
-from genwright import cache, device
+from genwright import cache
 from genwright.errors import RequestError
-from genwright.hardware import cards
+from genwright.hardware import cards, device
 from genwright.networks.native import build
 from genwright.training import precision
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from genwright.device import has_bf16
+from genwright.hardware.device import has_bf16
 
 BLOCK = 128
 """Queries of a block. Half of it spares more of the square, and loses as much in smaller products."""

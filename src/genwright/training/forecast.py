@@ -13,9 +13,9 @@ from pydantic import BaseModel
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from genwright import device as devices
 from genwright.console import Printed, duration
 from genwright.errors import RequestError
+from genwright.hardware import device as devices
 from genwright.recipe import Budget, TrainSettings
 from genwright.training.base import Settings
 from genwright.training.micro_batches import Cut

@@ -18,8 +18,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from genwright.device import has_bf16
 from genwright.errors import RequestError
+from genwright.hardware.device import has_bf16
 
 Precision = Literal["fp32", "bf16", "fp16"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from genwright import device as devices
 from genwright.console import progress, say
 from genwright.families.base import Compiles, Family
+from genwright.hardware import device as devices
 from genwright.model import Model
 from genwright.recipe import Recipe, TrainSettings
 from genwright.run import SCRATCH, Run

@@ -27,8 +27,8 @@ from typing import Any
 
 import torch
 
-from genwright import device as devices
 from genwright.console import count, duration, say
+from genwright.hardware import device as devices
 from genwright.recipe import Recipe
 from genwright.run import Run, read_json, read_json_lines, write_atomic
 from genwright.stages.inputs import digest, stage_inputs

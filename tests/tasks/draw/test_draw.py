@@ -69,6 +69,10 @@ def _model(family: str = "gan", **settings: Any) -> Model:
     return Model(task, config, facts, parts, torch.device("cpu"), {"recipe": "abc123"})
 
 
+def _width(network: dict[str, Any]) -> int:
+    return network["unet"]["width"] if "unet" in network else network["width"]
+
+
 def _draw(model: Model, **request: Any) -> list[np.ndarray]:
     wanted = request_class("draw", model.task.family).model_validate(request)
     return [np.asarray(media.data) for media in model.task.answer(model, wanted, Engine())]
@@ -196,7 +200,7 @@ def test_a_batch_holds_pictures_from_minus_one_to_one():
     assert batch["data"].min() >= -1 and batch["data"].max() == 1
 
 
-@pytest.mark.parametrize("family", ["gan", "vae"])
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 def test_a_picture_alone_is_the_same_picture_among_others(family: str):
     """To one step of 255: the machine may add up in another order, the random stream is the same."""
     model = _model(family)
@@ -221,10 +225,10 @@ def test_requests_share_a_step_and_keep_their_own_streams():
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[2])
 
 
-@pytest.mark.parametrize("family", ["gan", "vae"])
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 def test_the_prompt_and_the_controls_change_the_picture(family: str):
     model = _model(family)
-    control = {"gan": "truncation", "vae": "temperature"}[family]
+    control = {"flow": "guidance", "gan": "truncation", "vae": "temperature"}[family]
     (apple,), (cat,) = _draw(model, prompt="red apple"), _draw(model, prompt="cat face")
     (narrow,) = _draw(model, prompt="red apple", **{control: 0.2})
     assert not np.array_equal(apple, cat) and not np.array_equal(apple, narrow)
@@ -254,7 +258,7 @@ def test_a_prompt_for_a_model_without_words_is_refused():
     assert facts.prompt("").tolist() == [0]
 
 
-@pytest.mark.parametrize("family", ["gan", "vae"])
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 @pytest.mark.parametrize("condition", ["text", "label", "none"])
 def test_a_saved_model_draws_the_same_pictures(tmp_path: Path, family: str, condition: str):
     model = _model(family, condition=condition, size=16)
@@ -287,11 +291,11 @@ def test_preview_is_one_sheet_from_held_out_words(tmp_path: Path):
         assert sheet.size == (6 * 64 + 5 * 2, 4 * 64 + 3 * 2)
 
 
-@pytest.mark.parametrize("family", ["gan", "vae"])
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 def test_sizes_grow_and_can_be_fixed(family: str):
     free = _task(family, width=None)
     facts = free.fit(_items())
-    widths = [c.network["width"] for c in free.candidates(facts, Splits({}), torch.device("cpu"))]
+    widths = [_width(c.network) for c in free.candidates(facts, Splits({}), torch.device("cpu"))]
     assert widths == sorted(widths) and len(widths) > 3
     (fixed,) = _task(family, width=48).candidates(facts, Splits({}), torch.device("cpu"))
-    assert fixed.network["width"] == 48
+    assert _width(fixed.network) == 48

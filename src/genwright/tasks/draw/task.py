@@ -18,7 +18,9 @@ from pydantic import BaseModel
 
 from genwright.console import say
 from genwright.engine.engine import Engine
+from genwright.errors import RequestError
 from genwright.families.base import Batch, Family
+from genwright.families.given import AGAINST, START, Given
 from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
 from genwright.media.base import Media
@@ -27,7 +29,7 @@ from genwright.model import Model, ModelConfig
 from genwright.networks.text_encoder import PAD
 from genwright.recipe import EvaluateSettings
 from genwright.registry import FAMILIES
-from genwright.request import controls_of
+from genwright.request import Blob, controls_of
 from genwright.rights.duties import forbids
 from genwright.scores import ScoreSheet, Verdict
 from genwright.shards import Example, ExampleStore
@@ -36,7 +38,7 @@ from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
 from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts, caption_tokenizer, evenly_captions, words_by_count
 from genwright.tasks.image.networks import Drawn, networks_of
-from genwright.tasks.image.pixels import given_of, to_network
+from genwright.tasks.image.pixels import Pictures, given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
 from genwright.tasks.verdict import Training
 
@@ -177,9 +179,32 @@ class Draw(BaseTask):
             prompts = facts.mix(request.n, request.seed)
             conditions = [facts.encode(words, words) for words in prompts]
         controls = controls_of(request, model.family.Controls)
-        for index, image_HWC in enumerate(draw(model, engine, conditions, request.seed, controls)):
+        drawn = draw(model, engine, conditions, request.seed, controls, also=self._steered(facts, request))
+        for index, image_HWC in enumerate(drawn):
             picture = Image.fromarray(image_HWC)
             yield Media("image", picture, index, metadata=self._metadata(model, request, prompts[index], index))
+
+    def _steered(self, facts: DrawFacts, request: Any) -> Given:
+        """What a request holds beside its words where the family goes in several steps: words to lead away from, a picture to start from."""
+        asked, found = dict(request), Given()
+        if asked.get("negative"):
+            if asked["guidance"] == 1:
+                raise RequestError("`negative` leads away from something by `guidance`; give one above 1.")
+            found |= {AGAINST + name: value for name, value in given_of(facts.prompt(asked["negative"])).items()}
+        if asked.get("init") is not None:
+            found[START] = to_network(np.stack([self._picture(asked["init"])]))[0]
+        elif "strength" in request.model_fields_set:
+            raise RequestError("`strength` says how much of the picture `init` may change; give that picture.")
+        return found
+
+    def _picture(self, blob: Blob) -> Pictures:
+        """A picture of a request as the training pictures are. Raises RequestError when it is none, or too large."""
+        picture = pictures.decode(blob.data, self.prepare.background, max_pixels=self.prepare.max_pixels)
+        if isinstance(picture, Drop):
+            raise RequestError(
+                f"`init`: {blob.name or 'the picture'} can't be used ({picture.reason}: {picture.detail}); give another."
+            )
+        return pictures.resize_square(picture, self.model.size, self.prepare.fit)
 
     def example(self, facts: DrawFacts, splits: Splits) -> Asked | None:
         """The words of a held-out picture: a caption that says nothing but what the model has seen words for, or a label. Those of a
@@ -212,4 +237,12 @@ class Draw(BaseTask):
             "task": self.name,
             "family": self.family,
         }
+        asked = dict(request)
+        made |= controls_of(request, model.family.Controls).model_dump()
+        if asked.get("negative"):
+            made["negative"] = asked["negative"]
+        if asked.get("init") is not None:
+            made["init"] = asked["init"].name
+        else:
+            made.pop("strength", None)
         return made | {key: value for key, value in model.about.items() if isinstance(value, str | int | float)}

@@ -24,7 +24,7 @@ from genwright.request import request_class
 from genwright.shards import Example, ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.draw.task import Draw
-from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts
+from genwright.tasks.image.facts import LEAST_TOKENS, DrawFacts
 from genwright.tasks.image.sampling import draw, interpolate, sample
 from helpers import ASSETS
 
@@ -85,7 +85,7 @@ def test_an_example_is_a_picture_with_its_caption_and_label():
     example = _example(task, facts, item)
     assert example["image"].shape == (32, 32, 3) and example["image"].dtype == np.uint8
     assert example["image"][0, 0].tolist() == [255, 255, 255]  # transparent, laid on white
-    assert example["condition"].shape == (MAX_TOKENS,) and example["condition"][0] == START
+    assert example["condition"].shape == (LEAST_TOKENS,) and example["condition"][0] == START
     assert facts.words(example["condition"]) == item.fields["text"].lower()
     assert facts.labels[int(example["label"][0])] == item.fields["label"]
 
@@ -95,20 +95,39 @@ def test_captions_are_read_without_regard_to_case():
     assert facts.encode("RED Apple", "").tolist() == facts.encode("red apple", "").tolist()
 
 
-def test_captions_longer_than_the_encoder_are_cut():
+def test_captions_are_read_whole_and_requests_as_far_as_those_went():
     facts = _task().fit(_items())
-    assert facts.encode("apple " * 200, "").shape == (MAX_TOKENS,)
+    assert facts.encode("apple " * 200, "").shape == (LEAST_TOKENS,)
+    items = _items()
+    items[0].fields["text"] = ("red apple " * 20).strip()
+    longer = _task().fit(items)
+    assert longer.tokens == 41 and not longer.is_cut(items[0].fields["text"])
+    assert _example(_task(), longer, items[1])["condition"].shape == (41,)
+
+
+def test_a_long_caption_is_learned_from_half_of_the_time_beside_the_short_one():
+    items, task = _items(), _task()
+    for item in items[:40]:
+        item.fields["long"] = f"{item.fields['text']}, one of the {item.fields['label']}"
+    facts = task.fit(items)
+    example = _example(task, facts, items[0])
+    short, long = facts.words(example["condition"]), facts.words(example["long"])
+    assert short == items[0].fields["text"].lower() and long.startswith(short) and "one of the" in long
+    assert facts.words(_example(task, facts, items[50])["long"]) == items[50].fields["text"].lower()
+    seen = [facts.words(task.augment(example, np.random.default_rng(n))["condition"]) for n in range(200)]
+    assert 70 < sum(words == short for words in seen) / 0.8 + 20 < 150 and any(words == long for words in seen)
+    assert {"condition"} == {name for name in task.collate([example]) if name != "data"}
 
 
 def test_how_many_captions_are_cut_is_said(capsys):
     items = _items()
     for item in items[:3]:
         item.fields["text"] = (
-            "1girl, solo, long hair, looking at viewer, smile, open mouth, blue eyes, outdoors, sky, day"
+            "1girl, solo, long hair, looking at viewer, smile, open mouth, blue eyes, outdoors, " * 5 + "sky, day"
         )
     _task().fit(items)
     said = capsys.readouterr().err
-    assert f"3 of {len(items)} captions are longer than the 23 tokens that the model reads, and are cut: of" in said
+    assert f"3 of {len(items)} captions are longer than the 95 tokens that the model reads, and are cut: of" in said
     assert re.search(r'it reads "1girl, solo, [^"]*"\.$', said.strip()) and "sky, day" not in said.split("it reads")[1]
     _task().fit(_items())
     assert capsys.readouterr().err == ""
@@ -144,7 +163,7 @@ def test_auto_takes_the_condition_that_the_data_has(fields: tuple[str, ...], con
     task = _task()
     facts = task.fit(items)
     assert facts.condition == condition
-    assert len(_example(task, facts, items[0])["condition"]) == (MAX_TOKENS if condition == "text" else 1)
+    assert len(_example(task, facts, items[0])["condition"]) == (LEAST_TOKENS if condition == "text" else 1)
 
 
 def test_what_cannot_be_used_is_dropped_with_its_reason(tmp_path: Path):
@@ -194,7 +213,7 @@ def test_a_batch_holds_pictures_from_minus_one_to_one():
     facts = task.fit(items)
     examples = [_example(task, facts, item) for item in items[:3]]
     batch = task.collate(examples)
-    assert batch["data"].shape == (3, 3, 32, 32) and batch["condition"].shape == (3, MAX_TOKENS)
+    assert batch["data"].shape == (3, 3, 32, 32) and batch["condition"].shape == (3, LEAST_TOKENS)
     back = ((batch["data"][1] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
     assert np.array_equal(back, examples[1]["image"])
     assert batch["data"].min() >= -1 and batch["data"].max() == 1

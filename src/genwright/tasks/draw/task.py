@@ -1,7 +1,8 @@
 """The task `draw`: pictures from words, from a class label, or from nothing.
 
 An example is {"image": uint8[S, S, 3], "condition": int32[L], "label": int32[1]}. `condition` is what the networks are told:
-the caption's tokens, the label alone (L = 1), or 0. `label` is -1 where the data has none. A batch is {"data": image_BCHW in
+the caption's tokens, the label alone (L = 1), or 0. `label` is -1 where the data has none. Where pictures have a field `long`, a caption
+that says more, its tokens are `long`: int32[L], and half of the time they are learned from. A batch is {"data": image_BCHW in
 [-1, 1], "condition": int64[B, L]}; see families/given.py.
 """
 
@@ -36,7 +37,7 @@ from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
-from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts, caption_tokenizer, evenly_captions, words_by_count
+from genwright.tasks.image.facts import DrawFacts, caption_tokenizer, evenly_captions, tokens_read, words_by_count
 from genwright.tasks.image.networks import Drawn, networks_of
 from genwright.tasks.image.pixels import Pictures, given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
@@ -77,18 +78,22 @@ class Draw(BaseTask):
 
     def fit(self, sample: Iterable[Item]) -> DrawFacts:
         items = list(sample)
-        captions = [item.fields["text"] for item in items if item.fields.get("text")]
+        short = [item.fields["text"] for item in items if item.fields.get("text")]
+        long = [item.fields["long"] for item in items if item.fields.get("long") and item.fields.get("text")]
+        captions = short + long
         labels = sorted({item.fields["label"] for item in items if item.fields.get("label")})
         condition = self.model.condition
         if condition == "auto":
-            condition = "text" if 2 * len(captions) > len(items) else "label" if len(labels) > 1 else "none"
+            condition = "text" if 2 * len(short) > len(items) else "label" if len(labels) > 1 else "none"
         shown = [item.fields["text"] for item in items if item.fields.get("text") and not forbids(item.licence)]
         told = (words_by_count(captions), evenly_captions(shown)) if condition == "text" else ([], [])
-        facts = DrawFacts(condition, labels, caption_tokenizer(captions), len(items), *told)
+        tokenizer = caption_tokenizer(captions)
+        read = (tokens_read(tokenizer, captions), bool(long)) if condition == "text" else ()
+        facts = DrawFacts(condition, labels, tokenizer, len(items), *told, *read)
         cut = [caption for caption in captions if facts.is_cut(caption)] if condition == "text" else []
         if cut:
             say(
-                f"prepare: {len(cut):,} of {len(captions):,} captions are longer than the {MAX_TOKENS - 1} tokens that the model reads, and "
+                f"prepare: {len(cut):,} of {len(captions):,} captions are longer than the {facts.tokens - 1} tokens that the model reads, and "
                 f'are cut: of "{cut[0][:200]}" it reads "{facts.read(cut[0])}".'
             )
         return facts
@@ -109,11 +114,14 @@ class Draw(BaseTask):
         if isinstance(picture, Drop):
             yield picture
             return
-        yield {
+        example = {
             "image": pictures.resize_square(picture, self.model.size, self.prepare.fit),
             "condition": facts.encode(text, label),
             "label": np.array([facts.label_id(label)], np.int32),
         }
+        if facts.two_captions:
+            example["long"] = facts.encode(item.fields.get("long") or text, label)
+        yield example
 
     def shown(self, example: Example, facts: DrawFacts) -> list[Shown]:
         size, words = self.model.size, facts.words(example["condition"])
@@ -121,12 +129,15 @@ class Draw(BaseTask):
         return [Shown(f"{size} x {size} pixels, with {told}")]
 
     def augment(self, example: Example, rng: np.random.Generator) -> Example:
-        """Mirror (where the recipe allows it) and leave words out, so that each of them comes to mean something alone."""
+        """Mirror (where the recipe allows it), take the long caption half of the time where there are two, and leave words out, so that
+        each of them comes to mean something alone."""
         changed = dict(example)
         condition = example["condition"]
         mirrored, all_words, each_word = rng.random(), rng.random(), rng.random(len(condition))
         if self.prepare.flip and mirrored < 0.5:
             changed["image"] = example["image"][:, ::-1]
+        if "long" in example and rng.random() < 0.5:
+            condition = example["long"]
         if len(condition) > 1:
             kept = each_word >= (1.0 if all_words < _CAPTION_DROPOUT else _WORD_DROPOUT)
             kept[0] = True  # the token that opens every caption

@@ -288,8 +288,9 @@ def test_a_saved_model_draws_the_same_pictures(tmp_path: Path, family: str, cond
     assert set(again.family.modules) == set(again.family.exported)
 
 
-def test_interpolation_begins_and_ends_at_its_two_pictures():
-    model = _model()
+@pytest.mark.parametrize("family", ["flow", "gan"])
+def test_interpolation_begins_and_ends_at_its_two_pictures(family: str):
+    model = _model(family)
     start, stop = model.facts.prompt("red apple"), model.facts.prompt("cat face")
     strip = interpolate(model, Engine(), start, stop, seed=4, steps=5)
     first, last = sample(model, Engine(), np.stack([start, stop]), 4)

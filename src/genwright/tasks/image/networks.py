@@ -150,7 +150,7 @@ class DiTSize:
 
 _UNET_WIDTHS = (32, 48, 64, 96, 128, 192)
 _DIT_WIDTHS = (128, 192, 256, 384, 512)
-_FLOW_STEPS = 800
+_FLOW_STEPS = 1200
 
 
 def flow_candidates(settings: Any) -> list[ModelConfig]:

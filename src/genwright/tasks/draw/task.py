@@ -88,8 +88,9 @@ class Draw(BaseTask):
         shown = [item.fields["text"] for item in items if item.fields.get("text") and not forbids(item.licence)]
         told = (words_by_count(captions), evenly_captions(shown)) if condition == "text" else ([], [])
         tokenizer = caption_tokenizer(captions)
-        read = (tokens_read(tokenizer, captions), bool(long)) if condition == "text" else ()
-        facts = DrawFacts(condition, labels, tokenizer, len(items), *told, *read)
+        facts = DrawFacts(condition, labels, tokenizer, len(items), *told)
+        if condition == "text":
+            facts.tokens, facts.two_captions = tokens_read(tokenizer, captions), bool(long)
         cut = [caption for caption in captions if facts.is_cut(caption)] if condition == "text" else []
         if cut:
             say(

@@ -1,12 +1,13 @@
 """Why a GAN's pictures of one word are alike: how much of its picture comes from noise and how much from the word, by training step.
 
     genwright train benchmarks/variety.yaml --run-dir runs/variety     # emoji of two artists, each word with two pictures
+    genwright train benchmarks/variety.yaml --run-dir runs/variety-one --set 'data.sources=[...]'     # of one artist alone
     python benchmarks/variety.py runs/variety
 
-Looks at the newest checkpoint and at the same networks before training. Variety within a word is that of the score sheet, by the
-features of KID and by pixels; the noise is scaled by the control `truncation`; and for the inputs of the generator's stages it tells
-the mean norm of a weight's column from noise and from the word. What the discriminator makes of it: how often it prefers the real picture
-to one drawn for the same word, and to a real picture of another word.
+Looks at every checkpoint that is kept and at the same networks before training. Variety within a word is that of the score sheet, by
+the features of KID and by pixels (of words with several pictures, where there are any); at the end also with the noise scaled by the
+control `truncation`. For the inputs of the generator's stages it tells the mean norm of a weight's column from noise and from the word.
+What the discriminator makes of it: how often it prefers the real picture to one drawn for the same word, and to another word's picture.
 """
 
 from __future__ import annotations
@@ -49,27 +50,31 @@ def main() -> None:
     images = np.stack([train[i]["image"] for i in range(len(train))])
     words, place, counts = np.unique(conditions, axis=0, return_inverse=True, return_counts=True)
     count, each = sizes(500)
-    chosen = np.random.default_rng(0).permutation(np.flatnonzero(counts > 1))[:count]
-    groups = [np.flatnonzero(place.ravel() == word)[:each] for word in chosen]
-    print(
-        f"{len(train)} training pictures, {len(words)} words; {len(chosen)} words of several pictures, {each} samples of each"
-    )
-    print("real".ljust(26), by_both([images[group] for group in groups]))
-    newest = sorted((run.stage("train") / "model" / "checkpoints").iterdir())[-1]
-    for name in ("before training", newest.name):
-        if name == newest.name:
-            weights, _ = checkpoint.read(newest)
-            for module in family.modules:
-                start = f"{module}."
-                state = {key.removeprefix(start): value for key, value in weights.items() if key.startswith(start)}
-                family.modules[module].load_state_dict(state)
-        print(name.ljust(26), shares(family))
-        for truncation in TRUNCATIONS:
-            drawn = draw(family, words[np.repeat(chosen, each)], truncation).reshape(
-                len(chosen), each, *images.shape[1:]
-            )
-            print(f"  noise x {truncation}".ljust(26), by_both(list(drawn)))
+    several = np.flatnonzero(counts > 1)
+    chosen = np.random.default_rng(0).permutation(several if len(several) else np.arange(len(words)))[:count]
+    print(f"{len(train)} training pictures, {len(words)} words; {len(chosen)} words, {each} samples of each")
+    if len(several):
+        groups = [np.flatnonzero(place.ravel() == word)[:each] for word in chosen]
+        print("real".ljust(26), by_both([images[group] for group in groups]))
+    kept = sorted((run.stage("train") / "model" / "checkpoints").iterdir())
+    for folder in (None, *kept):
+        if folder is not None:
+            put_in(family, folder)
+        print("before training" if folder is None else folder.name, shares(family))
+        for truncation in TRUNCATIONS if folder in (None, kept[-1]) else (1.0,):
+            drawn = draw(family, words[np.repeat(chosen, each)], truncation)
+            groups = list(drawn.reshape(len(chosen), each, *images.shape[1:]))
+            print(f"  noise x {truncation}".ljust(26), by_both(groups), flush=True)
         print("  discriminator".ljust(26), preferences(family, conditions, images))
+
+
+def put_in(family: Gan, folder: Path) -> None:
+    """A checkpoint's weights, as they were trained (not averaged)."""
+    weights, _ = checkpoint.read(folder)
+    for module in family.modules:
+        start = f"{module}."
+        state = {key.removeprefix(start): value for key, value in weights.items() if key.startswith(start)}
+        family.modules[module].load_state_dict(state)
 
 
 @torch.no_grad()

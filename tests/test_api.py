@@ -18,6 +18,7 @@ import genwright as gw
 from genwright import api, ledger
 from genwright.errors import RequestError
 from genwright.media.base import Media
+from genwright.request import checked, request_class
 from genwright.run import Run
 from genwright.scores import ScoreSheet
 from helpers import ASSETS, ROOT
@@ -181,3 +182,43 @@ def test_values_of_keys_are_given_as_they_are(there: Path) -> None:
     with pytest.raises(RequestError, match=r"train.budget"):
         gw.plan("runs/recipe", overrides={"train.budget": "猫"})
     assert Run(there / "runs" / "recipe").record("train") is not None
+
+
+def test_a_result_is_not_saved_under_a_name_of_another_kind(there: Path) -> None:
+    text = Media("text", "words")
+    for name in ("o.png", "o.wav", "o.docx"):
+        with pytest.raises(RequestError, match=rf"{name}: what was made is a text, .* call it o.txt"):
+            text.save(name)
+    for name in ("o.json", "o.py", "o.md", "o"):
+        text.save(name)
+        assert Path(name).read_text(encoding="utf-8") == "words"
+    with pytest.raises(RequestError, match=r"o.txt: what was made is a picture, .* call it o.png"):
+        Media("image", Image.new("RGB", (4, 4))).save("o.txt")
+
+
+def test_python_gives_what_it_has(there: Path) -> None:
+    run = gw.load("runs/recipe", device="cpu")
+    assert run.generate("x", json_schema={"const": "ab"})[0].text == '"ab"'
+    assert run.generate("x", regex="ab", stop="b", logit_bias={"a": 1.0})[0].text == "a"
+    for capacity in (0, -1, "2"):
+        with pytest.raises(RequestError, match="`capacity`: must be a whole number, 1 or more"):
+            gw.load("runs/recipe", capacity=capacity)
+
+
+@pytest.mark.parametrize(
+    ("messages", "said"),
+    [
+        (
+            [{"role": "bot", "content": "x"}],
+            "the role of message 1 is 'bot'; it must be system, user, assistant or tool",
+        ),
+        ('[{"role": "bot", "content": "x"}]', "the role of message 1 is 'bot'"),
+        ([{"role": "user", "content": "x"}, {"role": "user"}], "message 2 must be a mapping of `role` and `content`"),
+        ([{"role": "user", "content": None}], "the content of message 1 is no text"),
+        ({"role": "user", "content": "x"}, "must be a list of messages"),
+    ],
+)
+def test_a_message_that_is_wrong_is_named(messages: object, said: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        checked(request_class("chat", "transformer"), {"messages": messages})
+    assert str(caught.value).startswith(f"`messages`: {said}")

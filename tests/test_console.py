@@ -55,6 +55,7 @@ def test_a_list_of_runs_is_whole(width: int, old: Path, monkeypatch, capsys) -> 
     shown = capsys.readouterr().out
     assert "…" not in shown and max(map(len, shown.splitlines())) <= width
     for one in find(old):
+        assert one.score in shown.replace("\u00a0", " "), "a score stands whole"
         assert {one.name, one.task, one.family, *one.score.split()} <= set(shown.split())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,27 @@ def test_an_override_takes_the_place_of_a_key_by_its_old_name_or_its_new_one() -
     for names in (("drop_near_duplicates", "group_by_lines"), ("near_duplicates", "near_duplicates")):
         loaded = recipe.parse(old, "r.yaml", [f"data.{names[0]}=0.6", f"prepare.{names[1]}=0.7"])
         assert (loaded.data.drop_near_duplicates, loaded.prepare.group_by_lines) == (0.6, 0.7)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "evaluate.samples=0",
+        "model.from=3",
+        "train=3",
+        "task=nothing",
+        "data.sources.0.foldr=x",
+        "data.sources=[{foldr: x}]",
+    ],
+)
+def test_a_value_given_by_set_is_named_as_such(override: str) -> None:
+    text = "task: write\ndata:\n  sources: [{folder: notes}]\nevaluate: {samples: 4}\nmodel: {}\n"
+    with pytest.raises(RequestError, match=rf"^--set {re.escape(override)}: "):
+        recipe.parse(text, "r.yaml", [override])
+    with pytest.raises(RequestError, match=r"^r.yaml line 4: `evaluate.samples`"):
+        recipe.parse(text.replace("samples: 4", "samples: 0"), "r.yaml", ["train.seed=1"])
+
+
+def test_a_key_of_several_kinds_is_told_by_its_name() -> None:
+    with pytest.raises(RequestError, match=r"`train.new_data_share`: Input should be 'auto' or Input"):
+        recipe.parse("task: write\ndata: {sources: [{folder: x}]}\ntrain: {new_data_share: x}\n", "r.yaml")

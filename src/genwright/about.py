@@ -33,6 +33,15 @@ class Found:
         return {k: v for k, v in (("path", self.path), ("text", self.text), ("label", self.label)) if v}
 
 
+class Refused(NamedTuple):
+    """What is of a task's kind in a file, and can't be learned by it."""
+
+    path: str
+    task: str
+    items: int
+    why: str
+
+
 @dataclass(frozen=True)
 class File:
     """A file, or a folder that was left out whole, and what became of it."""
@@ -96,6 +105,10 @@ class Survey:
     """Tables of numbers, and tables without sentences beside other texts: no prose, and left out of it."""
     columns: list[str] = field(default_factory=list)
     """Tables without sentences that are taken as prose, because there is no other text."""
+    refused: list[Refused] = field(default_factory=list)
+    """Files of which a task could take nothing, or not all, though it is of its kind: conversations with calls of tools."""
+    named: dict[str, set[str]] = field(default_factory=dict, repr=False)
+    """By table, the files that its rows name."""
     private: list[Private] = field(default_factory=list)
     searched_whole: bool = True
     """Whether all texts were searched for what is private."""
@@ -115,6 +128,17 @@ class Survey:
     def whole(self, task: str) -> list[Found]:
         """What a task takes as it stands."""
         return [found for found in self.tables if found.whole.get(task)]
+
+    def lost(self) -> set[str]:
+        """Files of which nothing can be learned: what they hold is of a task's kind, and that can't take it."""
+        return {one.path for one in self.refused} - {found.table for found in self.tables}
+
+    def without_label(self, medium: str) -> set[str]:
+        """Files of a medium that lie in no folder, where the folder's name is what is said of all others: none of them is learned."""
+        otherwise = 2 * self.captions > self.media.get(medium, 0) or any(table.path for table in self.tables)
+        if otherwise or not self.labels:
+            return set()
+        return {file.path for file in self.files if file.medium == medium and not file.reason and "/" not in file.path}
 
     def written(self) -> list[Found]:
         """Tables whose rows are texts."""
@@ -213,6 +237,8 @@ class About:
     """Whether it can take a row of a table as it stands, nested as it may be. None: it must be told which column is what."""
     whole_file: Callable[[str, str], int] | None = None
     """How many items it finds in a file's text and ending (".txt"), where it takes files as they stand: an exported chat has many."""
+    refused_file: Callable[[str, str], tuple[int, str]] | None = None
+    """How many items of its kind a file holds, by its text and ending, that it can't take, and why; (0, "") where there are none."""
     continues: bool = False
     """Whether `genwright generate --continue FILE` makes sense."""
     echo: bool = True

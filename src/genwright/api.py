@@ -16,7 +16,7 @@ from markupsafe import Markup
 from pydantic import BaseModel
 
 from genwright import ledger
-from genwright.console import Printed, SideBySide
+from genwright.console import Printed, SideBySide, count
 from genwright.errors import RequestError
 from genwright.media.base import Media
 from genwright.request import Blob, checked, opening_class, positional, request_class
@@ -60,7 +60,7 @@ class Ledger(Printed, list[ledger.Item]):
         return ledger.account(self)
 
     def __repr__(self) -> str:
-        return f"<ledger: {self.account.offered:,} items offered, {self.account.kept:,} kept>"
+        return f"<ledger: {count(self.account.offered, 'item')} offered, {self.account.kept:,} kept>"
 
     def __rich__(self) -> SideBySide:
         whole = self.account
@@ -86,6 +86,8 @@ class Generator:
         self.folder = named(Path(folder))
         if not is_run_or_model(self.folder):
             model_folder(self.folder)  # says what is wrong
+        if capacity is not None and (not isinstance(capacity, int) or capacity < 1):
+            raise RequestError(f"`capacity`: must be a whole number, 1 or more (given: {capacity!r}).")
         if opening:
             checked(opening_class(task_and_family(self.folder)[1]), opening)
         self._device, self._capacity, self._opening = device, capacity, opening
@@ -96,7 +98,7 @@ class Generator:
         from genwright import device as devices
 
         model = _opened(self.folder, devices.choose(self._device))
-        model.capacity = self._capacity or model.capacity
+        model.capacity = model.capacity if self._capacity is None else self._capacity
         model.opening = checked(model.family.Opening, self._opening)
         return model
 

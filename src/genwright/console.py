@@ -31,13 +31,30 @@ _FEW_S = 5
 
 
 _logs: list[Path] = []
+_held: list[list[str]] = []
 
 
 def say(text: str) -> None:
     """One line for the user, on standard error, and in the log where there is one."""
     text = printable(text)  # it may name a file, and a name may hold what moves the cursor
+    if _held:
+        _held[-1].append(text)
+        return
     _screen.say(text)
     _log(text)
+
+
+@contextmanager
+def held_back() -> Iterator[list[str]]:
+    """Within, what is said is only collected, for the caller to say or to leave out; an error says it all."""
+    _held.append([])
+    try:
+        yield _held[-1]
+    except BaseException:
+        for text in _held.pop():
+            say(text)
+        raise
+    _held.pop()
 
 
 @contextmanager

@@ -11,11 +11,21 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from unicodedata import category
 
 
 def printable(path: str) -> str:
     """A path as a terminal may be shown it: control characters and what is not UTF-8 are escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in path)
+
+
+def legible(text: str) -> str:
+    """A line of a text as a terminal may be shown it: as `printable`, and spaces of any kind, tabs and what joins letters as they look."""
+    return "".join(c if c in _LOOKED_AT or category(c) == "Zs" else printable(c) for c in text.expandtabs(4))
+
+
+_LOOKED_AT = "\u200c\u200d"
+"""Joiners, which Persian, Indian scripts and emoji are written with."""
 
 
 def quoted(path: str | Path) -> str:

@@ -23,7 +23,17 @@ from pydantic import (
 
 from genwright.errors import RequestError
 from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of
-from genwright.settings import Budget, BudgetText, EvaluateSettings, MainSection, Section, part_sections
+from genwright.settings import (
+    Budget,
+    BudgetText,
+    EvaluateSettings,
+    MainSection,
+    Section,
+    Written,
+    Wrong,
+    first_wrong,
+    part_sections,
+)
 
 
 class DataSettings(Section):
@@ -199,56 +209,49 @@ def parse(
 
     `kept`: by task, the family to take where the recipe names none; else the task's default is taken.
     """
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-        _refuse_twice(name, node)
-        content = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f" line {mark.line + 1}" if mark else ""
-        raise RequestError(f"{name}{line}: not valid YAML ({getattr(error, 'problem', None) or error}).") from error
+    written = Written(text, name)
+    content = written.content
     if not isinstance(content, dict):
         raise RequestError(f"{name}: a recipe is a mapping that starts with `task: ` and one of {', '.join(TASKS)}.")
     for override in overrides or []:
-        _set(content, _renamed(override, content))
-    task = content.get("task")
+        written.put(override, _path(override, content))
+    task, model = content.get("task"), content.get("model")
+    where = written.where("task")
     if not isinstance(task, str):
-        raise RequestError(f"{name}: the key `task` is missing; add `task: ` and one of {', '.join(TASKS)}.")
+        raise RequestError(f"{where}: the key `task` is missing; add `task: ` and one of {', '.join(TASKS)}.")
     if task not in TASKS:
-        raise RequestError(f"{name}{_line(node, ('task',))}: there is no task {task!r};{_nearest(task, list(TASKS))}")
+        raise RequestError(f"{where}: there is no task {task!r};{_nearest(task, list(TASKS))}")
     families = families_of(task)
-    model, default = content.get("model"), (kept or {}).get(task, families[0])
+    default = (kept or {}).get(task, families[0])
     family = model.get("family", default) if isinstance(model, dict) else default
     if family not in families:
         raise RequestError(
-            f"{name}{_line(node, ('model', 'family'))}: `model.family` is {family!r}, which can't do {task};{_nearest(str(family), list(families))}"
+            f"{written.where('model', 'family')}: `model.family` is {family!r}, which can't do {task};{_nearest(str(family), list(families))}"
         )
+    schema = recipe_class(task, family)
     try:
-        recipe = recipe_class(task, family).model_validate(content)
+        recipe = schema.model_validate(content)
         if folder is not None:
             recipe.prepare, recipe.model = recipe.prepare.relative_to(folder), recipe.model.relative_to(folder)
-        for index, source in enumerate(recipe.data.sources):
-            recipe.data.sources[index] = _check_source(source, index, folder)
-            _check_rows(recipe.data.sources[index], index, task)
     except ValidationError as error:
-        raise RequestError(_sentence(name, node, error, recipe_class(task, family))) from error
+        raise RequestError(_sentence(written, first_wrong(error, content), schema)) from error
+    for index, source in enumerate(recipe.data.sources):
+        recipe.data.sources[index] = _check_source(written, source, index, folder)
+        _check_rows(written, recipe.data.sources[index], index, task)
     return recipe
 
 
-def _check_source(source: dict[str, Any], index: int, folder: Path | None) -> dict[str, Any]:
-    kinds = [key for key in source if key in SOURCES]
+def _check_source(written: Written, source: dict[str, Any], index: int, folder: Path | None) -> dict[str, Any]:
+    kinds, where = [key for key in source if key in SOURCES], written.where("data", "sources", index)
     if len(kinds) != 1:
         near = next((m for key in source for m in get_close_matches(str(key), list(SOURCES), n=1)), None)
         hint = f"did you mean `{near}`?" if near else f"name one of {', '.join(SOURCES)}."
-        raise RequestError(f"recipe: `data.sources.{index}` has {len(kinds)} known kinds of source; {hint}")
+        raise RequestError(f"{where}: `data.sources.{index}` has {len(kinds)} known kinds of source; {hint}")
     try:
         spec = SOURCES[kinds[0]].load().Spec.model_validate(source)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in ("data", "sources", index, *first["loc"]))
-        valid = list(SOURCES[kinds[0]].load().Spec.model_fields)
-        hint = _nearest(str(first["loc"][-1]), valid) if first["type"] == "extra_forbidden" else ""
-        raise RequestError(f"recipe: `{key}`: {_plain(first)}.{hint}") from error
+        wrong = first_wrong(error, source).below("data", "sources", index)
+        raise RequestError(_sentence(written, wrong, SOURCES[kinds[0]].load().Spec, 3)) from error
     return (
         spec.relative_to(folder).model_dump(mode="json", exclude_none=True)
         if folder
@@ -256,116 +259,41 @@ def _check_source(source: dict[str, Any], index: int, folder: Path | None) -> di
     )
 
 
-def _check_rows(source: dict[str, Any], index: int, task: str) -> None:
+def _check_rows(written: Written, source: dict[str, Any], index: int, task: str) -> None:
     """Most tasks need to be told which column of a table is the text or names the file; some take rows as they stand."""
     table = source if "table" in source else source.get("join")
     if table and not ("path" in table or "text" in table or about(task).whole_rows):
         named = table["table"] if isinstance(table["table"], str) else ", ".join(table["table"])
         raise RequestError(
-            f"recipe: `data.sources.{index}`: say what a row of {named} is: "
+            f"{written.where('data', 'sources', index)}: `data.sources.{index}`: say what a row of {named} is: "
             '`text: "{column}"` for its own text, `path: "{column}"` for a file.'
         )
 
 
-def _renamed(override: str, content: dict[str, Any]) -> str:
-    """An override by the name that a renamed key has in the recipe, old or new, so that it takes that one's place."""
-    path, equals, value = override.partition("=")
+def _path(override: str, content: dict[str, Any]) -> str:
+    """The path of an override's key, by the name that a renamed key has in the recipe, old or new, so that it takes that one's place."""
+    path, equals, _ = override.partition("=")
+    if not equals or not path:
+        raise RequestError(f"--set {override}: write it as key.key=value, for example train.budget=2m.")
     section, _, key = path.partition(".")
     held = content.get(section)
     schemas: dict[str, Any] = {"data": DataSettings}
     if content.get("task") in TASKS:
         schemas["prepare"] = TASKS[content["task"]].load_options().Prepare
-    if section not in schemas or not isinstance(held, dict):
-        return override
-    for one in schemas[section].model_fields.values():
-        names = one.validation_alias.choices if isinstance(one.validation_alias, AliasChoices) else ()
-        if key in names:
-            path = f"{section}.{next((name for name in names if name in held), key)}"
-    return f"{path}{equals}{value}"
+    if section in schemas and isinstance(held, dict):
+        for one in schemas[section].model_fields.values():
+            names = one.validation_alias.choices if isinstance(one.validation_alias, AliasChoices) else ()
+            if key in names:
+                return f"{section}.{next((name for name in names if name in held), key)}"
+    return path
 
 
-def _set(content: dict[str, Any], override: str) -> None:
-    path, equals, value = override.partition("=")
-    if not equals or not path:
-        raise RequestError(f"--set {override}: write it as key.key=value, for example train.budget=2m.")
-    place: Any = content
-    keys = path.split(".")
-    for key in keys[:-1]:
-        place = (
-            place[int(key)]
-            if isinstance(place, list) and key.isdigit() and int(key) < len(place)
-            else place.setdefault(key, {})
-            if isinstance(place, dict)
-            else None
-        )
-        if not isinstance(place, dict | list):
-            raise RequestError(f"--set {override}: `{key}` is no section of the recipe.")
-    try:
-        _refuse_twice(f"--set {override}", yaml.compose(value, Loader=yaml.SafeLoader))
-        parsed = yaml.safe_load(value)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RequestError(f"--set {override}: the value is not valid YAML.") from error
-    if isinstance(place, list):
-        if not keys[-1].isdigit() or int(keys[-1]) >= len(place):
-            raise RequestError(f"--set {override}: `{keys[-1]}` is no index of that list.")
-        place[int(keys[-1])] = parsed
-    else:
-        place[keys[-1]] = parsed
-
-
-def _refuse_twice(name: str, node: Any) -> None:
-    """Raises RequestError where a mapping, however deep, has a key twice: YAML's readers keep the last one and say nothing."""
-    waiting, seen = [node], set()
-    while waiting:
-        node = waiting.pop()
-        if not isinstance(node, yaml.CollectionNode) or id(node) in seen:
-            continue
-        seen.add(id(node))
-        if isinstance(node, yaml.SequenceNode):
-            waiting += node.value
-            continue
-        lines: dict[Any, int] = {}
-        for key, value in node.value:
-            line, known = key.start_mark.line + 1, (key.tag, str(key.value))
-            if known in lines:
-                raise RequestError(
-                    f"{name} line {line}: the key `{key.value}` stands on line {lines[known]} already; put both into one."
-                )
-            lines[known] = line
-            waiting += [key, value]
-
-
-def _line(node: Any, path: tuple[Any, ...]) -> str:
-    """ " line N" of a key in the YAML tree, or "" where it stands nowhere (a default, an override)."""
-    line = None
-    for key in path:
-        if isinstance(node, yaml.MappingNode):
-            match = next(((k, v) for k, v in node.value if k.value == str(key)), None)
-            if match is None:
-                break
-            line, node = match[0].start_mark.line + 1, match[1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(key, int) and key < len(node.value):
-            node = node.value[key]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return f" line {line}" if line else ""
-
-
-def _sentence(name: str, node: Any, error: ValidationError, schema: type[BaseModel]) -> str:
-    # A misspelled key is both unknown and missing; the unknown one is what the user can see.
-    first = min(error.errors(), key=lambda e: e["type"] != "extra_forbidden")
-    path = first["loc"]
-    where = f"{name}{_line(node, path)}: `{'.'.join(str(p) for p in path)}`"
-    if first["type"] == "extra_forbidden":
-        return f"{where} is no key of a recipe;{_nearest(str(path[-1]), _fields(schema, path[:-1]))}"
-    return f"{where}: {_plain(first)}."
-
-
-def _plain(first: Any) -> str:
-    given = first.get("input")
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float | bool) else ""
-    return first["msg"].removeprefix("Value error, ").rstrip(".") + shown
+def _sentence(written: Written, wrong: Wrong, schema: type[BaseModel], above: int = 0) -> str:
+    """`above`: how many of the path's keys stand above those of the schema."""
+    where = f"{written.where(*wrong.path)}: `{'.'.join(map(str, wrong.path))}`"
+    if wrong.unknown:
+        return f"{where} is no key of a recipe;{_nearest(str(wrong.path[-1]), _fields(schema, wrong.path[above:-1]))}"
+    return f"{where}: {wrong.text}."
 
 
 def _fields(schema: Any, path: tuple[Any, ...]) -> list[str]:

@@ -13,7 +13,7 @@ from PIL import Image
 from genwright.api import Generator
 from genwright.cli import generate as command
 from genwright.cli.app import main
-from genwright.cli.deliver import Delivery, deliver
+from genwright.cli.deliver import Delivery, deliver, read_prompt
 from genwright.cli.places import STANDARD_OUTPUT
 from genwright.errors import RequestError
 from genwright.ledger import Item
@@ -228,3 +228,17 @@ def test_an_option_is_named_as_it_is_typed(folder: Path, capsys: pytest.CaptureF
     assert capsys.readouterr().err.startswith("genwright: --max-tokens: ")
     with pytest.raises(RequestError, match=r"^there is no `temprature`; did you mean `temperature`\?$"):
         Generator(folder, "cpu").generate("fox", temprature=1)
+
+
+@pytest.mark.parametrize("content", ["", " \n\t\n"])
+def test_a_prompt_with_nothing_in_it_is_one_sentence(
+    content: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "prompt.txt").write_text(content, encoding="utf-8")
+    with pytest.raises(
+        RequestError, match=r"^--prompt-file .*prompt.txt: (empty|only white space in it); give a prompt"
+    ):
+        read_prompt(None, tmp_path / "prompt.txt")
+    monkeypatch.setattr("sys.stdin", io.StringIO(content))
+    with pytest.raises(RequestError, match=r"^standard input: "):
+        read_prompt("-", None)

@@ -6,6 +6,7 @@ import errno
 import fcntl
 import os
 import resource
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -125,3 +126,15 @@ def test_names_of_every_kind_are_shown_in_one_line(recipe: str, capsys) -> None:
             main(["ledger", f"runs/{Path(name).stem}"] if command != "runs" else ["runs"])
         out = capsys.readouterr().out
         assert "\x1b" not in out and ("exp[final]" in out if command == "runs" else "[old]" in out)
+
+
+def test_what_ends_an_evaluation_is_told_in_one_line(
+    recipe: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGTERM, as a scheduler or a shutdown sends it, where nothing but a training minds signals of its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr("genwright.stages.pipeline.run_stages", lambda *rest: os.kill(os.getpid(), signal.SIGTERM))
+    status, said = told(capsys, "evaluate", recipe)
+    assert status == 143
+    assert said == "genwright: stopped by SIGTERM; what is done is kept, and the same command goes on.\n"
+    assert signal.getsignal(signal.SIGTERM) is before

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import sys
 from pathlib import Path
@@ -124,3 +125,30 @@ def test_an_icon_whose_header_says_less_than_it_holds() -> None:
     )
     found = decode(icon, max_pixels=100_000)
     assert isinstance(found, Drop) and found.reason in ("too_large", "bomb")
+
+
+def written(form: str) -> bytes:
+    out = io.BytesIO()
+    Image.effect_noise((64, 48), 80).convert("RGB").save(out, form)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("form", ["HEIC", "AVIF", "WEBP"])
+@pytest.mark.parametrize("part", [0.1, 0.5, 0.95])
+def test_a_picture_that_is_cut_short_is_told_as_one(form: str, part: float) -> None:
+    data = phone() if form == "HEIC" else written(form)
+    assert not isinstance(IMAGE.probe(data), Drop)
+    for found in (IMAGE.probe(data[: int(len(data) * part)]), decode(data[: int(len(data) * part)])):
+        assert isinstance(found, Drop) and "cut short" in found.detail
+
+
+def test_a_drawing_in_gzip() -> None:
+    packed = gzip.compress(RED)
+    assert medium_of(packed) == "image" and not is_of(packed, "text")
+    picture = decode(packed)
+    assert isinstance(picture, np.ndarray) and (picture == (255, 0, 0)).all()
+    bomb = gzip.compress(RED.replace(b"<rect", b" " * 50_000_000 + b"<rect"))
+    found = IMAGE.probe(bomb)
+    assert isinstance(found, Drop) and found.reason == "too_large"
+    assert isinstance(decode(packed[: len(packed) // 2]), Drop)
+    assert medium_of(gzip.compress(b"words")) == "other"

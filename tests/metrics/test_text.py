@@ -79,3 +79,10 @@ def test_shuffled_words_stay_in_their_line_and_between_the_same_spaces() -> None
     poem = shuffled_words("床前明月光疑是地上霜", np.random.default_rng(0))
     assert poem != "床前明月光疑是地上霜" and sorted(poem) == sorted("床前明月光疑是地上霜")
     assert words_in_lines("Ada\nGrace\n") == 0 and words_in_lines(text) == 1
+
+
+def test_a_share_of_few_texts_that_are_all_alike_has_an_interval() -> None:
+    none, all_of_them = (share(np.array([hits] * 3), np.ones(3)) for hits in (0, 1))
+    assert none.value == 0 == none.low and none.high is not None and none.high > 0.4
+    assert all_of_them.value == 1 and all_of_them.low is not None and all_of_them.low < 0.6
+    assert share(np.zeros(200), np.ones(200)).high == 0

@@ -284,3 +284,22 @@ def test_a_model_is_not_scored_with_a_tokenizer_that_is_not_its_own(place: Path,
 
 def without_logs(found: dict[str, str]) -> dict[str, str]:
     return {name: content for name, content in found.items() if not name.endswith(("log.txt", "lock"))}
+
+
+def test_what_was_said_of_the_data_is_said_again_only_where_it_changed(place: Path, capsys) -> None:
+    assert genwright("collect", "a/poems.yaml", "--fresh") == 0
+    assert "LICENCE UNKNOWN" in capsys.readouterr().err
+    assert genwright("collect", "a/poems.yaml") == 0
+    assert "collect   up to date" in (said := capsys.readouterr().err)
+    assert "LICENCE UNKNOWN" not in said and "offered" not in said
+    write_texts_of(place / "a", 900, 3)
+    assert genwright("collect", "a/poems.yaml") == 0
+    assert "LICENCE UNKNOWN" in capsys.readouterr().err
+
+
+def test_the_time_of_a_training_is_that_of_all_its_sittings(place: Path) -> None:
+    run = Run(place / "runs/poems")
+    first = run.record("train")
+    assert genwright("train", "runs/poems", "--more", "2 steps") == 0
+    second = run.record("train")
+    assert first is not None and second is not None and second.seconds > first.seconds

@@ -218,3 +218,47 @@ def test_an_example_that_cannot_be_shown_is_told(tmp_path: Path, capsys: pytest.
     with outside_task("sing", About(medium="text", families=("transformer",))):
         assert new(folder, "sing").exists()
     assert "No example can be shown (ModuleNotFoundError" in capsys.readouterr().err
+
+
+def with_calls(number: int) -> dict[str, object]:
+    call = {"id": "c", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
+    turns = [
+        {"role": "user", "content": f"What is the weather in town {number}?"},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c", "content": "0 degrees"},
+        {"role": "assistant", "content": "It is 0 degrees."},
+    ]
+    return {"messages": turns}
+
+
+@pytest.mark.parametrize("form", ["lines", "list", "a file each", "table"])
+def test_conversations_that_can_not_be_learned_are_no_prose(tmp_path: Path, form: str) -> None:
+    rows, folder = [with_calls(number) for number in range(12)], tmp_path / "talks"
+    folder.mkdir()
+    if form == "lines":
+        (folder / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    elif form == "list":
+        (folder / "a.json").write_text(json.dumps(rows), encoding="utf-8")
+    elif form == "table":
+        with (folder / "a.csv").open("w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([["messages"], *([json.dumps(row["messages"])] for row in rows)])
+    else:
+        for number, row in enumerate(rows):
+            (folder / f"{number}.json").write_text(json.dumps(row), encoding="utf-8")
+    with pytest.raises(
+        RequestError, match=r"12 conversations that `chat` can't learn, .* `tool_calls`.* take that out"
+    ):
+        new(folder)
+
+
+def test_conversations_that_can_not_be_learned_are_counted_beside_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    said = [{"role": "user", "content": "How\xa0are you?"}, {"role": "assistant", "content": "Well,\tthank you."}]
+    rows = [{"messages": said} for _ in range(25)] + [with_calls(number) for number in range(12)]
+    (tmp_path / "talks").mkdir()
+    (tmp_path / "talks" / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    assert recipe.load(new(tmp_path / "talks")).task == "chat"
+    shown = capsys.readouterr().out
+    assert "chat: 25 conversations: " in shown and "beside 12 conversations that can't be learned (a.jsonl:" in shown
+    assert "How\xa0are you?" in shown and "\\xa0" not in shown and "\\t" not in shown

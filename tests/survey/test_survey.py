@@ -12,10 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from genwright import recipe
+from genwright import ledger, recipe
 from genwright.about import About, Survey, Verdict
 from genwright.errors import RequestError
 from genwright.registry import MEDIA, Entry
+from genwright.run import Run
+from genwright.stages.pipeline import Options, run_stages
 from genwright.survey.choice import verdicts
 from genwright.survey.command import new
 from genwright.survey.survey import look
@@ -268,3 +270,21 @@ def test_lines_called_json_are_conversations(tmp_path: Path) -> None:
     )
     (tmp_path / "data" / "train.json").write_text("\n".join(rows))
     assert recipe.load(new(tmp_path / "data", "chat")).data.sources[0]["join"]["table"] == "train.json"
+
+
+@pytest.mark.parametrize("said", ["folders", "table"])
+def test_what_is_taken_is_what_is_learned(tmp_path: Path, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pets"
+    for kind in ("cats", "dogs"):
+        pictures(folder / kind, 30, side=16)
+    pictures(folder, 6, side=16)
+    if said == "table":
+        named = "".join(f"cats\\{number:04}.png,a cat {number}\n" for number in range(30))
+        (folder / "metadata.csv").write_text(f"file_name,text\n{named}", encoding="utf-8")
+    file, learned = new(folder), {"folders": 60, "table": 30}[said]
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f".png 66 {learned} {66 - learned} {66 - learned} " in shown and f"draw: {learned} pictures: " in shown
+    assert {"folders": "missing_text (no folder", "table": "unreferenced (no row"}[said] in shown
+    run = Run(tmp_path / "run")
+    run_stages(recipe.load(file), run, Options(), ["collect", "prepare"])
+    assert len({item.path for item in ledger.read_run(run) if item.kept}) == learned

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from genwright.training import forecast
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan
 from genwright.training.rehearsal import Measured, rehearse
-from helpers.tiny_family import Lines, tiny
+from helpers.tiny_family import Lines, Tiny, tiny
 
 CPU = torch.device("cpu")
 MEASURED = Measured(
@@ -138,3 +139,63 @@ def test_a_rehearsal_leaves_no_trace(tmp_path: Path) -> None:
     assert measured.seconds_per_step > 0 and measured.memory_bytes > 50e6
     # slope, offset and buffers; two moments or a momentum for each; the average of the slope; and the rest
     assert measured.best_bytes >= 4 * (16 + 20) and measured.checkpoint_bytes > 3 * measured.best_bytes
+
+
+def slope_alone() -> Tiny:
+    """One phase, and nothing in it that a batch of one example can't do."""
+    family = tiny()
+    family.phases, family.modules["slope"][0] = family.phases[:1], nn.Identity()
+    return family
+
+
+def test_steps_that_are_long_beside_the_budget_are_rehearsed_small(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A large model: an example takes 2 s of a budget of 90, a batch of 16 half a minute."""
+    family, clock, sizes, looked = slope_alone(), SimpleNamespace(now=0.0), list[int](), list[str]()
+    loss = family.loss
+
+    def slow(phase: str, batch: dict[str, torch.Tensor], *rest: object) -> object:
+        sizes.append(len(batch["x"]))
+        clock.now += sizes[-1] * 2.0 + 1.0 * (len(sizes) == 1)
+        return loss(phase, batch, *rest)  # type: ignore[arg-type]
+
+    family.loss = slow  # type: ignore[method-assign]
+    monkeypatch.setattr("genwright.training.rehearsal.time", SimpleNamespace(monotonic=lambda: clock.now))
+    measured = rehearse(
+        family,
+        Lines(),
+        Settings(steps=1000, batch=16),
+        CPU,
+        3.0,
+        validate=lambda step, steps: looked.append("validation"),  # type: ignore[func-returns-value]
+        preview=lambda stem: looked.append("preview"),
+        scratch=tmp_path,
+        hurry=4.5,
+    )
+    assert sizes == [1, 1] and not looked
+    assert measured.seconds_per_step == pytest.approx(32.0) and measured.weight_per_step == 16.0
+    planned = forecast.plan_part(
+        measured,
+        Settings(steps=1, batch=16),
+        TrainSettings(),
+        Budget.parse("300s"),
+        held_out_examples=100,
+        pass_examples=200,
+        spent_seconds=5.0,
+    )
+    assert planned.seconds == pytest.approx(295, rel=0.12) and planned.settings.steps >= 7
+    assert planned.settings.previews == 0 and 1 <= planned.settings.validate_times <= 2
+
+
+def test_what_was_never_short_of_time_is_rehearsed_whole() -> None:
+    family, sizes = slope_alone(), list[int]()
+    loss = family.loss
+
+    def noted(phase: str, batch: dict[str, torch.Tensor], *rest: object) -> object:
+        sizes.append(len(batch["x"]))
+        return loss(phase, batch, *rest)  # type: ignore[arg-type]
+
+    family.loss = noted  # type: ignore[method-assign]
+    rehearse(family, Lines(), Settings(steps=1000, batch=8), CPU, 0.0)
+    assert sizes == [8] * 4

@@ -188,7 +188,9 @@ def test_a_loss_that_grows_without_bound_stops_the_training() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Signals) -> None:
+def test_a_signal_saves_and_says_how_to_go_on(
+    tmp_path: Path, number: signal.Signals, capsys: pytest.CaptureFixture[str]
+) -> None:
     whole = tiny()
     trainer(whole, tmp_path / "whole", steps=20, patience=0).run()
     family = tiny()
@@ -200,12 +202,15 @@ def test_a_signal_saves_and_says_how_to_go_on(tmp_path: Path, number: signal.Sig
         steps()
         if interrupted.step == 7:
             os.kill(os.getpid(), number)
+            said.append(capsys.readouterr().err)  # at once, not when the step is over
 
+    said: list[str] = []
     interrupted.take_step = signalled  # type: ignore[method-assign]
     before = signal.getsignal(number)
     with pytest.raises(WorkError, match=rf"{number.name} at step 7 of 20.*genwright train x.yaml"):
         interrupted.run()
     assert signal.getsignal(number) is before
+    assert f"{number.name}, stops when this step is done" in said[0]
     assert checkpoint.all_in(tmp_path / "cut" / "checkpoints")[0].name == "step-00000007"
     resumed = tiny()
     trainer(resumed, tmp_path / "cut", steps=20, patience=0).run()

@@ -7,6 +7,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from genwright.errors import RequestError
 from genwright.tasks.text.guided import constraint
 from genwright.tokens.tokenizer import Tokenizer
 from helpers.weights_samples import ours_of, theirs_of
@@ -45,3 +46,31 @@ def test_any_allowed_text_validates(kind, tmp_path):
     for seed in range(60):
         jsonschema.validate(json.loads(drawn(facts, seed, json_schema=json.dumps(SCHEMA))), SCHEMA)
     assert drawn(facts, 0, regex="(fox|月){2}") in ("foxfox", "fox月", "月fox", "月月")
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"$ref": "#"},
+        {"allOf": [{"$ref": "#"}]},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"type": "array", "items": {"$ref": "#"}, "minItems": 1},
+        {"anyOf": [{"$ref": "#/$defs/x"}], "$defs": {"x": {"$ref": "#/$defs/y"}, "y": {"$ref": "#/$defs/x"}}},
+    ],
+)
+def test_a_schema_that_holds_itself_without_end_is_refused(schema, tmp_path):
+    facts = ours_of(tmp_path, theirs_of("smollm", tmp_path))
+    with pytest.raises(RequestError, match=r"^--json-schema: no text can follow it, because `#.*` holds itself"):
+        drawn(facts, 0, json_schema=json.dumps(schema))
+
+
+def test_a_schema_that_holds_itself_and_can_end_is_followed(tmp_path):
+    facts = ours_of(tmp_path, theirs_of("smollm", tmp_path))
+    tree = {"anyOf": [{"type": "null"}, {"type": "array", "items": {"$ref": "#"}, "minItems": 1, "maxItems": 1}]}
+    jsonschema.validate(json.loads(drawn(facts, 1, json_schema=json.dumps(tree))), tree)
+
+
+def test_an_expression_that_nothing_follows_is_refused(tmp_path):
+    facts = ours_of(tmp_path, theirs_of("smollm", tmp_path))
+    with pytest.raises(RequestError, match=r"^--regex: no text can follow it"):
+        drawn(facts, 0, regex=r"[^\s\S]")

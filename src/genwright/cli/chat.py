@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from genwright.cli.deliver import oldest
 from genwright.cli.options import HELP_NAMES, check, options_of, taken_out
 from genwright.errors import RequestError
 from genwright.files import quoted
@@ -205,8 +206,8 @@ class Terminal:
         if left_out and not self._told:
             self._told = True
             print(
-                f"genwright: the conversation is longer than the model's context; its oldest {left_out} messages are left out, and older "
-                "ones will be as it goes on.",
+                f"genwright: the conversation is longer than the model's context; {oldest(left_out)} left out, and older ones will be as "
+                "it goes on.",
                 file=sys.stderr,
                 flush=True,
             )

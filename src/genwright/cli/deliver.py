@@ -11,7 +11,7 @@ from typing import Any
 
 from genwright.about import Around
 from genwright.cli.places import STANDARD_OUTPUT, Places
-from genwright.console import say
+from genwright.console import count, say
 from genwright.errors import RequestError, WorkError
 from genwright.media.base import Media, Medium, Sheets, medium, write_whole
 
@@ -128,15 +128,20 @@ def _tell(told: _Told, how: Delivery) -> None:
     """What was left out of the request, and which answers were cut. Raises WorkError where a cut one has not the form it was to have."""
     left_out = max((about.get("left_out_messages", 0) for about in told.about.values()), default=0)
     if left_out:
-        say(f"The conversation is longer than the model's context, so its oldest {left_out:,} messages were left out.")
+        say(f"The conversation is longer than the model's context, so {oldest(left_out)} left out.")
     cut = [about["tokens"] for about in told.about.values() if about.get("finish") == "length"]
     if not cut:
         return
-    which = "The text was" if how.n == 1 else f"{len(cut):,} of {how.n:,} texts were"
-    why = f"cut after {max(cut):,} tokens, where --max-tokens or the model's context ends"
+    which = "The text was" if how.n == 1 else f"{len(cut):,} of {how.n:,} texts {'was' if len(cut) == 1 else 'were'}"
+    why = f"cut after {count(max(cut), 'token')}, where --max-tokens or the model's context ends"
     if how.guided:
         raise WorkError(f"{which[0].lower()}{which[1:]} {why}, and so is not whole; give a larger --max-tokens.")
     say(f"{which} {why}.")
+
+
+def oldest(messages: int) -> str:
+    """The messages at the beginning of a conversation that the model no longer sees, as the subject of a sentence about what was."""
+    return f"its oldest {messages:,} messages were" if messages > 1 else "its oldest message was"
 
 
 def _print_bytes(content: bytes) -> None:
@@ -165,12 +170,19 @@ def _deliver_files(media: Iterable[Media], made: Medium, places: Places, how: De
 
 
 def read_prompt(prompt: str | None, file: Path | None) -> str:
-    """The prompt from the argument, a file, or standard input (where the argument is "-")."""
+    """The prompt from the argument, a file, or standard input (where the argument is "-"). Raises RequestError where
+    one of these has nothing in it."""
     if file is not None:
-        return read_text(file, "--prompt-file").replace("\r\n", "\n")
-    if prompt == "-":
-        return sys.stdin.read().removeprefix("\ufeff").rstrip("\n")
-    return prompt or ""
+        text = read_text(file, "--prompt-file").replace("\r\n", "\n")
+    elif prompt == "-":
+        text = sys.stdin.read().removeprefix("\ufeff").rstrip("\n")
+    else:
+        return prompt or ""
+    if not text.strip():
+        given = "standard input" if file is None else f"--prompt-file {file}"
+        what = "only white space in it" if text else "empty"
+        raise RequestError(f"{given}: {what}; give a prompt in it, or no prompt at all.")
+    return text
 
 
 def read_text(file: Path, option: str) -> str:

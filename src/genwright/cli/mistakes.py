@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import io
 import re
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
+from types import FrameType
 from typing import Any
 
 import click
@@ -22,7 +26,7 @@ from genwright.run import STAGES
 _USAGE: tuple[type[Exception], ...] = (click.ClickException, *typer.BadParameter.__bases__)
 """A wrong command line; typer carries a click of its own beside the one that options by task are built with."""
 _STOPPED = (KeyboardInterrupt, click.Abort, typer.Abort)
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
 _GOES_ON = ("run", *STAGES)
 _NO_OPTION, _NO_COMMAND = "there is no option {0}", "there is no command {0}"
 _SAID = {
@@ -45,8 +49,10 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
     """Call, and return the exit status; an error is told. Raises what went wrong where --debug is among the arguments."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # a name need not be text that this terminal knows
+    signals: list[str] = []
     try:
-        status = call()
+        with _terminating(signals):
+            status = call()
         sys.stdout.flush()  # here, where a closed pipe is no traceback
         if status == _INTERRUPTED:  # how typer tells of Ctrl-C
             raise KeyboardInterrupt
@@ -60,11 +66,30 @@ def guarded(call: Callable[[], Any], arguments: list[str]) -> int:
         kept = (
             " what is done is kept, and the same command goes on." if arguments[:1] and arguments[0] in _GOES_ON else ""
         )
-        return _tell(f"stopped{';' if kept else '.'}{kept}", _INTERRUPTED)
+        by = f" by {signals[0]}" if signals else ""
+        return _tell(f"stopped{by}{';' if kept else '.'}{kept}", _TERMINATED if by else _INTERRUPTED)
     except Exception as error:
         if "--debug" in arguments:
             raise
         return _tell(*_sentence(error))
+
+
+@contextmanager
+def _terminating(signals: list[str]) -> Iterator[None]:
+    """SIGTERM ends the work as Ctrl-C does: what was begun is tidied up, and one line says so. Its name is put into `signals`."""
+
+    def end(number: int, frame: FrameType | None) -> None:
+        signals.append(signal.Signals(number).name)
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _tell(text: str, status: int) -> int:

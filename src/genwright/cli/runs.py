@@ -17,6 +17,8 @@ from genwright.files import printable
 from genwright.run import STAGES, Run, named, open_run, read_json
 from genwright.scores import ScoreSheet
 
+_TOGETHER = "\u00a0"
+"""A space at which no line ends: a score stands whole, or below the others."""
 _MOST_NAMES = 60
 """Words that a model knows, as many as are shown; --json has more."""
 
@@ -267,7 +269,15 @@ def _print_list(listed: list[Listed], where: Path) -> None:
     rows = [
         (
             printable(one.name),
-            [one.task, one.family, one.state, size(one.bytes), duration(one.seconds), one.score, one.verdict],
+            [
+                one.task,
+                one.family,
+                one.state,
+                size(one.bytes),
+                duration(one.seconds),
+                one.score.replace(" ", _TOGETHER),
+                one.verdict,
+            ],
         )
         for one in listed
     ]

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pydantic import BaseModel
 from torch import Tensor
 
-from genwright.console import track
+from genwright.console import count, track
 from genwright.errors import WorkError
 from genwright.exporters.source import Reference
 
@@ -66,15 +66,15 @@ class Comparison(BaseModel):
     notes: list[str] = []
 
     def __str__(self) -> str:
-        parts = [f"{self.equal} of {self.tokens} greedy tokens equal over {self.prompts} prompts"]
+        parts = [f"{self.equal} of {count(self.tokens, 'greedy token')} equal over {count(self.prompts, 'prompt')}"]
         if self.ties:
             parts.append(f"{self.ties} parted at a tie")
         if self.largest_difference is not None:
             parts.append(f"largest logit difference {self.largest_difference:.1g}")
         if self.texts:
-            parts.append(f"{self.texts} texts tokenized the same")
+            parts.append(f"{count(self.texts, 'text')} tokenized the same")
         if self.conversations:
-            parts.append(f"{self.conversations} conversations written the same")
+            parts.append(f"{count(self.conversations, 'conversation')} written the same")
         return f"{self.runtime} {self.version}: {', '.join([*parts, *self.notes])}"
 
 

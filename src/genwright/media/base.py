@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from mimetypes import guess_type
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import MappingProxyType
@@ -16,8 +17,9 @@ from markupsafe import Markup
 
 from genwright import files
 from genwright.console import say
+from genwright.errors import RequestError
 from genwright.ledger import Drop
-from genwright.media.kind import kind
+from genwright.media.kind import DOCUMENT_SUFFIXES, kind
 from genwright.registry import MEDIA
 
 if TYPE_CHECKING:
@@ -214,8 +216,23 @@ class Media:
         return medium("image").encode(self.data, self.metadata) if self.kind == "image" else None
 
     def save(self, file: str | Path) -> None:
-        """Write it to a file, whole or not at all. Raises OSError."""
-        write_whole(Path(file), medium(self.kind).encode(self.data, self.metadata))
+        """Write it to a file, whole or not at all. Raises OSError, and RequestError where the file is called what it would not be."""
+        place, made = Path(file), medium(self.kind)
+        if not _may_be_called(made, place.suffix.lower()):
+            raise RequestError(
+                f"{place}: what was made is {_a(made.noun)}, which no {place.suffix} file is; call it {place.with_suffix(made.suffixes[0])}."
+            )
+        write_whole(place, made.encode(self.data, self.metadata))
+
+
+def _may_be_called(made: Medium, suffix: str) -> bool:
+    """Whether a file that holds what was made may have a suffix: a text may be of any kind that is written as text."""
+    if not made.textual or suffix in DOCUMENT_SUFFIXES:
+        return suffix in ("", made.suffixes[0])
+    return suffix in made.suffixes or (guess_type(f"a{suffix}")[0] or "text").partition("/")[0] in (
+        "text",
+        "application",
+    )
 
 
 def _a(noun: str) -> str:

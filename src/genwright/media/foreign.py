@@ -10,7 +10,7 @@ from PIL import features
 
 from genwright.ledger import Drop
 from genwright.media import vector
-from genwright.media.kind import HEAD_BYTES, is_heif, is_svg
+from genwright.media.kind import HEAD_BYTES, is_cut_short, is_heif, is_svg
 
 EXTRA = "pip install 'genwright[pictures]'"
 """How the libraries come that read HEIC and SVG."""
@@ -27,6 +27,8 @@ def opened(data: bytes) -> bytes | Drop:
             heif.register_heif_opener()
     except ImportError:
         return Drop("needs_library", EXTRA)
+    if head[4:8] == b"ftyp" and is_cut_short(data):  # its header alone would tell its size
+        return Drop("undecodable", "cut short: the end of the picture is missing")
     if head[4:12] in (b"ftypavif", b"ftypavis") and not features.check("avif"):
         return Drop("needs_library", "pip install -U pillow")
     return data

@@ -22,7 +22,7 @@ from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed, write_whole
 from genwright.media.foreign import opened, readers, remark_of
-from genwright.media.kind import HEAD_BYTES, is_heif, is_svg, kind
+from genwright.media.kind import HEAD_BYTES, is_cut_short, is_heif, is_svg, kind
 from genwright.media.sheet import sheet
 from genwright.pages import page
 
@@ -75,7 +75,7 @@ def probe(
             if b"IEND" not in data:
                 return Drop("undecodable", "cut short: the end of the PNG is missing")
     except Exception as error:
-        return _undecodable(error)
+        return _undecodable(error, data)
     return width, height
 
 
@@ -101,7 +101,7 @@ def decode(
             upright = _upright(picture)
             return np.asarray(_to_rgb(upright, colour(background)), np.uint8)
     except Exception as error:
-        return _undecodable(error)
+        return _undecodable(error, data)
 
 
 def colour(text: str) -> tuple[int, int, int]:
@@ -182,11 +182,16 @@ def _open(data: bytes) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=("HEIF",) if is_heif(data[:HEAD_BYTES]) else FORMATS)
 
 
-def _undecodable(error: Exception) -> Drop:
+def _undecodable(error: Exception, data: bytes) -> Drop:
     if isinstance(error, Image.DecompressionBombError):
         return Drop("bomb", f"more than {BOMB_PIXELS:,} pixels")
+    if is_cut_short(data):
+        return Drop("undecodable", "cut short: the end of the picture is missing")
     if isinstance(error, Image.UnidentifiedImageError):
-        return Drop("undecodable", "no picture of a kind that is known")
+        known = kind(data[:HEAD_BYTES]) == "image"
+        return Drop(
+            "undecodable", "a picture that is cut short or broken" if known else "no picture of a kind that is known"
+        )
     return Drop("undecodable", str(error).replace("\n", " ")[:200] or type(error).__name__)
 
 
@@ -243,7 +248,7 @@ class Picture:
     name, noun, plural = "image", "picture", "pictures"
     suffixes: tuple[str, ...] = (
         *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"),
-        *(".svg", ".ico", ".ppm", ".pgm", ".pbm", ".jp2", ".psd", ".heic", ".heif"),
+        *(".svg", ".svgz", ".ico", ".ppm", ".pgm", ".pbm", ".jp2", ".psd", ".heic", ".heif"),
     )
     textual = False
     size: tuple[str, ...] = ("width", "height")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import zlib
 
 HEAD_BYTES = 4096
 """How much of a file `kind` wants to see."""
@@ -59,8 +60,32 @@ def is_heif(head: bytes) -> bool:
 
 
 def is_svg(head: bytes) -> bool:
-    """Whether a drawing in SVG begins here, which is a text too."""
-    return _SVG.match(head.removeprefix(_BOMS[0])) is not None
+    """Whether a drawing in SVG begins here, which is a text too, or one in gzip (.svgz)."""
+    return _SVG.match(ungzipped(head, HEAD_BYTES).removeprefix(_BOMS[0])) is not None
+
+
+def ungzipped(data: bytes, most: int) -> bytes:
+    """What data in gzip unpack to, no more than `most` bytes of it, nor behind what is broken; other data as they are."""
+    if not data.startswith(b"\x1f\x8b"):
+        return data
+    try:
+        return zlib.decompressobj(wbits=31).decompress(data, most)
+    except zlib.error:
+        return b""
+
+
+def is_cut_short(data: bytes) -> bool:
+    """Whether a picture is longer than its file, where its form says how long it is: HEIC and AVIF box by box, WebP."""
+    if data.startswith(b"RIFF"):
+        return int.from_bytes(data[4:8], "little") + 8 > len(data)
+    place = 0
+    while data[4:8] == b"ftyp" and place + 8 <= len(data):
+        size = int.from_bytes(data[place : place + 4], "big")
+        size = int.from_bytes(data[place + 8 : place + 16], "big") if size == 1 else size
+        if size < 8:  # to the end of the file
+            return False
+        place += size
+    return place > len(data)
 
 
 def _of_binary(head: bytes) -> str:
@@ -144,3 +169,6 @@ CODE_SUFFIXES = frozenset(
     ]
 )
 """What program text is called; nothing in its first bytes tells it from prose."""
+
+DOCUMENT_SUFFIXES = (".docx", ".odt", ".epub", ".pdf", ".rtf")
+"""What files are called that hold a text in a form of their own, so that a text alone is none."""

@@ -19,7 +19,7 @@ from genwright.media.base import Measures, Medium, Probed
 from genwright.media.documents.base import Document
 from genwright.media.documents.opening import is_document, read_document, read_web_page, readers
 from genwright.media.encodings import detect, named
-from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES, is_svg, kind
+from genwright.media.kind import CODE_SUFFIXES, DOCUMENT_SUFFIXES, HEAD_BYTES, is_svg, kind
 from genwright.media.notebook import notebook
 from genwright.media.numbers import share_of_numbers
 
@@ -183,7 +183,7 @@ class Text:
     name, noun, plural = "text", "text", "texts"
     suffixes: tuple[str, ...] = (
         *(".txt", ".text", ".md", ".markdown", ".rst", ".log", ".csv", ".tsv", ".htm", ".html", ".xml", ".tex"),
-        *(".docx", ".odt", ".epub", ".pdf", ".rtf"),
+        *DOCUMENT_SUFFIXES,
         *sorted(CODE_SUFFIXES),
     )
     textual = True

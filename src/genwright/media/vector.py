@@ -13,6 +13,7 @@ from xml.etree import ElementTree
 from PIL import Image
 
 from genwright.ledger import Drop
+from genwright.media.kind import ungzipped
 
 SIDE = 512
 """Pixels of the longer side that a drawing is drawn to, because it has no size of its own in pixels."""
@@ -30,7 +31,7 @@ _INSIDE = re.compile(r"data:image/(png|jpe?g|gif|webp);base64,", re.IGNORECASE)
 def drawn(data: bytes) -> bytes | Drop:
     """A drawing as a PNG with a transparent ground, or why it can't be drawn. Raises ImportError without the library."""
     resvg: Any = import_module("resvg_py")
-    root = _parsed(data)
+    root = _parsed(ungzipped(data, _MOST_BYTES + 1))
     if isinstance(root, Drop):
         return root
     size = _size(root)
@@ -55,13 +56,13 @@ def drawn(data: bytes) -> bytes | Drop:
 
 def has_words(data: bytes) -> bool:
     """Whether there are words in a drawing, which are not drawn because no two machines have the same fonts."""
-    return re.search(rb"<(\w+:)?text[\s>]", data) is not None
+    return re.search(rb"<(\w+:)?text[\s>]", ungzipped(data, _MOST_BYTES)) is not None
 
 
 def _parsed(data: bytes) -> ElementTree.Element | Drop:
     """The drawing's elements, nothing in them that leads outside."""
     if len(data) > _MOST_BYTES:
-        return Drop("too_large", f"a drawing of {len(data):,} bytes; the limit is {_MOST_BYTES:,}")
+        return Drop("too_large", f"a drawing of more than {_MOST_BYTES:,} bytes")
     if _NESTED_ENTITY.search(data):
         return Drop("bomb", "a drawing whose entities hold entities, which would grow without end")
     try:

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from genwright.scores import Score
+from genwright.metrics.image import wilson
+from genwright.scores import ENOUGH, Score
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af]|\w+(?:['\u2019]\w+)*|[^\w\s]")
 """Words, punctuation marks, and each character of scripts that put no spaces between words."""
@@ -35,14 +36,19 @@ def bits_per_byte(nats: np.ndarray, byte_counts: np.ndarray, seed: int = 0, draw
 
 
 def share(hits: np.ndarray, totals: np.ndarray, seed: int = 0, draws: int = 1000) -> Score:
-    """sum of hits / sum of totals over texts, with a bootstrap over texts."""
+    """sum of hits / sum of totals over texts, with a bootstrap over texts; where these are few and all alike, so that it has no width,
+    Wilson's interval of a share of as many texts."""
     hits, totals = np.asarray(hits, np.float64), np.asarray(totals, np.float64)
     if totals.sum() == 0:
         return Score(value=0.0, n=0)
     chosen = np.random.default_rng(seed).integers(len(hits), size=(draws, len(hits)))
     ratios = hits[chosen].sum(axis=1) / np.maximum(totals[chosen].sum(axis=1), 1)
     low, high = np.percentile(ratios, [2.5, 97.5])
-    return Score(value=float(hits.sum() / totals.sum()), low=float(low), high=float(high), n=int(totals.sum()))
+    value = float(hits.sum() / totals.sum())
+    if low == high and len(hits) < ENOUGH and (hits <= totals).all():
+        found = wilson(value, len(hits))
+        low, high = found.low, found.high
+    return Score(value=value, low=float(low), high=float(high), n=int(totals.sum()))
 
 
 def equal_words(collections: Sequence[Sequence[str]]) -> list[list[list[str]]]:

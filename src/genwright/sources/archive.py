@@ -24,7 +24,7 @@ from typing import IO, Any
 from filelock import FileLock
 from pydantic import Field
 
-from genwright.console import progress, say
+from genwright.console import count, progress, say
 from genwright.errors import RequestError, WorkError
 from genwright.ledger import Drop
 from genwright.media.encodings import detect_names
@@ -255,7 +255,7 @@ class _Unpacker:
                 except OSError as error:
                     raise _NoRoomError(error.errno, error.strerror) from error
                 # How far the archive itself has been read, which is what there is a whole of.
-                self.line.update(self.raw.tell(), f"{len(self.members):,} files")
+                self.line.update(self.raw.tell(), count(len(self.members), "file"))
         return written
 
     def _drop(self, path: str, drop: Drop) -> None:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from genwright.console import say
+from genwright.console import count, say
 from genwright.errors import RequestError
 from genwright.files import printable, read_regular
 from genwright.ledger import Drop, Item, item_id
@@ -138,7 +138,7 @@ class FilesSource(Source):
         """The caption file of each picture or sound that has one beside it. Raises RequestError where none has."""
         found, described = _captions(entries)
         if described:
-            say(f"{self.name}: `captions: beside` found one for {len(found):,} of {described:,} pictures.")
+            say(f"{self.name}: `captions: beside` found one for {len(found):,} of {count(described, 'picture')}.")
         if described and not found:
             raise RequestError(
                 f"{self.name}: `captions: beside` finds no caption; a.png needs a.txt or a.caption in its folder, or leave the key out."
@@ -150,7 +150,7 @@ class FilesSource(Source):
         inside = sum("/" in entry.path for entry in entries)
         if inside < len(entries):
             say(
-                f"{self.name}: `labels: folders` has a label for {inside:,} of {len(entries):,} files; the others lie in no folder."
+                f"{self.name}: `labels: folders` has a label for {inside:,} of {count(len(entries), 'file')}; the others lie in no folder."
             )
         if entries and not inside:
             raise RequestError(

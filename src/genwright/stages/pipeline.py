@@ -11,7 +11,7 @@ from typing import Any
 
 from genwright import device as devices
 from genwright import recipe as recipes
-from genwright.console import duration, progress, say
+from genwright.console import duration, held_back, progress, say
 from genwright.errors import RequestError
 from genwright.files import at, remove
 from genwright.ledger import LEDGER
@@ -57,8 +57,10 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
         parse_more(options.more)
     task = build_task(recipe)
     if "evaluate" in stages:
-        task.check()
-    accept(recipe, run, task, stages, fresh=options.fresh, offline=options.offline)
+        with progress("look at the recipe"):
+            task.check()
+    with progress("look at the recipe and the run"):
+        accept(recipe, run, task, stages, fresh=options.fresh, offline=options.offline)
     with _own(recipe, run), ExitStack() as aside:
         calls: dict[str, Callable[[], Any]] = {
             "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
@@ -84,9 +86,15 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
                 continue
             if options.fresh:
                 aside.enter_context(_anew(run, name))
-            with at(run.stage(name)), progress(name):
+            former = run.record(name) if name == "collect" else None
+            with at(run.stage(name)), progress(name), held_back() if former else nullcontext([]) as told:
                 calls[name]()
             record = run.record(name)
+            if former and record and former.outputs == record.outputs:
+                say(f"{name:9} up to date")  # what there is to say of the data was said when it was new
+                continue
+            for line in told:
+                say(line)
             if record is not None:
                 say(f"{name:9} done in {duration(record.seconds)}")
 

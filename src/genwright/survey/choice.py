@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from genwright.about import Survey, Verdict
+from genwright.console import count
 from genwright.errors import RequestError
 from genwright.files import printable
 from genwright.ledger import REASONS
@@ -102,7 +103,12 @@ def _in_it(survey: Survey) -> str:
         for reason, count in survey.dropped.items()
     ]
     if survey.figures:
+        found.append(f"{count(len(survey.figures), 'table')} of figures, such as {printable(survey.figures[0])}")
+    if survey.refused:
+        one, least = survey.refused[0], about(survey.refused[0].task).least
+        many = sum(other.items for other in survey.refused if other.task == one.task)
         found.append(
-            f"{len(survey.figures):,} table{'s' * (len(survey.figures) != 1)} of figures, such as {printable(survey.figures[0])}"
+            f"{count(many, (least.unit if least else 'items').removesuffix('s'))} that `{one.task}` can't learn, such as in "
+            f"{printable(one.path)} ({one.why}; take that out, and leave what is said)"
         )
     return f"it holds {'; '.join((found + dropped)[:4])}" if survey.offered else "it is empty"

@@ -93,6 +93,10 @@ def _content(
         ending: {reason or "taken": count for reason, count in outcomes.items()} for ending, outcomes in counted.items()
     }
     seen = [{"item": one.name, "passages": [p._asdict() for p in one.passages]} for one in found.seen] if found else []
-    content = {name: value for name, value in asdict(replace(survey, files=[])).items() if name != "files"}
+    content = {
+        name: value
+        for name, value in asdict(replace(survey, files=[], named={})).items()
+        if name not in ("files", "named")
+    }
     more = {"endings": endings, "verdicts": told, "task": choice.task, "near": choice.near, "examples": seen}
     return {**content, **more, "recipe": str(file)}

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Sequence
+from typing import Any
 
-from genwright.about import Found, Survey
+from genwright.about import Found, Refused, Survey
 from genwright.console import say
 from genwright.files import printable
 from genwright.ledger import Drop, Item
@@ -24,6 +25,7 @@ class Contents:
     def __init__(self, survey: Survey):
         self.survey = survey
         self.searched = 0
+        self.refusers = {task: refuse for task in TASKS if (refuse := about(task).refused_file)}
         self.takers = {task: take for task in TASKS if (take := about(task).whole_file)}
 
     def read(self, item: Item, data: bytes) -> None:
@@ -54,15 +56,23 @@ class Contents:
                 self.survey.tables.append(found)
 
     def _whole(self, item: Item, text: str, ending: str) -> Found | None:
-        counts = {task: count for task in list(self.takers) if (count := self._count(task, text, ending, item.path))}
+        counts = {
+            task: count
+            for task in list(self.takers)
+            if (count := self._count(self.takers, task, text, ending, item.path))
+        }
+        for task in list(self.refusers):
+            count, why = self._count(self.refusers, task, text, ending, item.path) or (0, "")
+            if count:
+                self.survey.refused.append(Refused(item.path, task, count, why))
         return Found(item.path, max(counts.values()), whole=counts, bytes=len(text), joined=False) if counts else None
 
-    def _count(self, task: str, text: str, ending: str, path: str) -> int:
+    def _count(self, asked: dict[str, Any], task: str, text: str, ending: str, path: str) -> Any:
         try:
-            return self.takers[task](text, ending)
+            return asked[task](text, ending)
         except Exception as error:  # a task from another package must not keep the others from being looked at
             say(
                 f"{task}: could not look into {printable(path)} ({type(error).__name__}: {error}), and is not asked again."
             )
-            del self.takers[task]
-            return 0
+            del asked[task]
+            return None

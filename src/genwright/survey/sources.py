@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from genwright.about import File, Found, Survey, Verdict
 from genwright.media.base import medium
 from genwright.registry import MEDIA, about
+from genwright.sources.files import same
 
 _NAMED = 20
 """More files than these are named by their ending, where that is theirs alone."""
@@ -36,7 +37,13 @@ class Sources:
         self.medium = medium(about(task).medium)
         self.whole = survey.whole(task)
         self.tables = self._tables()
-        self.figures = set(survey.figures)
+        self.figures, self.lost = (
+            set(survey.figures),
+            {one.path: one for one in survey.refused if one.path in survey.lost()},
+        )
+        self.unlabelled = survey.without_label(self.medium.name) if not self.medium.textual else set()
+        named = [survey.named.get(table.table, set()) for table in self.tables if table.path]
+        self.named = set().union(*named) if named else None
         self._taken = {table.table for table in self.tables}
         self._other_tables = {found.table for found in survey.tables} - self._taken
 
@@ -67,11 +74,17 @@ class Sources:
             )
         if file.path in self._taken or (file.caption and not self.medium.textual):
             return ""
+        if one := self.lost.get(file.path):
+            return f"what {one.task} can't learn: {one.why}"
         if self.whole:
             return f"nothing that {self.task} takes as it stands"
         if file.medium != self.medium.name:
             known = file.medium in MEDIA
             return f"{file.medium}, not {self.medium.name}" if known else f"neither {' nor '.join(MEDIA)}"
+        if file.path in self.unlabelled:
+            return "missing_text (no folder that could be its label)"
+        if self.named is not None and same(file.path) not in self.named and not self.medium.textual:
+            return "unreferenced (no row of the table names it)"
         if self.include:
             return "" if file.ending in self.include else f"not what {self.task} is for"
         if self.medium.textual and file.path in self._other_tables:
@@ -85,7 +98,7 @@ class Sources:
             return self._whole(first, own)
         groups = _groups(self.tables)
         if self.medium.textual and (self.survey.texts or not groups):
-            apart = self.figures | self._other_tables | self._taken
+            apart = self.figures | self._other_tables | self._taken | self.lost.keys()
             return [self._files(first, own, apart), *(self._joined(first, own, its, only=True) for its in groups)]
         return [self._joined(first, own, its) for its in groups] or [self._described(first, own)]
 
@@ -180,8 +193,9 @@ def _escaped(path: str) -> str:
 
 
 def by_ending(survey: Survey, sources: Sources) -> dict[str, Counter[str]]:
-    """For each ending how many files are taken (under ""), and how many are left for what reason; the most frequent ending first."""
+    """For each ending how many files are taken (under ""), and how many are left for what reason; folders that were
+    left out whole first, then the most frequent ending."""
     counted: dict[str, Counter[str]] = {}
     for file in survey.files:
         counted.setdefault(file.ending, Counter())[sources.left(file)] += 1
-    return dict(sorted(counted.items(), key=lambda pair: -pair[1].total()))
+    return dict(sorted(counted.items(), key=lambda pair: (pair[0] != "/", -pair[1].total())))

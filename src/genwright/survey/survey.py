@@ -52,6 +52,8 @@ def look(folder: Path) -> Survey:
     survey.program = is_program(item.path.rstrip("/") for item in items)
     known = {found.table for found in survey.tables}
     kept = _without_duplicates([i for i in items if i.kept and i.path not in captions and i.path not in known])
+    kept = [item for item in kept if item.path not in survey.lost()]
+    survey.named = tables.named
     _set_figures_apart(survey, kept, tables.plain, measures)
     apart = set(survey.figures)
     usable = [item for item in kept if item.path not in apart]

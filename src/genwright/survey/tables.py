@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -49,6 +50,8 @@ class Tables(NamedTuple):
     """Those without sentences: columns of figures and names, settings."""
     none: list[Item]
     """Those that can't be read as tables, or whose rows are no items."""
+    named: dict[str, set[str]]
+    """By table, the files that its rows name."""
 
 
 def find_tables(items: Sequence[Item]) -> Tables:
@@ -59,11 +62,13 @@ def find_tables(items: Sequence[Item]) -> Tables:
     for item in files:
         for key in {posixpath.basename(item.path), posixpath.splitext(posixpath.basename(item.path))[0]}:
             by_name.setdefault(same(key), []).append(item.path)
-    tables, takers = Tables([], [], []), Takers()
+    tables, takers = Tables([], [], [], {}), Takers()
     for table in named[:_MOST]:
         rows = _rows(table, takers)
         if found := _explain(table, rows, by_name, takers) if rows else None:
             tables.found.append(found)
+            if found.path is not None:
+                tables.named[table.path] = {name for row in rows if (name := _named(found.path, row))}
         else:
             tables.none.append(table)
             if rows and (len({name for row in rows[:_LOOKED_AT] for name in row}) > 1):
@@ -76,12 +81,18 @@ class Takers:
 
     def __init__(self) -> None:
         self.takes = {task: take for task in TASKS if (take := about(task).whole_rows)}
+        self.refuses = [refuse for task in TASKS if (refuse := about(task).refused_file)]
 
     def of(self, sample: Sequence[dict[str, Any]]) -> list[str]:
         """Those that take more than four rows in five."""
-        return [task for task in list(self.takes) if 5 * self._count(task, sample) > 4 * len(sample)]
+        return [task for task in list(self.takes) if 5 * self.count(task, sample) > 4 * len(sample)]
 
-    def _count(self, task: str, sample: Sequence[dict[str, Any]]) -> int:
+    def refused(self, sample: Sequence[dict[str, Any]]) -> bool:
+        """Whether most rows are of a task's kind, and can't be taken by it."""
+        text = "\n".join(json.dumps(row, default=str) for row in sample)
+        return any(2 * refuse(text, ".jsonl")[0] > len(sample) for refuse in self.refuses)
+
+    def count(self, task: str, sample: Sequence[dict[str, Any]]) -> int:
         try:
             return sum(map(bool, map(self.takes[task], sample)))
         except Exception as error:  # a task from another package must not keep the others from being looked at
@@ -125,8 +136,8 @@ def _explain(table: Item, rows: list[dict[str, Any]], by_name: dict[str, list[st
     rest = [column for column in columns if column != path_column and _plain_name(column)]
     text = _text_column(sample, rest, long=path is None)
     label = next((c for c in rest if c != text and c.lower() in _LABEL_NAMES and _is_label(sample, c)), None)
-    whole = dict.fromkeys(takers.of(sample), len(rows)) if path is None else {}
-    if path is None and text is None and not whole:
+    whole = {task: takers.count(task, rows) for task in takers.of(sample)} if path is None else {}
+    if path is None and not whole and (text is None or takers.refused(sample)):
         return None
     templates = [f"{{{column}}}" if column else None for column in (text, label)]
     characters = sum(len(_string(row.get(text))) for row in rows) if path is None and text else 0
@@ -155,6 +166,14 @@ def _path_template(
             if count > best[0]:
                 best = (count, shape, column)
     return best[1], best[2]
+
+
+def _named(template: str, row: dict[str, Any]) -> str:
+    """The file that a row names, as a template of a path says it; "" where it names none."""
+    try:
+        return same(template.format_map(row).replace("\\", "/"))
+    except (KeyError, ValueError, IndexError):
+        return ""
 
 
 def _shape(path: str, value: str, column: str) -> str:

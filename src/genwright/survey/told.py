@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 
 from genwright.about import Found, Private, Survey, Verdict
-from genwright.files import printable
+from genwright.console import count
+from genwright.files import legible, printable
 from genwright.media.base import is_textual, medium
 from genwright.registry import MEDIA
 from genwright.survey.choice import Choice
@@ -19,6 +20,8 @@ from genwright.survey.sources import Sources, by_ending
 
 _WIDTH = 80
 _ENDINGS = 12
+_FOLDERS = 4
+"""Folders left out whole that are named."""
 _LINES = 6
 """Lines of a passage of an example that are shown."""
 _PLURALS = {ADDRESS: "e-mail addresses", PHONE: "phone numbers"}
@@ -28,13 +31,13 @@ def lines_of(survey: Survey, judged: Mapping[str, Verdict], choice: Choice) -> l
     """What lies in the folder, what of it the task takes, what it is good for."""
     sources = Sources(survey, choice.task, judged[choice.task])
     return [
-        f"{printable(survey.folder)}: {_count(survey.offered, 'file')}, {survey.bytes / 1e6:,.1f} MB usable",
+        f"{printable(survey.folder)}: {count(survey.offered, 'file')}, {survey.bytes / 1e6:,.1f} MB usable",
         *_of_media(survey),
         *(f"  {_sentence(table)}" for table in survey.tables[:5]),
         *([f"  and {len(survey.tables) - 5:,} more such files"] if len(survey.tables) > 5 else []),
         *(
-            f"  {_count(count, 'file')} of another kind ({name})"
-            for name, count in survey.media.items()
+            f"  {count(files, 'file')} of another kind ({name})"
+            for name, files in survey.media.items()
             if name not in MEDIA
         ),
         *(f"  {count:,} of them: {remark}" for remark, count in survey.remarks.items()),
@@ -63,14 +66,14 @@ def show_examples(found: Examples) -> None:
     """Print examples as they are; no line is broken, long passages and lines are cut."""
     marked = f"; {found.marked} is marked by >" if found.marked else ""
     print(
-        f"\n{_count(len(found.seen), 'example')}, as the model will see {'it' if len(found.seen) == 1 else 'them'}{marked}:"
+        f"\n{count(len(found.seen), 'example')}, as the model will see {'it' if len(found.seen) == 1 else 'them'}{marked}:"
     )
     for seen in found.seen:
         print(f"\n  {seen.name}")
         last = max((i for i, passage in enumerate(seen.passages) if passage.text.strip()), default=-1)
         for passage in seen.passages[: last + 1]:
             for line in _cut(passage.text.removesuffix("\n").split("\n")):
-                print(f"  {'>' if passage.marked else '|'} {printable(line)}")
+                print(f"  {'>' if passage.marked else '|'} {legible(line)}")
 
 
 def _cut(lines: list[str]) -> list[str]:
@@ -95,7 +98,7 @@ def _of_media(survey: Survey) -> Iterator[str]:
 def _of_medium(survey: Survey, name: str) -> str:
     """How many files of a medium there are, and what was measured of them."""
     one = medium(name)
-    counted = _count(survey.media[name], one.noun, one.plural)
+    counted = count(survey.media[name], one.noun, one.plural)
     if name not in survey.medians:
         return counted
     about = "" if survey.measured_whole >= sum(survey.media.values()) else "about "
@@ -112,7 +115,11 @@ def _sentence(table: Found) -> str:
         if template
     ]
     what += [f"{count:,} that `{task}` takes as they stand" for task, count in table.whole.items()]
-    kind = f"a table, {printable(table.table)}, with {table.rows:,} rows" if table.joined else printable(table.table)
+    kind = (
+        f"a table, {printable(table.table)}, with {count(table.rows, 'row')}"
+        if table.joined
+        else printable(table.table)
+    )
     return f"{kind}: {', '.join(what)}"
 
 
@@ -132,14 +139,16 @@ def _some(paths: Sequence[str]) -> str:
 
 def _table(counted: Mapping[str, Counter[str]], sources: Sources, survey: Survey) -> Iterator[str]:
     """A row for each ending: files, taken, left, and why; within 80 columns."""
-    examples: dict[tuple[str, str], str] = {}
+    examples: dict[tuple[str, str], list[str]] = {}
     for file in survey.files:
-        examples.setdefault((file.ending, sources.left(file)), file.path)
+        named = examples.setdefault((file.ending, sources.left(file)), [])
+        if len(named) < (_FOLDERS if file.ending == "/" else 1):
+            named.append(printable(file.path))
     yield f"  {'ending':<12}{'files':>7}{'taken':>7}{'left':>7}  why"
     for ending, outcomes in list(counted.items())[:_ENDINGS]:
         taken, whole = outcomes[""], outcomes.total()
         reasons = [
-            f"{count:,} {reason}: {printable(examples[ending, reason])}"
+            f"{count:,} {reason}: {', '.join(examples[ending, reason])}"
             for reason, count in outcomes.most_common()
             if reason
         ]
@@ -163,7 +172,7 @@ def _warnings(survey: Survey, sources: Sources) -> list[str]:
     lines = []
     for plural, found in sorted(kinds.items(), key=lambda pair: pair[0] in _PLURALS.values()):
         what = f"a {found[0].kind} in " if plural not in _PLURALS.values() else ""
-        files = _count(len({one.path for one in found}), "file")
+        files = count(len({one.path for one in found}), "file")
         lines.append(f"  {plural} in {files}, such as {what}{printable(found[0].path)} line {found[0].line:,}")
     if not lines:
         return []
@@ -175,7 +184,3 @@ def _licence(survey: Survey) -> list[str]:
     if not survey.licences.get("unknown"):
         return []
     return ["", "No licence was found in it: make sure that you may use it, and say so with `licence:` in the recipe."]
-
-
-def _count(number: int, noun: str, plural: str = "") -> str:
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"

@@ -48,6 +48,8 @@ class Training:
     """Whether patience ended it, because the held-out loss had not fallen for long."""
     falling: bool | None = None
     """Whether the held-out loss was falling to the end."""
+    evaluate_share: float | None = None
+    """The share of the budget that an evaluation would have needed to say something, where it had less."""
 
     @property
     def unseen(self) -> bool:
@@ -147,7 +149,8 @@ def next_thing(cause: Cause, found: Findings, training: Training) -> str:
     if cause == "pointless":
         return "start again with other data; `genwright ledger RUN` lists what this was made from"
     if cause == "unmeasured":
-        return "measure more: run it again with `--set evaluate.samples=500 --set evaluate.share=1`"
+        share = max(training.evaluate_share or 0.0, 1.0)
+        return f"measure more: run it again with `--set evaluate.samples=500 --set evaluate.share={math.ceil(share)}`"
     order = {
         "few": ("data", "time"),
         "by heart": ("data",),

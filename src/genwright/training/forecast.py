@@ -150,7 +150,11 @@ def plan_part(
     total = budget.amount
     if budget.unit == "seconds":
         total = max(total - spent_seconds, total * _LEAST_LEARNING)
-        train = train.model_copy(update={"previews": _previews(measured, train.previews, total)})
+        looks = {
+            "previews": _previews(measured, train.previews, total),
+            "validate_times": _validations(measured, train.validate_times, total),
+        }
+        train = train.model_copy(update=looks)
     plan = _with_steps(steps, measured, settings, train, budget, held_out_examples, pass_examples)
     for _ in range(3 if budget.unit == "seconds" else 0):
         # What is done between the steps costs time that the steps then lack, and depends on their number.
@@ -213,16 +217,24 @@ def _beside_steps(settings: Settings, measured: Measured, held_out: int, there: 
     share = measured.best_bytes / max(measured.checkpoint_bytes, 1)
     return (
         settings.validate_times * held_out * an_example
-        + settings.previews * measured.preview_seconds
+        + settings.previews * (measured.preview_seconds or 0.0)
         + (checkpoints + bests * share) * measured.checkpoint_seconds
     )
 
 
 def _previews(measured: Measured, times: int, total: float) -> int:
     """As many as fit their share of the time; one at least, the last, unless that alone took twice the share."""
+    if measured.preview_seconds is None:
+        return 0
     affordable = int(total * _PREVIEW_SHARE / max(measured.preview_seconds, 1e-9))
     one = measured.preview_seconds <= 2 * total * _PREVIEW_SHARE
     return min(times, max(affordable, int(one)))
+
+
+def _validations(measured: Measured, times: int, total: float) -> int:
+    """As many as fit their share of the time, each of a batch at least; one in any case, which tells how good the end is."""
+    affordable = int(total * _VALIDATED_SHARE / max(measured.validation_seconds, 1e-9))
+    return min(times, max(affordable, 1))
 
 
 def steps_for(budget: Budget, measured: Measured, batch: int) -> int:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
+
+from genwright.console import say
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interrupts:
-    """While open, the first signal sets `wanted`; a second one stops at once, as without us."""
+    """While open, the first signal sets `wanted`, which is said at once; a second one stops at once, as without us."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str) -> None:
+        self.title = title
         self.wanted: str | None = None
         self._before: dict[int, Any] = {}
 
@@ -28,6 +32,8 @@ class Interrupts:
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.wanted = signal.Signals(number).name
         self._restore()
+        with suppress(RuntimeError):  # in the middle of another line being printed
+            say(f"{self.title}: {self.wanted}, stops when this step is done and saved; a second one stops at once.")
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

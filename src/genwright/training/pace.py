@@ -2,7 +2,8 @@
 
 A budget in minutes became a number of steps when the training was planned. Where the machine turns out slower, because others work
 on it too, the plan is revised, once, at the last moment before the learning rate would begin to fall: to as many steps as the time
-that is left is enough for. The revision is written into the plan before it takes effect, so a training that is resumed, or done
+that is left is enough for. Where it falls from the start (fine-tuning), that moment is a quarter of the training, or three steps: the
+rate is then a little lower from there on, never higher. The revision is written into the plan before it takes effect, so a training that is resumed, or done
 again by the same plan, takes the same steps.
 """
 
@@ -28,6 +29,10 @@ _WORTH = 0.05
 """A training that would end later than its limit by less than this share is left as it is."""
 _LEAST_STEPS = 3
 """Steps whose pace may decide."""
+_LONG = 0.1
+"""Fewer may, where they took this share of the limit."""
+_EARLY = 0.25
+"""A rate that begins to fall before this share of its phase (and before three steps) is taken to begin there."""
 
 
 class Expected(BaseModel):
@@ -106,7 +111,10 @@ class Pace:
 
     def within(self, step: int, steps: int, elapsed: float) -> int:
         """As many steps as the limit leaves time for, at most `steps`."""
-        if self.expected is None or self.expected.limit is None or self.measured_steps < _LEAST_STEPS:
+        if self.expected is None or self.expected.limit is None or not self.measured_steps:
+            return steps
+        measured = self.measured_steps * self.seconds_per_step
+        if self.measured_steps < _LEAST_STEPS and measured < _LONG * self.expected.limit:
             return steps
         late = elapsed + self.left(step, steps) - self.expected.limit
         if late <= _WORTH * self.expected.limit:
@@ -124,8 +132,8 @@ class Pace:
         """The steps that the training must do with from now on; None while there is time to wait, or no need. `decays` are the
         `OptimizerSpec.decay` of the phases.
 
-        No rate has begun to fall by then, neither in the training as it was laid out nor in the one that is laid out anew; where the
-        limit would have had it fall by now already, as few steps as that allows.
+        No rate has begun to fall by then (see _EARLY), neither in the training as it was laid out nor in the one that is laid out anew;
+        where the limit would have had it fall by now already, as few steps as that allows.
         """
         step, borders = progress.step, progress.borders
         fewer = self.within(step, steps, progress.seconds)
@@ -147,6 +155,7 @@ def _falls(step: int, decays: Mapping[str, float], borders: Borders) -> bool:
     """Whether the rate of a phase has begun to fall when `step` is the next to be taken (see training/schedule.py)."""
     for name, span in borders.items():
         long = span.end - span.begin
-        if span.holds(step) and step - span.begin > long - round(decays[name] * long):
+        begins = max(long - round(decays[name] * long), min(max(int(_EARLY * long), _LEAST_STEPS), long))
+        if span.holds(step) and step - span.begin > begins:
             return True
     return False

@@ -1,4 +1,8 @@
-"""A few real steps that leave no trace: what a step costs in time, memory and disk on this machine."""
+"""A few real steps that leave no trace: what a step costs in time, memory and disk on this machine.
+
+A large model takes many seconds a step. Where the budget is in minutes and a step takes more than a small share of it, as little as can
+be is rehearsed: one or two steps of a single example, by which a whole one is foretold, and nothing of what is done between steps.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +25,9 @@ from genwright.training.base import Batches, Preview, Settings, Validate
 from genwright.training.phases import Borders
 from genwright.training.trainer import Trainer
 
+_FAR = 4
+"""A first small step that takes so many times what a rehearsal should is not taken once more, though it warms up."""
+
 
 class Measured(BaseModel):
     """What a rehearsal found. Seconds are clock time on this machine."""
@@ -38,7 +45,8 @@ class Measured(BaseModel):
     best_bytes: int = 0
     checkpoint_seconds: float = 0.0
     validation_seconds: float = 0.0
-    preview_seconds: float = 0.0
+    preview_seconds: float | None = 0.0
+    """None: a step takes so long that previews were neither timed nor are made."""
     last_seconds_per_step: float | None = None
     """With the phases that run at the training's end, which a longer training has more of; None in plans of before: as above."""
     last_weight_per_step: float | None = None
@@ -55,8 +63,8 @@ class _Stretch:
 
     @property
     def usual(self) -> list[float]:
-        """Without the first two, which warm up; where two had to do, without the first."""
-        return self.seconds[2:] or self.seconds[1:]
+        """Without the first two, which warm up; where two had to do, without the first; a single one is all there is."""
+        return self.seconds[2:] or self.seconds[1:] or self.seconds
 
 
 def rehearse(
@@ -74,7 +82,8 @@ def rehearse(
 ) -> Measured:
     """Take real steps for about `seconds` (but no more than `at_most_steps`, and four cycles of phases), then one of the rest.
 
-    Two cycles must do where they take longer than `hurry` seconds, which only a budget in minutes may say.
+    Two cycles must do where they take longer than `hurry` seconds, which only a budget in minutes may say. Where a single step would
+    (told by one of one example), steps of one example are taken instead, validation is taken for half a step and previews for too long.
 
     Where phases begin or end within the training, each stretch between is rehearsed and counts by its share of the steps. With a
     `scratch` folder a checkpoint is written there and timed too. The global random state is put back.
@@ -87,24 +96,33 @@ def rehearse(
             flops = family.flops({k: v.to(device) for k, v in batches.batch(0, settings.batch).items()})
         cycle = math.lcm(*(phase.every for phase in family.phases))
         stretches = [_Stretch(*stretch) for stretch in phases.stretches(family.phases, settings.steps)]
-        for stretch in stretches:
-            _begin(stretch, trainer, cycle, hurry)
-        for stretch in stretches:
-            trainer.progress.borders = stretch.borders
-            while sum(stretch.usual) < seconds * stretch.share and trainer.step < at_most_steps:
-                stretch.seconds.append(_timed(trainer, cycle))
+        before = peak_memory(device)
+        times = 1.0 if hurry is None else _look(stretches, trainer, cycle, hurry)
+        if times == 1.0:
+            _steps(stretches, trainer, cycle, seconds, at_most_steps, hurry)
         measured = Measured(
             parameters=sum(p.numel() for p in family.modules.parameters()),
             flops_per_step=flops,
-            weight_per_step=sum(stretch.share * stretch.weight_per_step for stretch in stretches),
-            seconds_per_step=sum(stretch.share * _typical(stretch.usual) for stretch in stretches) / cycle,
-            first_step_seconds=stretches[0].seconds[0] / cycle,
+            weight_per_step=sum(stretch.share * stretch.weight_per_step for stretch in stretches) * times,
+            seconds_per_step=sum(stretch.share * _typical(stretch.usual) for stretch in stretches) * times / cycle,
+            first_step_seconds=stretches[0].seconds[0] * times / cycle,
             memory_bytes=0,
-            last_seconds_per_step=_typical(stretches[-1].usual) / cycle,
-            last_weight_per_step=stretches[-1].weight_per_step,
+            last_seconds_per_step=_typical(stretches[-1].usual) * times / cycle,
+            last_weight_per_step=stretches[-1].weight_per_step * times,
         )
-        _rest(trainer, measured, validate, preview, scratch)
-        measured.memory_bytes = peak_memory(device)
+        is_long = hurry is not None and measured.seconds_per_step * cycle > hurry
+        if times > 1:  # what gradients and moments take does not grow with the examples
+            kept = 12 * sum(t.parameter.numel() for trained in trainer.trains.values() for t in trained)
+            activations = max(peak_memory(device) - before - kept, 0) * times / settings.batch
+        else:
+            activations = 0.0
+        _rest(trainer, measured, None if is_long else validate, None if is_long else preview, scratch)
+        if is_long:
+            measured.validation_seconds = measured.seconds_per_step / 2 if validate else 0.0
+            measured.preview_seconds = None
+        measured.memory_bytes = peak_memory(device) + round(
+            activations * (settings.micro_batches()[0] - settings.batch / times)
+        )
         if settings.compile:
             compilation.remove(family.modules)
         return measured
@@ -142,6 +160,47 @@ def _rest(
             if preview is not None:
                 preview(Path(folder) / "preview")
             measured.preview_seconds = time.monotonic() - start
+
+
+def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float) -> float:
+    """Whether whole steps may be rehearsed, by small ones in each stretch: of one example to warm up, and of as many as `hurry` seconds are
+    enough for, unless the first took many times that. -> 1 where a cycle of whole ones takes no longer; else how many of the small ones, which then count, a whole one is."""
+    whole, size = trainer.settings, 1
+    if whole.batch == 1 or whole.compile:  # nothing is smaller; or how long they are was seen before they were compiled
+        return 1.0
+
+    def take(examples: int) -> float:
+        trainer.settings = whole.model_copy(update={"batch": examples, "accumulate": 1})
+        took = _timed(trainer, cycle)
+        trainer.settings = whole
+        return took
+
+    for stretch in stretches:
+        trainer.progress.borders = stretch.borders
+        step, weight = trainer.step, float(trainer.weight)
+        stretch.seconds = [take(1)]
+        size = min(max(int(hurry / stretch.seconds[0]), size), whole.batch)
+        if size == whole.batch:
+            return 1.0
+        if stretch.seconds[0] <= _FAR * hurry:
+            step, weight = trainer.step, float(trainer.weight)
+            stretch.seconds.append(take(size))
+        stretch.weight_per_step = (float(trainer.weight) - weight) / (trainer.step - step)
+    times = whole.batch / size
+    return times if times * sum(stretch.share * _typical(stretch.usual) for stretch in stretches) > hurry else 1.0
+
+
+def _steps(
+    stretches: list[_Stretch], trainer: Trainer, cycle: int, seconds: float, at_most_steps: int, hurry: float | None
+) -> None:
+    """Whole steps of each stretch, some to warm up and then for its share of `seconds`."""
+    for stretch in stretches:
+        stretch.seconds = []
+        _begin(stretch, trainer, cycle, hurry)
+    for stretch in stretches:
+        trainer.progress.borders = stretch.borders
+        while sum(stretch.usual) < seconds * stretch.share and trainer.step < at_most_steps:
+            stretch.seconds.append(_timed(trainer, cycle))
 
 
 def _begin(stretch: _Stretch, trainer: Trainer, cycle: int, hurry: float | None) -> None:

@@ -106,7 +106,7 @@ class Trainer:
         """Train to the last step, from the newest checkpoint where there is one. Raises WorkError when it must stop before."""
         told = "another training is writing here"
         alone = only_writer(self.folder, told) if self.folder else contextlib.nullcontext()
-        with alone, Interrupts() as interrupts, contextlib.closing(self.stream):
+        with alone, Interrupts(self.title) as interrupts, contextlib.closing(self.stream):
             saving.resume(self)
             self._began = time.monotonic() - self.progress.seconds
             left = self.pace.left(self.step, self.settings.steps) if self.pace.expected else None

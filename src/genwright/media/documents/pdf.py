@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import TYPE_CHECKING
 
+from genwright.console import count
 from genwright.media.documents.base import LARGEST_TEXT, Document, UnreadableError, about
 from genwright.media.documents.html import clean
 from genwright.media.documents.lines import HYPHEN, Line, paragraphs, usual_pitch
@@ -65,7 +66,7 @@ def read_pdf(data: bytes) -> Document:
     if scanned or not any(pages):
         raise UnreadableError(
             "no_text",
-            f"{len(pages):,} page{'s' * (len(pages) != 1)} without letters, as of a scan; a program for OCR puts them in",
+            f"{count(len(pages), 'page')} without letters, as of a scan; a program for OCR puts them in",
         )
     inside = _without_margins(pages)
     pitch = usual_pitch(inside)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from genwright.console import say
+from genwright.console import count, say
 from genwright.files import printable
 from genwright.ledger import Item
 from genwright.scores import ENOUGH
@@ -28,8 +28,8 @@ def held_out(leaves: Sequence[Item], task: BaseTask) -> None:
         return
     sizes = [sum(leaf.characters or 1 for leaf in some) for some in (held, leaves)]
     cut = len({leaf.parent for leaf in held if leaf.parent is not None})
-    what = f"blocks of {cut:,} text{'s' * (cut != 1)}" if cut else "items"
-    said = f"split: {len(held):,} {what} are held out, {sizes[0] / sizes[1]:.0%} of all"
+    what = count(len(held), "block" if cut else "item") + (f" of {count(cut, 'text')}" if cut else "")
+    said = f"split: {what} {'is' if len(held) == 1 else 'are'} held out, {sizes[0] / sizes[1]:.0%} of all"
     enough = len(held) >= ENOUGH
     say(f"{said}." if enough else f"{said}; scores of fewer than {ENOUGH} say little, and more data helps.")
 

@@ -12,18 +12,19 @@ from pathlib import Path
 
 from pydantic import BaseModel
 
-from genwright.console import duration, say
+from genwright.console import duration, progress, say
 from genwright.recipe import EvaluateSettings, Recipe
 from genwright.run import write_atomic
 from genwright.scores import ScoreSheet
 from genwright.stages.inputs import digest
 
 FILE = "plan.json"
-LEAST_SAMPLES = 20
-"""No evaluation has fewer, unless the recipe says so."""
-_LEAST_EFFORT = 0.02
+_FIRST = 0.05
+"""The first trial is this share of the least evaluation that says something: that alone may take longer than there is time."""
 _TRIAL_SHARE = 0.25
-"""The second trial may take this share of the time that the first one left."""
+"""A later trial may take this share of the time that is left."""
+_PLAN_SECONDS = 10.0
+"""`genwright plan` makes a second trial of at most about this length, where it can."""
 _USED = 0.9
 """So much of the time that is left is given out: a trial foretells no better."""
 
@@ -41,13 +42,20 @@ class Effort(BaseModel):
     """What the recipe asks for."""
     seconds: float | None = None
     """What the evaluation may take in all, trials included; None: as long as it takes."""
+    share: float | None = None
+    """The share of the budget that would be about enough to say something; None where what there is is enough."""
     asked: str
     """A hash of the settings and the budget that this is for."""
 
     def text(self) -> str:
         if self.effort == 1:
             return f"up to {self.of:,} samples"
-        return f"up to {self.samples:,} of {self.of:,} samples, as many as {duration(self.seconds or 0)} are enough for"
+        said = f"up to {self.samples:,} of {self.of:,} samples, as many as {duration(self.seconds or 0)} are enough for"
+        if self.share is None:
+            return said
+        return (
+            f"{said}; that is too little to say much, and `--set evaluate.share={self.share:.2g}` gives time for enough"
+        )
 
 
 def _asked(recipe: Recipe) -> str:
@@ -60,15 +68,11 @@ def seconds_allowed(recipe: Recipe) -> float | None:
     return budget.amount * recipe.evaluate.share if budget.unit == "seconds" else None
 
 
-def least_effort(settings: EvaluateSettings) -> float:
-    return min(max(LEAST_SAMPLES / settings.samples, _LEAST_EFFORT), 1.0)
-
-
 def fixed(file: Path, recipe: Recipe) -> Effort | None:
     """What was written down for the same recipe, or follows from it alone; None where a clock has to tell."""
     settings, allowed = recipe.evaluate, seconds_allowed(recipe)
     asked = _asked(recipe)
-    if allowed is None or least_effort(settings) == 1:
+    if allowed is None or settings.least_effort == 1:
         return Effort(effort=1.0, samples=settings.samples, of=settings.samples, asked=asked)
     try:
         found = Effort.model_validate_json(file.read_text(encoding="utf-8"))
@@ -85,33 +89,38 @@ def evaluate(recipe: Recipe, folder: Path, score: Evaluate) -> ScoreSheet:
         trials = _Trials(recipe.evaluate, lambda settings: score(settings, folder))
         allowed = seconds_allowed(recipe)
         assert allowed is not None
-        say(f"evaluate: a small evaluation tells how large it may be in {duration(allowed)} (evaluate.share) ...")
-        effort = trials.settle(allowed, lambda: time.monotonic() - started)
-        settings = recipe.evaluate.at(effort)
+        say(f"evaluate: small evaluations tell how large it may be in {duration(allowed)} (evaluate.share) ...")
+        with progress("evaluate: small evaluations"):
+            effort = trials.settle(allowed, lambda: time.monotonic() - started)
+        settings, enough = recipe.evaluate.at(effort), recipe.evaluate.least_effort
         plan = Effort(
             effort=effort,
             samples=settings.samples,
             of=recipe.evaluate.samples,
             seconds=allowed,
+            share=trials.needed(enough) / recipe.train.budget.amount if effort < enough else None,
             asked=_asked(recipe),
         )
         made = trials.sheets.get(effort)
     write_atomic(folder / FILE, plan.model_dump_json(indent=1) + "\n")
-    if made is not None:
-        return made
-    say(f"evaluate: scoring {plan.text()} ...")
-    return score(recipe.evaluate.at(plan.effort), folder)
+    if made is None or plan.share is not None:
+        say(f"evaluate: {'scoring' if made is None else 'scored'} {plan.text()}.")
+    return made if made is not None else score(recipe.evaluate.at(plan.effort), folder)
 
 
 def foretold(recipe: Recipe, scratch: Path, score: Evaluate) -> float:
-    """Seconds that it takes at most. The first of two small evaluations also loads what all need, and counts as it is."""
+    """Seconds that it takes at most, by two small evaluations after one that also loads what all need."""
     trials, allowed = _Trials(recipe.evaluate, lambda settings: score(settings, scratch)), seconds_allowed(recipe)
-    small = least_effort(recipe.evaluate)
+    small = trials.first
     first = trials.seconds(small)
     if small == 1 or (allowed is not None and first >= allowed):
         return first
-    larger = min(2 * small, 1.0)
-    whole = first + trials.seconds(larger) / larger
+    larger = min(max(small * _PLAN_SECONDS / first, 4 * small), 2 * recipe.evaluate.least_effort, 1.0)
+    if allowed is not None and first * larger / small > allowed:
+        return allowed  # it will be made as large as that has time for
+    again = trials.seconds(small)
+    slope = max(trials.seconds(larger) - again, 0.0) / (larger - small)
+    whole = first + slope * (1 - small)
     return whole if allowed is None else min(whole, allowed)
 
 
@@ -121,22 +130,34 @@ class _Trials:
     def __init__(self, settings: EvaluateSettings, score: Callable[[EvaluateSettings], ScoreSheet]):
         self.settings, self.score = settings, score
         self.sheets: dict[float, ScoreSheet] = {}
+        self.took: list[tuple[float, float]] = []
+
+    @property
+    def first(self) -> float:
+        """The smallest effort that is tried; all where the recipe itself asks for no more than the least."""
+        least = self.settings.least_effort
+        return least * _FIRST if least < 1 else 1.0
 
     def seconds(self, effort: float) -> float:
         start = time.monotonic()
         self.sheets = {effort: self.score(self.settings.at(effort))}  # only the last one's exhibits stand
-        return time.monotonic() - start
+        self.took.append((effort, time.monotonic() - start))
+        return self.took[-1][1]
 
     def settle(self, allowed: float, spent: Callable[[], float]) -> float:
-        """The effort for the time allowed. An evaluation grows at most as fast as its effort, for part of it is always the same."""
-        effort = least_effort(self.settings)
-        took = self.seconds(effort)
-        most = self._most(effort, took, allowed - spent())
-        trial = most * _TRIAL_SHARE
-        if most < 1 and trial > effort:
-            effort, took = trial, self.seconds(trial)
-            most = self._most(effort, took, allowed - spent())
+        """The effort for the time allowed. An evaluation grows at most as fast as its effort, for part of it is always the same: so larger
+        trials follow while they are a small part of the time that is left."""
+        effort = self.first
+        most = self._most(effort, self.seconds(effort), allowed - spent())
+        while most < 1 and most * _TRIAL_SHARE > effort:
+            effort = most * _TRIAL_SHARE
+            most = self._most(effort, self.seconds(effort), allowed - spent())
         return max(most, effort)
+
+    def needed(self, effort: float) -> float:
+        """Seconds that an evaluation of this effort takes at most, the trials included."""
+        tried, took = self.took[-1]
+        return sum(seconds for _, seconds in self.took) + took * effort / tried / _USED
 
     def _most(self, effort: float, took: float, left: float) -> float:
         return min(effort * left * _USED / took, 1.0)

@@ -46,7 +46,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
     model.capacity = SAMPLES_AT_ONCE
     splits = load_splits(run, task)
     keep_former_sheet(folder, splits.hash)
-    sheet = effort.evaluate(recipe, folder, scorer(task, model, splits))
+    sheet = effort.evaluate(recipe, folder, scorer(task, model, splits, _trained_steps(recipe, model)))
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(recipe.evaluate.seed)
         changes = measure(task, recipe, run, model, splits, folder, device)
@@ -70,10 +70,11 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
     return sheet
 
 
-def scorer(task: BaseTask, model: Model, splits: Splits) -> effort.Evaluate:
-    """Scores the model the same way each time it is called with the same settings."""
+def scorer(task: BaseTask, model: Model, splits: Splits, trained_steps: int | None = None) -> effort.Evaluate:
+    """Scores the model the same way each time it is called with the same settings. `trained_steps`: see EvaluateSettings.judged."""
 
     def score(settings: EvaluateSettings, folder: Path) -> ScoreSheet:
+        settings = settings.trained_for(trained_steps)
         with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
             torch.manual_seed(settings.seed)
             return task.score(model, splits, settings, judge_trainer(settings.seed, model.device), folder)
@@ -85,7 +86,12 @@ def foretell(recipe: Recipe, task: BaseTask, model: Model, splits: Splits, scrat
     """Seconds that evaluating takes at most, by small evaluations of an untrained model in `scratch`."""
     model.capacity = SAMPLES_AT_ONCE
     with progress("plan: small evaluations"):
-        return effort.foretold(recipe, scratch, scorer(task, model, splits))
+        return effort.foretold(recipe, scratch, scorer(task, model, splits, _trained_steps(recipe, model)))
+
+
+def _trained_steps(recipe: Recipe, model: Model) -> int | None:
+    """How many steps a judge may learn for at most: where no clock is asked, no more than the model was trained for."""
+    return None if recipe.train.budget.unit == "seconds" else model.about.get("trained", {}).get("steps")
 
 
 def judge_trainer(seed: int, device: torch.device) -> TrainJudge:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from genwright.run import Run, read_json_lines, write_atomic
+from genwright.run import Run, read_json, read_json_lines, write_atomic
 from genwright.scores import ScoreSheet, Verdict
+from genwright.stages.evaluate import effort
 from genwright.stages.inputs import digest
 from genwright.tasks.base import BaseTask
 from genwright.tasks.verdict import Training, still_falling
@@ -34,7 +35,7 @@ def judge_again(task: BaseTask, run: Run) -> None:
 
 
 def training_of(run: Run) -> Training:
-    """What the train stage left of the part that was trained last."""
+    """What the train stage left of the part that was trained last; and what an evaluation would need to say something of it."""
     record = run.record("train")
     parts = record.summary.get("parts", {}) if record else {}
     trained = [(name, part) for name, part in parts.items() if "passes" in part]
@@ -43,4 +44,11 @@ def training_of(run: Run) -> Training:
     name, part = trained[-1]
     records = read_json_lines(run.stage("train") / name / "metrics.jsonl")
     losses = [line[_HELD_OUT_LOSS] for line in records if isinstance(line.get(_HELD_OUT_LOSS), int | float)]
-    return Training(part["passes"], bool(part.get("stopped_early")), still_falling(losses))
+    return Training(part["passes"], bool(part.get("stopped_early")), still_falling(losses), _share(run))
+
+
+def _share(run: Run) -> float | None:
+    try:
+        return read_json(run.stage("evaluate") / effort.FILE).get("share")
+    except (OSError, ValueError):  # an evaluation of before efforts were written down
+        return None

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from genwright import device as devices
-from genwright.console import say
-from genwright.families.base import Compiles
+from genwright.console import progress, say
+from genwright.families.base import Compiles, Family
 from genwright.model import Model
 from genwright.recipe import Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
@@ -32,6 +32,8 @@ _HURRY_SHARE = 0.05
 """Two cycles of phases must do for a rehearsal where they take longer than this share of a budget in minutes."""
 _COMPILE_FROM_SECONDS = 240.0
 """A shorter training can't win back what compiling costs: half a minute on two cores for a step that is a third shorter."""
+_LONG_SECONDS = 2.0
+"""Where a step of one example takes longer, memory is foretold by a smaller second one."""
 _SMALL_BATCH = 16
 """Examples that are simply tried, because the two small batches by which memory is foretold are not much smaller."""
 
@@ -44,7 +46,10 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
     budget = budget.times(job.share)
     settings = sizes.first_settings(job, train)
     settings = _within_memory(job, settings, train)
-    measured = _rehearse(job, settings, train, budget, scratch)
+    building = time.monotonic()
+    family = job.build()
+    building = time.monotonic() - building
+    measured = _rehearse(job, family, settings, train, budget, scratch)
     settings, measured = _compiled_or_not(job, settings, train, budget, measured, scratch)
     plan = forecast.plan_part(
         measured,
@@ -53,7 +58,8 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
         budget,
         held_out_examples=job.held_out_examples(),
         pass_examples=job.pass_examples(),
-        spent_seconds=time.monotonic() - started,
+        # It is built twice more: to be trained, and to be handed on.
+        spent_seconds=time.monotonic() - started + 2 * building,
     )
     forecast.check_room([plan], scratch)
     return plan
@@ -70,9 +76,12 @@ def _nothing(model: Model, splits: Splits, scratch: Path) -> dict[str, float]:
 def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device, rest: Rest = _nothing) -> Plan:
     """What `genwright plan` says: rehearsed in a scratch folder, nothing in the run is changed."""
     started = time.monotonic()
-    workshop = Workshop.open(recipe, run, task, device)
-    chosen = sizes.choose(workshop, recipe.train)
+    say("plan: timing a few steps of the training ...")
+    with progress("plan: choose a size"):
+        workshop = Workshop.open(recipe, run, task, device)
+        chosen = sizes.choose(workshop, recipe.train)
     plans: dict[str, PartPlan] = {}
+    planning = 0.0
     with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=run.folder) as name:
         scratch, jobs = Path(name), workshop.jobs(chosen.config)
         take(jobs, scratch)
@@ -80,13 +89,16 @@ def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device, rest
             if job.taken is not None:
                 job.finish(job.load(job.taken, job.done.families), None)
                 continue
-            job.derive_sample(scratch / job.name)
-            plans[job.name] = plan_job(job, recipe.train, recipe.train.budget, scratch, started)
+            with progress(f"plan: time a few steps of {job.name}"):
+                job.derive_sample(scratch / job.name)
+                plans[job.name] = plan_job(job, recipe.train, recipe.train.budget, scratch, started)
+            planning += time.monotonic() - started
             job.finish(job.build(), None)
             started = time.monotonic()
         model = Model(task, chosen.config, workshop.facts, jobs[0].done.families, device, main=jobs[0].main)
+        model.about = {"trained": {"steps": sum(part.steps for part in plans.values())}}
         stages = {name: record.seconds for name in ("collect", "prepare") if (record := run.record(name))}
-        stages["train"] = sum(part.seconds for part in plans.values())
+        stages["train"] = planning + sum(part.seconds for part in plans.values())
         stages |= rest(model, workshop.splits, scratch)
     learner = [job for job in jobs if job.taken is None][-1]  # a finished training goes on with its last part alone
     later = foretold(learner, recipe, run, round(plans[learner.name].steps / learner.share))
@@ -133,9 +145,10 @@ def _verdict(workshop: Workshop, part: PartPlan) -> str:
     return f"{has}; the budget sees each {part.passes:,.1f} times."
 
 
-def _rehearse(job: Job, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path) -> Measured:
+def _rehearse(
+    job: Job, family: Family, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path
+) -> Measured:
     """A short training is rehearsed shortly."""
-    family = job.build()
     looks = min(settings.batch, job.held_out_examples()) if train.validate_times else 0
     seconds = min(_REHEARSAL_SECONDS, budget.amount * 0.03 if budget.unit == "seconds" else _REHEARSAL_SECONDS)
     return rehearse(
@@ -183,7 +196,7 @@ def _compiled_or_not(
         return settings, eager
     wanted = settings.model_copy(update={"compile": True})
     try:
-        compiled = _rehearse(job, wanted, train, budget, scratch)
+        compiled = _rehearse(job, family, wanted, train, budget, scratch)
     except Exception as error:  # whatever the compiler could not do, the eager model can
         say(
             f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."
@@ -218,10 +231,16 @@ def _within_memory(job: Job, settings: Settings, train: TrainSettings) -> Settin
 
 def _memory(job: Job, settings: Settings) -> tuple[int, float]:
     """(parameters, bytes that an example needs), by steps of two small batches."""
-    batches, memory, parameters = job.training(), [], 0
-    for size in (1, 5):
+    batches, parameters = job.training(), 0
+
+    def memory(size: int) -> int:
+        nonlocal parameters
         family = job.build()
         parameters = sum(parameter.numel() for parameter in family.modules.parameters())
         small = settings.model_copy(update={"batch": size, "accumulate": 1})
-        memory.append(memory_of_one_step(family, batches, small, job.device))
-    return parameters, max(memory[1] - memory[0], 0) / 4
+        return memory_of_one_step(family, batches, small, job.device)
+
+    start = time.monotonic()
+    one = memory(1)
+    several = 5 if time.monotonic() - start < _LONG_SECONDS else 2
+    return parameters, max(memory(several) - one, 0) / (several - 1)

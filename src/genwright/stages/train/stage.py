@@ -29,7 +29,7 @@ import torch
 from genwright import device as devices
 from genwright.console import duration, say
 from genwright.recipe import Recipe
-from genwright.run import Run, read_json, write_atomic
+from genwright.run import Run, read_json, read_json_lines, write_atomic
 from genwright.stages.inputs import digest, stage_inputs
 from genwright.stages.train import new_data, tracking
 from genwright.stages.train.budgets import FREE_TO_CHANGE, Account, close_account, forget_if_refitted, open_account
@@ -77,6 +77,7 @@ def run(
         recipe, folder, facts=facts, data=data, more=more, count_new=lambda former: _count_new(workshop, folder, former)
     )
     workshop.known = new_data.load(folder, account.former)
+    earlier = _earlier_seconds(run)
     run.reopen("train")
     chosen = _chosen(workshop, recipe, folder)
     jobs, plans, outcomes = workshop.jobs(chosen.config), dict[str, PartPlan](), dict[str, Outcome]()
@@ -100,11 +101,19 @@ def run(
         "train",
         inputs=inputs,
         outputs=digest(jobs[0].done.weights),
-        seconds=time.monotonic() - started,
+        seconds=earlier + time.monotonic() - started,
         device=devices.title(device),
         summary=summary,
     )
     return summary
+
+
+def _earlier_seconds(run: Run) -> float:
+    """What the sittings before this one took: as was written down when the last one was finished, else as far as the logs of its parts tell."""
+    if (record := run.record("train")) is not None:
+        return record.seconds
+    logs = [read_json_lines(file) for file in run.stage("train").glob("*/metrics.jsonl")]
+    return sum(log[-1].get("seconds", 0.0) for log in logs if log)
 
 
 def _count_new(workshop: Workshop, folder: Path, former: str) -> int | None:

@@ -162,6 +162,8 @@ PAIRS: tuple[tuple[str, str], ...] = (
 )
 
 
-def conversations() -> list[list[dict[str, str]]]:
-    """Each pair as messages."""
-    return [[{"role": "user", "content": asked}, {"role": "assistant", "content": said}] for asked, said in PAIRS]
+def conversations(most: int = len(PAIRS)) -> list[list[dict[str, str]]]:
+    """The pairs, or the first so many, as messages."""
+    return [
+        [{"role": "user", "content": asked}, {"role": "assistant", "content": said}] for asked, said in PAIRS[:most]
+    ]

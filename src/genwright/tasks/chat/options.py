@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Literal, Self, get_args
 
 from pydantic import Field, field_validator
 
 from genwright.about import FROM_WEIGHTS, About, Least, Survey, Verdict, on_scale
+from genwright.console import count as number
 from genwright.ledger import Drop
 from genwright.request import AT_FILE, POSITIONAL
 from genwright.settings import Section
@@ -44,15 +46,31 @@ def _conversations(text: str, ending: str) -> int:
     return sum(not isinstance(dialogues(value), Drop) for value in values)
 
 
+def _refused(text: str, ending: str) -> tuple[int, str]:
+    """How many conversations of a file can't be learned, and why the first of them can't."""
+    try:
+        read = [dialogues(value) for value in read_values(text, ending)]
+    except (ValueError, RecursionError):
+        return 0, ""
+    why = [one.detail for one in read if isinstance(one, Drop) and one.reason in ("unsupported", "wrong_medium")]
+    return len(why), next(iter(why), "")
+
+
 def _verdict(survey: Survey) -> Verdict:
     found = survey.whole("chat")
     count = sum(one.whole["chat"] for one in found)
+    refused = [one for one in survey.refused if one.task == "chat"]
+    lost = ""
+    if refused:
+        lost = f"{number(sum(one.items for one in refused), 'conversation')} that can't be learned ({refused[0].path}: {refused[0].why})"
+    if not count and lost:
+        return Verdict(0, False, f"{lost}; take out of them what can't be learned, and leave what is said")
     if not count:
         return Verdict(0, False, "no conversations, in tables, JSON or exports of messengers")
     own = sum(one.bytes for one in found)
     texts = survey.characters + sum(one.characters or one.bytes for one in survey.tables if not one.path)
     share = own / max(texts, own)
-    text = f"{count:,} conversation{'s' * (count != 1)}: {on_scale(count, _CONVERSATIONS)}"
+    text = f"{number(count, 'conversation')}: {on_scale(count, _CONVERSATIONS)}{f'; beside {lost}' if lost else ''}"
     few = count < _CONVERSATIONS[1][0]
     return Verdict(
         count,
@@ -82,6 +100,7 @@ print(tokenizer.decode(model.generate(**tokens, max_new_tokens=100, do_sample=Tr
     least=Least.on("conversations", _CONVERSATIONS),
     whole_rows=_is_conversation,
     whole_file=_conversations,
+    refused_file=_refused,
     echo=False,
     converses=True,
     traceable=True,
@@ -168,22 +187,33 @@ class Request(text_options.Request):
         json_schema_extra=AT_FILE,
     )
 
-    @field_validator("messages", mode="after")
+    @field_validator("messages", mode="before")
     @classmethod
     def _readable(cls, value: Any) -> Any:
-        if isinstance(value, str):
-            return _read_messages(value)
-        return value
+        return value if value is None else _read_messages(value)
 
 
-def _read_messages(text: str) -> list[Message]:
-    """Messages from JSON. Raises ValueError."""
-    import json
-
+def _read_messages(given: Any) -> list[Message]:
+    """Messages as they are, or from JSON. Raises ValueError, which says what is wrong with which one."""
     try:
-        found = json.loads(text)
+        found = json.loads(given) if isinstance(given, str) else given
     except ValueError as error:
         raise ValueError(f"not valid JSON ({error})") from error
     if not isinstance(found, list):
-        raise ValueError("must be a JSON list of messages")
-    return [Message.model_validate(message) for message in found]
+        raise ValueError('must be a list of messages, like [{"role": "user", "content": "Hello"}]')
+    return [_read_message(message, number) for number, message in enumerate(found, 1)]
+
+
+def _read_message(given: Any, number: int) -> Message:
+    if isinstance(given, Message):
+        return given
+    if not isinstance(given, dict) or not given.keys() == Message.model_fields.keys():
+        raise ValueError(
+            f'message {number} must be a mapping of `role` and `content`, like {{"role": "user", "content": "Hello"}}'
+        )
+    roles, role = get_args(Message.model_fields["role"].annotation), given["role"]
+    if role not in roles:
+        raise ValueError(f"the role of message {number} is {role!r}; it must be {', '.join(roles[:-1])} or {roles[-1]}")
+    if not isinstance(given["content"], str):
+        raise ValueError(f"the content of message {number} is no text")
+    return Message.model_validate(given)

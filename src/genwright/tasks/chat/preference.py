@@ -22,6 +22,7 @@ from genwright.tasks.chat.turns import fit
 from genwright.tokens.chat_template import ChatTemplate
 from genwright.tokens.tokenizer import Tokenizer
 
+MOST_PAIRS = 500
 _ROUND = 64
 """Rows are padded to a multiple of this, so that there are few shapes."""
 
@@ -97,17 +98,19 @@ def preferring(part: Part, beta: float) -> Part:
     return replace(part, build=build, initial=initial)
 
 
-def extend(sheet: ScoreSheet, model: Model, before: Transformer | None, store: ExampleStore, seed: int) -> None:
-    """Add to the score sheet how often the preferred answer is the likelier one, before and after."""
+def extend(
+    sheet: ScoreSheet, model: Model, before: Transformer | None, store: ExampleStore, most: int, seed: int
+) -> None:
+    """Add to the score sheet how often the preferred answer is the likelier one of at most so many pairs, before and after."""
     sheet.metrics.insert(0, METRIC)
     for row in sheet.rows:
         family = {"before": before, "model": model.family}.get(row.name)
         if isinstance(family, Transformer):
-            row.scores[METRIC.name] = preferred(model, family, store, seed)
+            row.scores[METRIC.name] = preferred(model, family, store, seed, most)
 
 
 @torch.inference_mode()
-def preferred(model: Model, family: Transformer, store: ExampleStore, seed: int, most: int = 500) -> Score:
+def preferred(model: Model, family: Transformer, store: ExampleStore, seed: int, most: int = MOST_PAIRS) -> Score:
     """How often the preferred answer is the likelier one, with a bootstrap over pairs."""
     hits = []
     every = max(-(-len(store) // most), 1)

@@ -58,13 +58,20 @@ def evenly_turns(store: ExampleStore, most: int, room: int) -> list[Turn]:
 
 
 def answer_all(
-    model: Model, engine: Engine, turns: Sequence[Turn], *, max_tokens: int, seed: int, temperature: float | None = None
+    model: Model,
+    engine: Engine,
+    turns: Sequence[Turn],
+    title: str,
+    *,
+    max_tokens: int,
+    seed: int,
+    temperature: float | None = None,
 ) -> list[str]:
-    """What the model says in place of each reply; the i-th has the i-th random stream of the seed."""
+    """What the model says in place of each reply; the i-th has the i-th random stream of the seed. `title` is of the progress line."""
     settings = {"max_tokens": max_tokens} | ({} if temperature is None else {"temperature": temperature})
     controls = model.family.Controls.model_validate(settings)
     prompts = [turn.prompt for turn in turns]
-    return [model.facts.decode(tokens) for tokens in continue_all(model, engine, prompts, controls, seed)]
+    return [model.facts.decode(tokens) for tokens in continue_all(model, engine, prompts, controls, seed, title)]
 
 
 def words_of(reply: np.ndarray, facts: Tokenizer) -> str:

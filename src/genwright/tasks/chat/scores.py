@@ -17,9 +17,10 @@ from genwright.metrics import text as metrics
 from genwright.metrics.retrieval import Bm25
 from genwright.model import Model
 from genwright.recipe import EvaluateSettings
-from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
+from genwright.scores import ENOUGH, Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
+from genwright.tasks.chat import general as chat_general
 from genwright.tasks.chat import preference as chat_preference
 from genwright.tasks.chat import variety
 from genwright.tasks.chat.before import Before, before_of
@@ -37,7 +38,7 @@ from genwright.tasks.chat.bits import (
 )
 from genwright.tasks.chat.samples import Turn, answer_all, asked, evenly_turns, room_for, shown, turns_of, words_of
 from genwright.tasks.chat.verdict import headline
-from genwright.tasks.text.held_out import least_tokens
+from genwright.tasks.text.held_out import affordable_tokens, least_tokens
 from genwright.tokens.tokenizer import Tokenizer
 
 REPLY_TOKENS = 80
@@ -124,29 +125,33 @@ class Replies:
 def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path) -> ScoreSheet:
     facts: Tokenizer = model.facts
     name, held_out = splits.held_out()
+    length = settings.length(REPLY_TOKENS)
     turns = evenly_turns(held_out, settings.samples, room_for(model, REPLY_TOKENS))
     if not turns:
         return _without_answers(model, splits, settings.seed)
     family = model.family
     assert isinstance(family, Transformer)
     before = before_of(model)
-    counted = held_out_examples(model, held_out, settings.of(HELD_OUT_TOKENS, least_tokens(model)))
+    counted = held_out_examples(
+        model, held_out, settings.of(affordable_tokens(model, HELD_OUT_TOKENS), least_tokens(model))
+    )
     bits = {"model": bits_per_byte(model, family, held_out, counted, settings.seed)}
     learnt_from = splits["train"].flat("tokens")[: settings.of(BASELINE_TOKENS)]
     training = training_turns(splits["train"], settings.of(_TRAINING_TURNS))
-    replies = _replies(model, training, turns, settings.seed)
+    replies = _replies(model, training, turns, length, settings.seed)
     if before is not None:
         bits["before"] = bits_per_byte(model, before.family, held_out, counted, settings.seed)
-        replies.by_row["before"] = before.answers(model, turns, REPLY_TOKENS, settings.seed)
+        replies.by_row["before"] = before.answers(model, turns, length, settings.seed)
     learnt = [words_of(turn.reply, facts) for turn in training]
     with progress("evaluate: look for copies"):
         rows = _rows(replies, bits, learnt, settings.seed)
     _add_counting(rows, counted_bits(model, learnt_from, held_out, counted, settings.seed))
-    asked_at_most = settings.of(SWAPPED_TOKENS)
+    asked_at_most = settings.of(affordable_tokens(model, SWAPPED_TOKENS))
     listened = listening(model, family, held_out, room_for(model, REPLY_TOKENS), asked_at_most, settings.seed)
     if listened is not None:
         next(row for row in rows if row.name == "model").scores[LISTENING.name] = listened
     if before is not None:
+        before.most_general = settings.of(len(chat_general.PAIRS), len(chat_general.PAIRS))
         _add_forgetting(rows, before, model, settings.seed)
     judged = _add_relevance(rows, replies, settings.seed)
     sheet = ScoreSheet(
@@ -158,9 +163,10 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         exhibits=_exhibits(folder, replies, facts, before),
     )
     sheet.headline = headline(sheet)
-    variety.extend(sheet, model, turns, replies.by_row["real"], before, REPLY_TOKENS, settings)
+    variety.extend(sheet, model, turns, replies.by_row["real"], before, length, settings)
     if getattr(model.task.prepare, "preference", False):
-        chat_preference.extend(sheet, model, before.family if before else None, held_out, settings.seed)
+        pairs = settings.of(chat_preference.MOST_PAIRS, ENOUGH)
+        chat_preference.extend(sheet, model, before.family if before else None, held_out, pairs, settings.seed)
     extra.extend(sheet, "text", replies.by_row, learnt)
     return sheet
 
@@ -197,7 +203,7 @@ def training_turns(store: ExampleStore, most: int) -> list[Turn]:
     return found
 
 
-def _replies(model: Model, training: list[Turn], turns: list[Turn], seed: int) -> Replies:
+def _replies(model: Model, training: list[Turn], turns: list[Turn], length: int, seed: int) -> Replies:
     facts = model.facts
     questions = [asked(turn, facts) for turn in turns]
     real = [words_of(turn.reply, facts) for turn in turns]
@@ -207,7 +213,7 @@ def _replies(model: Model, training: list[Turn], turns: list[Turn], seed: int) -
     # A shift by half: nobody keeps their own reply, and neighbours, which may be of one conversation, get far ones.
     half = max(len(real) // 2, 1)
     shuffled = [real[(index + half) % len(real)] for index in range(len(real))]
-    answers = answer_all(model, Engine(), turns, max_tokens=REPLY_TOKENS, seed=seed)
+    answers = answer_all(model, Engine(), turns, "evaluate: the model answers", max_tokens=length, seed=seed)
     made = [answer.strip() for answer in answers]
     return Replies(turns, questions, {"shuffled": shuffled, "retrieval": retrieved, "model": made, "real": real})
 
@@ -283,7 +289,7 @@ def _protocol(
     before: Before | None,
 ) -> dict[str, Any]:
     examples = [held_out[index] for index in counted]
-    controls = model.family.Controls.model_validate({"max_tokens": REPLY_TOKENS})
+    controls = model.family.Controls.model_validate({"max_tokens": settings.length(REPLY_TOKENS)})
     protocol: dict[str, Any] = {
         "split": name,
         "split_hash": splits.hash,

@@ -250,7 +250,7 @@ class Chat(TextTask):
 
         store = splits["validation"] if len(splits["validation"]) else splits["train"]
         turns = evenly_turns(store, 3, room_for(model, _PREVIEW_TOKENS))
-        answers = answer_all(model, engine, turns, max_tokens=_PREVIEW_TOKENS, seed=0)
+        answers = answer_all(model, engine, turns, "answers for a preview", max_tokens=_PREVIEW_TOKENS, seed=0)
         file = file_stem.with_name(f"{file_stem.name}.txt")
         passages = [shown(turn, model.facts, answer) for turn, answer in zip(turns, answers, strict=True)]
         file.write_text("\n\n----\n\n".join(passages) + "\n", encoding="utf-8")

@@ -34,7 +34,14 @@ def extend(
         return [real[index] for index in np.resize(order, len(prompts)).tolist()]
 
     def by_model(prompts: list[np.ndarray], seed: int) -> list[str]:
-        return answer_all(model, Engine(), asked(prompts), max_tokens=max_tokens, seed=seed)
+        return answer_all(
+            model,
+            Engine(),
+            asked(prompts),
+            "evaluate: several answers of the model to each",
+            max_tokens=max_tokens,
+            seed=seed,
+        )
 
     writers = {"shuffled": by_chance, "model": by_model}
     if before is not None:

@@ -79,7 +79,7 @@ def headline(sheet: ScoreSheet) -> str:
 
 def _forgotten(sheet: ScoreSheet) -> list[str]:
     now, before = (sheet.score(row, "old_bits_per_byte") for row in ("model", "before"))
-    if now is None or before is None:
+    if now is None or before is None or (now.n or 0) < ENOUGH:
         return []
     cost = f"general answers, which this data has nothing to do with, cost it {now.value:.2f} bits, {before.value:.2f} before"
     return [f"It has forgotten some of what it knew: {cost}." if now.value > before.value else f"Nothing was forgotten: {cost}."]  # fmt: skip

@@ -119,8 +119,9 @@ def body_span(text: str, node: ast.FunctionDef | ast.AsyncFunctionDef) -> Span |
     return first, offsets.stop(body[-1])
 
 
-def fill_by_model(model: Model, engine: Engine, holes: Sequence[Hole], seed: int) -> list[str]:
-    """The likeliest filling of each hole (temperature 0). A line ends where the line ends; a body where the model ends it."""
+def fill_by_model(model: Model, engine: Engine, holes: Sequence[Hole], seed: int, title: str) -> list[str]:
+    """The likeliest filling of each hole (temperature 0). A line ends where the line ends; a body where the model ends it.
+    `title` is of the progress line."""
     context = model.config.network["max_position_embeddings"]
     order = model.task.order()  # type: ignore[attr-defined]
     fills = [""] * len(holes)
@@ -136,7 +137,7 @@ def fill_by_model(model: Model, engine: Engine, holes: Sequence[Hole], seed: int
         controls = model.family.Controls.model_validate({"max_tokens": min(most, context // 2), "temperature": 0})
         prompts = [np.array(one.tokens) for one in laid]
         guides = [beginning(model.facts, one.lead, model.config.network["vocab_size"]) for one in laid]
-        answers = continue_all(model, engine, prompts, controls, seed, guides)
+        answers = continue_all(model, engine, prompts, controls, seed, f"{title}: {kind}", guides)
         for i, one, answer in zip(chosen, laid, answers, strict=True):
             fills[i] = trimmed(model.facts.decode(answer)[len(one.lead) :], holes[i])
     return fills

@@ -16,7 +16,7 @@ _SHOWN = 240
 def preview(model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
     split = "validation" if len(splits["validation"]) else "train"
     holes = line_holes(held_out_files(splits, split), _HOLES)
-    fills = fill_by_model(model, engine, holes, seed=0)
+    fills = fill_by_model(model, engine, holes, 0, "fill holes for a preview")
     passages = [shown(hole, fill) for hole, fill in zip(holes, fills, strict=True)]
     file = file_stem.with_name(f"{file_stem.name}.txt")
     file.write_text("\n\n----\n\n".join(passages) + "\n", encoding="utf-8")

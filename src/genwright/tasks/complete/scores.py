@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from genwright.console import progress, say
+from genwright.console import count, progress, say
 from genwright.engine.engine import Engine
 from genwright.metrics import code as metrics
 from genwright.metrics import extra
@@ -104,13 +104,18 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     nearest = Nearest(held_out_files(splits, "train"))
     everything = [*holes, *found.holes]
     say(
-        f"evaluate: {len(everything):,} holes to fill, {len(found.holes):,} of them in {found.qualified:,} functions that are run"
+        f"evaluate: {count(len(everything), 'hole')} to fill, {len(found.holes):,} of them in functions that are run ({found.qualified:,})"
     )
     kinds = [
         _Kind("floor", "holes left empty", "floor", [""] * len(everything)),
         _Kind("baseline", f"{ORDER}-gram with backoff", "baseline", fill_by_ngram(baseline, model.facts, everything)),
         _Kind("copy", "copy of the nearest function", "copy", nearest.fill_all(everything)),
-        _Kind("model", "this model", "model", fill_by_model(model, Engine(), everything, settings.seed)),
+        _Kind(
+            "model",
+            "this model",
+            "model",
+            fill_by_model(model, Engine(), everything, settings.seed, "evaluate: the model fills"),
+        ),
         _Kind("real", "what stood there", "real", [hole.original for hole in everything]),
     ]
     rows = [_row(kind, holes, found, bits, settings.seed) for kind in kinds]
@@ -147,7 +152,7 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
 def _without_holes(splits: Splits, files: int) -> ScoreSheet:
     why = "There is too little program text to hold any of it out"
     if files:
-        why = f"No line of the {files:,} held-out files is long enough to be a hole"
+        why = f"No line of {count(files, 'held-out file')} is long enough to be a hole"
     return ScoreSheet(
         metrics=METRICS,
         rows=[Row(name="model", title="this model", kind="model", scores={})],
@@ -164,7 +169,7 @@ def _bits(
     stream = training.flat("tokens")[: settings.of(_BASELINE_TOKENS)]
     with progress("evaluate: count runs of tokens"):
         baseline = KneserNey(stream, facts.size, min(ORDER, len(stream)))
-    most_tokens = affordable_tokens(model, settings.of(_HELD_OUT_TOKENS, least_tokens(model)))
+    most_tokens = settings.of(affordable_tokens(model, _HELD_OUT_TOKENS), least_tokens(model))
     every = max(-(-int(held_out.lengths("tokens").sum()) // most_tokens), 1)
     chosen = range(0, len(held_out), every)
     examples = [held_out[i] for i in chosen]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator
 
 from genwright.about import About, Least, Survey, Verdict
+from genwright.console import count as number
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.settings import Section
 
@@ -17,6 +18,8 @@ SIZES = tuple(_PICTURES_FOR_SIZE)
 
 def _verdict(survey: Survey) -> Verdict:
     count, least = survey.pictures, _PICTURES_FOR_SIZE[SIZES[0]]
+    unlabelled = len(survey.without_label("image"))
+    count -= unlabelled
     if named := sum(table.rows for table in survey.tables if table.path is not None):
         count = min(count, named)  # pictures that no table names would be left out
     if not count:
@@ -34,7 +37,9 @@ def _verdict(survey: Survey) -> Verdict:
             text += f"; too few for {next_size} pixels (about {_PICTURES_FOR_SIZE[next_size]:,})"
         elif next_size and by_pixels < next_size:
             text += f"; too small for {next_size} pixels (the middle one has {side})"
-    text = f"{count:,} picture{'' if count == 1 else 's'}: {text}"
+    text = f"{number(count, 'picture')}: {text}"
+    if unlabelled:
+        text += f"; {unlabelled:,} more lie in no folder that could be their label, and are left out"
     return Verdict(count, count >= least, text, settings={"size": size})
 
 

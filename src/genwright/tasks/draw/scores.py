@@ -115,7 +115,7 @@ def score(
         table[name] |= values
     if len(given.held_out) > 0:
         judged = (given.searched, given.held_out), (for_judge, drawn)
-        table["model"] |= fresh_judge(train_judge, *judged, settings.of(STEPS), settings.seed, model.device)
+        table["model"] |= fresh_judge(train_judge, *judged, settings.judged(STEPS), settings.seed, model.device)
         paired = for_held_out[: len(given.held_out)]
         table["model"] |= own_judge(model.family, given.held_out, paired, given.held_out_conditions, model.device)
 
@@ -318,7 +318,7 @@ def _protocol(
         "copies_searched": f"{len(given.searched)} of {given.training_count} training pictures",
         "copy_distance": round(limit.distance, 4) if limit else None,
         "copy_percentile": copying_image.PERCENTILE,
-        "judge": f"trained {settings.of(STEPS)} steps on {len(given.searched)} training and {2 * len(given.conditions)} generated "
+        "judge": f"trained {settings.judged(STEPS)} steps on {len(given.searched)} training and {2 * len(given.conditions)} generated "
         "pictures, asked about held-out and other generated ones",
         "seed": settings.seed,
         "interval": "95 %; shares: Wilson; sharpness: bootstrap over pictures",

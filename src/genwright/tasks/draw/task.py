@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from pydantic import BaseModel
 
-from genwright.console import say
+from genwright.console import count, say
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
 from genwright.families.base import Batch, Family
@@ -94,8 +94,8 @@ class Draw(BaseTask):
         cut = [caption for caption in captions if facts.is_cut(caption)] if condition == "text" else []
         if cut:
             say(
-                f"prepare: {len(cut):,} of {len(captions):,} captions are longer than the {facts.tokens - 1} tokens that the model reads, and "
-                f'are cut: of "{cut[0][:200]}" it reads "{facts.read(cut[0])}".'
+                f"prepare: {len(cut):,} of {count(len(captions), 'caption')} {'is' if len(cut) == 1 else 'are'} longer than the {facts.tokens - 1} tokens "
+                f'that the model reads, and cut: of "{cut[0][:200]}" it reads "{facts.read(cut[0])}".'
             )
         return facts
 

@@ -20,11 +20,14 @@ import torch
 from torch import Tensor
 
 from genwright.errors import RequestError, WorkError
+from genwright.tasks.text.endless import endless_part
 from genwright.tokens.tokenizer import Tokenizer
 
 Constraint = Callable[[Sequence[int]], Tensor]
 
 _LAYOUT: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
+_WHOLE = ("NoExtension", "EndOfSentence")
+"""Why the library stops where the text is whole; it stops too where nothing can follow and it is not."""
 _readers: WeakKeyDictionary[Tokenizer, Any] = WeakKeyDictionary()
 
 
@@ -38,7 +41,11 @@ def constraint(request: Any, facts: Tokenizer, vocabulary: int) -> Constraint | 
     grammar = _grammar(request, facts)
     if grammar is None:
         return None if bias_V is None else lambda generated: bias_V
-    return _Guide(grammar, facts, vocabulary, bias_V)
+    guide = _Guide(grammar, facts, vocabulary, bias_V)
+    if not guide.allowed().any():
+        option = "--regex" if request.json_schema is None else "--json-schema"
+        raise RequestError(f"{option}: no text can follow it; look for a part of it that rules out all there is.")
+    return guide
 
 
 class _Guide:
@@ -54,7 +61,11 @@ class _Guide:
 
     def __call__(self, generated: Sequence[int]) -> Tensor:
         self._follow(generated)
-        allowed_V = self._allowed()
+        allowed_V = self.allowed()
+        if not allowed_V.any():
+            raise WorkError(
+                "the answer can't be kept to its schema or expression: nothing that may follow leads to an end."
+            )
         added_V = torch.zeros(self.vocabulary) if self.bias_V is None else self.bias_V.clone()
         return added_V.masked_fill_(~allowed_V, -torch.inf)
 
@@ -75,13 +86,14 @@ class _Guide:
                 f"the answer can't be kept to its schema or expression: {_plain(self.matcher.get_error())}."
             )
 
-    def _allowed(self) -> Tensor:
+    def allowed(self) -> Tensor:
+        """bool[V]: the tokens that may come next; none where the grammar leads nowhere from here."""
         allowed_V = np.zeros(self.vocabulary, dtype=bool)
         if not self.matcher.is_stopped():
             bits = np.frombuffer(self.matcher.compute_bitmask(), dtype=np.uint8)
             known = np.unpackbits(bits, bitorder="little")[: self.vocabulary].astype(bool)
             allowed_V[: len(known)] = known
-        allowed_V[self.ends] = self.matcher.is_accepting() or self.matcher.is_stopped()
+        allowed_V[self.ends] = self.matcher.is_accepting() or self.matcher.stop_reason() in _WHOLE
         return torch.from_numpy(allowed_V)
 
 
@@ -116,13 +128,22 @@ def _schema_grammar(given: str) -> str:
         raise RequestError(f"--json-schema: not valid JSON ({error}); give a schema.") from error
     if not isinstance(schema, dict):
         raise RequestError('--json-schema: a schema is a JSON object, like {"type": "object"}.')
+    if (endless := endless_part(schema)) is not None:
+        raise RequestError(
+            f"--json-schema: no text can follow it, because `{endless}` holds itself without end; let it be left out somewhere (a "
+            "property that is not required, a list that may be empty, or null)."
+        )
     # Free white space would let an answer go on for ever without saying anything.
     return LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=_LAYOUT)
 
 
 def _plain(message: str) -> str:
-    """The library's message in one line."""
-    lines = [line.strip() for line in message.strip().split("\n") if line.strip() and set(line.strip()) - set("^~")]
+    """The library's message in one line, without the state that it was in."""
+    lines = [
+        line.strip()
+        for line in message.partition("<state>")[0].strip().split("\n")
+        if line.strip() and set(line.strip()) - set("^~")
+    ]
     return "; ".join(lines)[:300].rstrip(".") or "the library does not say why"
 
 

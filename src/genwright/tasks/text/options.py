@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import json
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genwright.request import AT_FILE, POSITIONAL
 from genwright.settings import Section
@@ -40,6 +41,21 @@ class Request(Section):
     )
     json_schema: str | None = Field(None, description="Answer in JSON of this schema.", json_schema_extra=AT_FILE)
     regex: str | None = Field(None, description="Answer in the form of this regular expression.")
+
+    @field_validator("json_schema", mode="before")
+    @classmethod
+    def _as_python_has_it(cls, value: Any) -> Any:
+        return json.dumps(value) if isinstance(value, dict) else value
+
+    @field_validator("stop", mode="before")
+    @classmethod
+    def _one_will_do(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("logit_bias", mode="before")
+    @classmethod
+    def _by_text(cls, value: Any) -> Any:
+        return [f"{text}={bias}" for text, bias in value.items()] if isinstance(value, dict) else value
 
 
 def in_transformers(prompt: str) -> str:

@@ -46,16 +46,17 @@ def continue_all(
     prompts: list[np.ndarray],
     controls: Any,
     seed: int,
+    title: str,
     constraints: Sequence[Any] | None = None,
 ) -> list[list[int]]:
     """The tokens that the model goes on with after each prompt, held to its constraint; the i-th has the i-th random stream of the
-    seed."""
+    seed. `title` is of the progress line."""
     session = model.session()
     outputs: list[list[int]] = [[] for _ in prompts]
     running: dict[int, Iterator[int]] = {}
     waiting = iter(range(len(prompts)))
     done = 0
-    with progress("samples", len(prompts) * controls.max_tokens) as line:
+    with progress(title, len(prompts) * controls.max_tokens) as line:
         while True:
             while len(running) < session.capacity and (index := next(waiting, None)) is not None:
                 prompt, rng = prompts[index].tolist(), request_stream(seed, index)

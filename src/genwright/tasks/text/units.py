@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from genwright.console import count as number
 from genwright.ledger import Item
 from genwright.scores import ENOUGH
 
@@ -39,9 +40,9 @@ def units_told(ids: Sequence[str], items: Mapping[str, Item], count: int) -> str
     chosen = dict.fromkeys(ids)
     known = [items[name] for name in chosen if name in items]
     texts = len({item.parent or item.id for item in known}) or len(chosen)
-    of = f"{texts:,} text{'s' * (texts != 1)}"
+    of = number(texts, "text")
     if len(chosen) < ENOUGH:
-        return f"{count:,} pieces of at most {PIECE_TOKENS:,} tokens of {of}: an interval over these says nothing of other texts"
+        return f"{number(count, 'piece')} of at most {PIECE_TOKENS:,} tokens of {of}: an interval over these says nothing of other texts"
     if any(item.parent is not None for item in known):
-        return f"{count:,} blocks of {of}, other parts of which were learnt from"
+        return f"{number(count, 'block')} of {of}, other parts of which were learnt from"
     return of

@@ -12,6 +12,7 @@ import numpy as np
 from genwright.engine.engine import Engine
 from genwright.metrics.ngrams import KneserNey
 from genwright.model import Model
+from genwright.recipe import EvaluateSettings
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.text.samples import continue_all, prompts_and_continuations
@@ -82,21 +83,23 @@ class Samples:
         return {"baseline": self.baseline, "model": self.model, "real": self.real}
 
 
-def sample(model: Model, held_out: HeldOut, splits: Splits, baseline: KneserNey, most: int, seed: int) -> Samples:
+def sample(model: Model, held_out: HeldOut, splits: Splits, baseline: KneserNey, settings: EvaluateSettings) -> Samples:
     """Whole texts for held-out conditions where the model knows any, else continuations of held-out beginnings."""
     facts: Tokenizer = model.facts
+    most, length, seed = settings.samples, settings.length(SAMPLE_TOKENS), settings.seed
     if model.task.prepare.condition:  # type: ignore[attr-defined]
-        asked = _conditions(model, held_out, splits, most)
+        asked = _conditions(model, held_out, splits, most, length)
         shown, prompts, real = [list(part) for part in zip(*asked, strict=True)]
-        length, protocol = SAMPLE_TOKENS, {"prompts": "the conditions of held-out texts"}
+        protocol: dict[str, Any] = {"prompts": "the conditions of held-out texts"}
     else:
-        passages = prompts_and_continuations(held_out.stream, most, PROMPT_TOKENS, SAMPLE_TOKENS)
+        passages = prompts_and_continuations(held_out.stream, most, PROMPT_TOKENS, length)
         prompts, real, length = passages.prompts, passages.real, passages.length
         shown, protocol = [facts.decode(prompt) for prompt in prompts], {"prompt_tokens": passages.prompt_length}
     controls = model.family.Controls.model_validate({"max_tokens": length})
 
     def by_model(prompts: list[np.ndarray], seed: int) -> list[str]:
-        return [facts.decode(row) for row in continue_all(model, Engine(), prompts, controls, seed)]
+        rows = continue_all(model, Engine(), prompts, controls, seed, "evaluate: the model writes")
+        return [facts.decode(row) for row in rows]
 
     def by_baseline(prompts: list[np.ndarray], seed: int) -> list[str]:
         drawn: Iterable[np.ndarray] = baseline.generate(prompts, length, seed)
@@ -120,7 +123,9 @@ def sample(model: Model, held_out: HeldOut, splits: Splits, baseline: KneserNey,
     )
 
 
-def _conditions(model: Model, held_out: HeldOut, splits: Splits, most: int) -> list[tuple[str, np.ndarray, np.ndarray]]:
+def _conditions(
+    model: Model, held_out: HeldOut, splits: Splits, most: int, length: int
+) -> list[tuple[str, np.ndarray, np.ndarray]]:
     """For documents evenly taken: the conditions as people see them, as a prompt, and the text that stands behind them."""
     names: Sequence[str] = model.task.prepare.condition  # type: ignore[attr-defined]
     count = min(most, len(held_out.documents))
@@ -131,7 +136,7 @@ def _conditions(model: Model, held_out: HeldOut, splits: Splits, most: int) -> l
         head = document["field"] > 0
         prompt = np.array(opening(model.facts, document["tokens"][head]))
         shown = shown_fields(fields_of(item, names)) if item is not None else model.facts.decode(prompt)
-        found.append((shown, prompt, document["tokens"][~head][:SAMPLE_TOKENS]))
+        found.append((shown, prompt, document["tokens"][~head][:length]))
     return found
 
 

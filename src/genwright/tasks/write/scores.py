@@ -19,7 +19,7 @@ from genwright.scores import Exhibit, Metric, Row, Score, ScoreSheet
 from genwright.shards import ExampleStore
 from genwright.tasks.base import Splits
 from genwright.tasks.text import variety
-from genwright.tasks.text.held_out import least_tokens
+from genwright.tasks.text.held_out import affordable_tokens, least_tokens
 from genwright.tasks.text.nats import document_nats
 from genwright.tasks.text.units import unit_edges, units_told
 from genwright.tasks.write import poems as write_poems
@@ -84,7 +84,9 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
     name, store = splits.held_out()
     family = model.family
     assert isinstance(family, Transformer)
-    held_out = HeldOut.take(store, facts.dtype, settings.of(HELD_OUT_TOKENS, least_tokens(model)))
+    held_out = HeldOut.take(
+        store, facts.dtype, settings.of(affordable_tokens(model, HELD_OUT_TOKENS), least_tokens(model))
+    )
     training = splits["train"].flat("tokens")
     if held_out.counts.sum() < 2:
         return _nothing_held_out(splits)
@@ -93,9 +95,9 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         baseline = KneserNey(learnt_from, facts.size, min(ORDER, len(training)))
     bits = _bits(model, held_out, baseline, settings.seed)
     bits[word_order.METRIC.name] = word_order.word_order(
-        model, held_out, baseline, settings.of(word_order.MOST_TOKENS), settings.seed
+        model, held_out, baseline, settings.of(affordable_tokens(model, word_order.MOST_TOKENS)), settings.seed
     )
-    samples = sample(model, held_out, splits, baseline, settings.samples, settings.seed)
+    samples = sample(model, held_out, splits, baseline, settings)
     learnt = _training_texts(splits["train"], facts)
     source = _SEPARATOR.join(learnt)
     with progress("evaluate: look for copies"):

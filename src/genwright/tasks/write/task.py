@@ -150,9 +150,8 @@ class Write(TextTask):
             return self._preview_conditions(model, engine, splits, store, file_stem)
         prompts = preview_prompts(store, model.facts)
         controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
-        answers = continue_all(
-            model, engine, [np.array(self.opening(model, {}, prompt)) for prompt in prompts], controls, seed=0
-        )
+        openings = [np.array(self.opening(model, {}, prompt)) for prompt in prompts]
+        answers = continue_all(model, engine, openings, controls, 0, "texts for a preview")
         passages = [f"{prompt}>>>{model.facts.decode(answer)}" for prompt, answer in zip(prompts, answers, strict=True)]
         return _write_passages(passages, file_stem)
 
@@ -164,7 +163,7 @@ class Write(TextTask):
         asked = [write_conditions.fields_of(splits.items[i], self.prepare.condition) for i in ids if i in splits.items]
         controls = model.family.Controls.model_validate({"max_tokens": _PREVIEW_TOKENS})
         prompts = [np.array(self.opening(model, fields, "")) for fields in asked]
-        answers = continue_all(model, engine, prompts, controls, seed=0)
+        answers = continue_all(model, engine, prompts, controls, 0, "texts for a preview")
         passages = [
             f"{write_conditions.shown_fields(fields)}>>>\n{model.facts.decode(answer)}"
             for fields, answer in zip(asked, answers, strict=True)

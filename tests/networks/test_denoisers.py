@@ -84,6 +84,17 @@ def test_untrained_a_u_net_keeps_what_is_sure_and_a_transformer_says_nothing():
     assert not _network("transformer")(*inputs).any()
 
 
+@pytest.mark.parametrize("kind", ["unet", "transformer"])
+def test_they_learn_in_half_precision(kind: str):
+    network, inputs = _trained_like(_network(kind)), _inputs()
+    usual = network(*inputs)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = network(*inputs)
+    assert (half - usual).abs().max() < 0.1 * usual.abs().max()
+    half.square().mean().backward()
+    assert all(parameter.grad is not None and parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
 def test_the_scales_are_edms():
     """Of z = t x + (1 - t) n, x of deviation s: the best linear guess of x, its input at unit size, and what it leaves of x."""
     time, s = torch.tensor([0.0, 0.3, 0.8], dtype=torch.float64), DEVIATION

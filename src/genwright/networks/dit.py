@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genwright.networks.elementwise import RMSNorm
 from genwright.networks.roles import Role, default_roles
 from genwright.networks.told import Embedder, Leap, time_features
 
@@ -30,7 +31,7 @@ class Attention(nn.Module):
         self.heads = width // _HEAD
         self.img_qkv_proj = nn.Linear(width, 3 * width, bias=False)
         self.txt_kv_proj = nn.Linear(width, 2 * width, bias=False)
-        self.norm_q, self.norm_k, self.norm_added_k = (nn.RMSNorm(_HEAD, eps=1e-6) for _ in range(3))
+        self.norm_q, self.norm_k, self.norm_added_k = (RMSNorm(_HEAD, eps=1e-6) for _ in range(3))
         self.to_out = nn.ModuleList([nn.Linear(width, width, bias=False)])  # a list, as diffusers has it
 
     def forward(self, x_BTD: Tensor, token_BLD: Tensor, seen: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:

@@ -127,7 +127,7 @@ class UNet(nn.Module):
         self.up = nn.ModuleList(Level(width, count, told, of) for width, count, of in levels)
         self.widen = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
-        self.across = nn.ModuleList(nn.Conv2d(width, width, 1) for width in widths)
+        self.across = nn.ModuleList(nn.Conv2d(width, width, 1) for width in widths[:-1])
         self.norm = nn.GroupNorm(max(1, widths[0] // _GROUP), widths[0])
         self.out = nn.Conv2d(widths[0], pixels, 3, padding=1)
         nn.init.zeros_(self.out.weight)

@@ -127,7 +127,7 @@ def test_how_many_captions_are_cut_is_said(capsys):
         )
     _task().fit(items)
     said = capsys.readouterr().err
-    assert f"3 of {len(items)} captions are longer than the 95 tokens that the model reads, and are cut: of" in said
+    assert f"3 of {len(items)} captions are longer than the 95 tokens that the model reads, and cut: of" in said
     assert re.search(r'it reads "1girl, solo, [^"]*"\.$', said.strip()) and "sky, day" not in said.split("it reads")[1]
     _task().fit(_items())
     assert capsys.readouterr().err == ""

@@ -3,10 +3,12 @@ PYTHON ?= python3
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --disable-pip-version-check
 GENWRIGHT := $(VENV)/bin/genwright
-# A wheel index with CPU-only builds of torch spares a Linux machine without a GPU some gigabytes of CUDA.
+# A wheel index to take torch from: one with CPU-only builds spares a Linux machine without a GPU some gigabytes of CUDA; one with builds
+# for CUDA is needed for a card where the index that pip is configured with has only the former.
 TORCH_INDEX_URL ?=
+SAY_UNUSED_CARD = $(VENV)/bin/python -c 'from genwright.hardware import cards; told = cards.unused(); print(f"make: {told}") if told else None'
 
-.PHONY: help setup demo test test-all check docs clean
+.PHONY: help setup demo test test-all test-gpu check docs clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -24,6 +26,7 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp
 	@touch $@
 
 setup: $(VENV)/dev.stamp  ## make the environment .venv, nothing else
+	@$(SAY_UNUSED_CARD)
 
 demo: $(VENV)/core.stamp  ## train three small models on real text and pictures, in about ten minutes on two cores
 	@$(GENWRIGHT) run recipes/demo-write.yaml
@@ -39,6 +42,9 @@ test: $(VENV)/dev.stamp  ## the tests that a change must pass
 
 test-all: $(VENV)/dev.stamp  ## every test, the slow ones too (those marked gpu where CUDA is there)
 	$(VENV)/bin/python -m pytest -m ''
+
+test-gpu: $(VENV)/dev.stamp  ## the tests that need a card
+	$(VENV)/bin/python -m pytest -m gpu -n0
 
 check: $(VENV)/dev.stamp  ## style, types, import directions
 	$(VENV)/bin/ruff check src tests benchmarks docs

@@ -93,7 +93,7 @@ def main() -> None:
     decoder = Decoder(network(int(data["vocabulary"])))
     family = Transformer(decoder, end_token=None, optimizer=dataclasses.replace(OPTIMIZER, **OPTIMIZER_CHANGES))
     # The text never ends within a row, so its end-of-text token only leads in the first one.
-    batches = Clocked(Packed(OneText(data["train"]), CONTEXT, 0, seed, training=True))
+    batches = Clocked(Packed(OneText(data["train"]), CONTEXT, 0, seed, "model", training=True))
     settings = Settings(seed=seed, steps=STEPS, batch=BATCH, compile=True, log_every=50)
     trainer = Trainer(family, batches, settings, torch.device("cpu"))
     start = time.perf_counter()

@@ -33,8 +33,8 @@ from nanogpt_text import load_text, split, tokens_of
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from genwright import device
 from genwright.families.transformer.family import OPTIMIZER, Transformer
+from genwright.hardware import device
 from genwright.networks.decoder import Decoder, DecoderConfig, matmul_flops
 from genwright.networks.hugging_face import to_hf_config
 from genwright.run import versions
@@ -192,7 +192,7 @@ def genwright(shape: Shape, train: np.ndarray, vocabulary: int, *, muon: bool, c
     config = config_of(shape, vocabulary)
     torch.manual_seed(0)
     spec = OPTIMIZER if muon else dataclasses.replace(OPTIMIZER, matrix_learning_rate=None)
-    batches = Packed(OneText(train), shape.context, 0, 0, training=True)
+    batches = Packed(OneText(train), shape.context, 0, 0, "model", training=True)
     settings = Settings(steps=1_000_000, batch=shape.batch, compile=compiled)
     trainer = Trainer(Transformer(Decoder(config), None, spec), batches, settings, torch.device("cpu"))
     name = f"Genwright, {'Muon and AdamW' if muon else 'AdamW'}, {'compiled' if compiled else 'eager'}"

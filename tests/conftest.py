@@ -10,6 +10,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 from pathlib import Path
 
 import pytest
+import torch
 from hypothesis import settings
 
 from genwright.run import Run
@@ -18,6 +19,11 @@ from helpers.example_run import draw_run, write_run
 # How long an example takes says more of the machine than of the code.
 settings.register_profile("no-deadline", deadline=None)
 settings.load_profile("no-deadline")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    if item.get_closest_marker("gpu") and not torch.cuda.is_available():
+        pytest.skip("no card that torch can use")
 
 
 @pytest.fixture(scope="session")

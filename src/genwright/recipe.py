@@ -22,18 +22,9 @@ from pydantic import (
 )
 
 from genwright.errors import RequestError
+from genwright.recipe_text import Written, Wrong, first_wrong
 from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of
-from genwright.settings import (
-    Budget,
-    BudgetText,
-    EvaluateSettings,
-    MainSection,
-    Section,
-    Written,
-    Wrong,
-    first_wrong,
-    part_sections,
-)
+from genwright.settings import Budget, BudgetText, EvaluateSettings, MainSection, Section, part_sections
 
 
 class DataSettings(Section):
@@ -86,8 +77,15 @@ class TrainSettings(Section):
     matrix_learning_rate: float | None = Field(
         None, gt=0, description="Overrides the family's learning rate for matrices under Muon."
     )
-    precision: Literal["auto", "fp32", "bf16"] = Field(
-        "auto", description="`auto`: bf16 where the processor or the card has instructions for it, else fp32."
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
+        "auto",
+        description="`auto`: bf16 where the processor or the card has instructions for it, fp16 with scaled losses on a card that has only "
+        "those, else fp32.",
+    )
+    deterministic: Literal["on", "off"] = Field(
+        "off",
+        description="On a card, take only operations that give the same bits each time, so that a resumed training is bit for bit the one "
+        "that went through; without it the last bits may differ there. A CPU needs it not.",
     )
     compile: Literal["auto", "on", "off"] = Field(
         "auto", description="torch.compile; `auto` uses it where the training is long enough to win its cost back."
@@ -119,6 +117,10 @@ class TrainSettings(Section):
         "none", description="Send the metrics to an experiment tracker too (optional extra of the same name)."
     )
 
+    def asked(self) -> dict[str, Any]:
+        """What is asked for, without what follows from the default: runs of before `deterministic` came stay as they are."""
+        return self.model_dump(mode="json", exclude={"deterministic"} if self.deterministic == "off" else None)
+
     @field_validator("new_data_share")
     @classmethod
     def _a_share(cls, value: float | str) -> float | str:
@@ -126,7 +128,7 @@ class TrainSettings(Section):
             raise ValueError("must be `auto`, or a number above 0 and below 1")
         return value
 
-    @field_validator("compile", "checkpoint_activations", mode="before")
+    @field_validator("compile", "checkpoint_activations", "deterministic", mode="before")
     @classmethod
     def _yaml_reads_on_as_true(cls, value: Any) -> Any:
         return {True: "on", False: "off"}.get(value, value) if isinstance(value, bool) else value
@@ -158,6 +160,8 @@ class Recipe(Section):
         content = self.model_dump(mode="json", include=set(sections) if sections else None)
         if "evaluate" in content:
             content["evaluate"] = self.evaluate.asked()
+        if "train" in content:
+            content["train"] = self.train.asked()
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
     def to_yaml(self) -> str:

@@ -22,6 +22,7 @@ COMMANDS = [
     "compare",
     "ledger",
     "runs",
+    "doctor",
     "collect",
     "prepare",
     "train",

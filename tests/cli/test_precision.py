@@ -34,7 +34,7 @@ def test_how_a_model_is_opened_reaches_its_session(tmp_path, capsys):
     folder = text_folder(tmp_path)
     session = api.load(folder, "cpu", speculate=False, capacity=3).model.session()
     assert isinstance(session, TextSession) and not session.speculate and session.capacity == 3
-    with pytest.raises(RequestError, match=r"`weights`: .*'float32' or 'int8' \(given: 'int4'\)"):
+    with pytest.raises(RequestError, match=r"`weights`: .*'auto', 'float32', 'bfloat16' or 'int8' \(given: 'int4'\)"):
         api.load(folder, "cpu", weights="int4")
     texts = []
     for option in ("--speculate", "--no-speculate"):
@@ -60,7 +60,7 @@ def test_a_model_opens_a_session_a_part_and_only_the_one_that_generates_so():
     device, chosen = torch.device("cpu"), Opening(weights="int8")
     model = Model(None, None, None, parts, device, opening=chosen, capacity=3)  # type: ignore[arg-type]
     assert model.session() is model.session("model") is not model.session("codec")
-    assert (parts["model"].asked, parts["codec"].asked) == ([(3, "int8")], [(3, "float32")])
+    assert (parts["model"].asked, parts["codec"].asked) == ([(3, "int8")], [(3, "auto")])
     other = replace(model, parts={"model": Opened()})
     assert other.session() is not model.session(), "a model with other parts has sessions of its own"
 

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from genwright.networks import attention
 from genwright.networks.attention import choose, document_attention, document_ends, layout_of, within_segments
 from genwright.networks.decoder import Decoder, DecoderConfig
 
@@ -122,3 +123,17 @@ def test_compiled_layers_take_documents_of_any_number():
         out = network(token, segment_BT=segments)
         torch.testing.assert_close(out, eager, atol=1e-4, rtol=1e-4)
         out.sum().backward()
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("grouped", [True, False])
+def test_a_card_s_kernels_for_documents_are_a_mask_with_and_without_grouped_heads(grouped, monkeypatch):
+    if grouped and not attention._GROUPED:
+        pytest.skip("not in this torch")
+    monkeypatch.setattr(attention, "_GROUPED", grouped)
+    torch.manual_seed(0)
+    segments = RAGGED.to("cuda")
+    q = torch.randn(*segments.shape, 4, 32, device="cuda", dtype=torch.bfloat16)
+    k, v = torch.randn(2, *segments.shape, 2, 32, device="cuda", dtype=torch.bfloat16)
+    found = document_attention(q, k, v, document_ends(segments))
+    torch.testing.assert_close(found, masked(q, k, v, segments), atol=2e-2, rtol=2e-2)

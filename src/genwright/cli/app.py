@@ -63,6 +63,10 @@ Refit = Annotated[
 ]
 More = Annotated[str | None, typer.Option("--more", metavar="BUDGET", help="Train on for this much longer, like 30m.")]
 Anyway = Annotated[bool, typer.Option("--anyway", help="Train on data that is too little for the model, too.")]
+Profile = Annotated[
+    bool,
+    typer.Option("--profile", help="Show first where a training step's time goes, and keep a trace of some steps."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on standard output.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 
@@ -102,14 +106,15 @@ def run(
     fresh: Fresh = False,
     refit: Refit = False,
     anyway: Anyway = False,
+    profile: Profile = False,
     device: Device = None,
     threads: Threads = None,
     offline: Offline = False,
     debug: Debug = False,
 ) -> None:
     """All stages in order, skipping what is up to date."""
-    options = {"more": more, "fresh": fresh, "refit": refit, "anyway": anyway, "device": device, "offline": offline}
-    made = _stages(recipe, sets, run_dir, None, threads, **options)
+    options = {"more": more, "fresh": fresh, "refit": refit, "anyway": anyway, "profile": profile}
+    made = _stages(recipe, sets, run_dir, None, threads, device=device, offline=offline, **options)
     from genwright.cli.summary import print_summary
 
     print_summary(made)
@@ -146,14 +151,15 @@ def _stage_command(name: str, text: str) -> None:
         refit: Refit = False,
         more: More = None,
         anyway: Anyway = False,
+        profile: Profile = False,
         device: Device = None,
         threads: Threads = None,
         offline: Offline = False,
         as_json: Json = False,
         debug: Debug = False,
     ) -> None:
-        options = {"more": more, "fresh": fresh, "refit": refit, "anyway": anyway, "device": device, "offline": offline}
-        made = _stages(recipe, sets, run_dir, [name], threads, **options)
+        options = {"more": more, "fresh": fresh, "refit": refit, "anyway": anyway, "profile": profile}
+        made = _stages(recipe, sets, run_dir, [name], threads, device=device, offline=offline, **options)
         if as_json:
             _print(_result(made, name))
 
@@ -348,6 +354,15 @@ def runs(
     from genwright.cli.runs import runs as show_runs
 
     show_runs(action, folders or [], where=where, yes=yes, as_json=as_json)
+
+
+@app.command()
+def doctor(as_json: Json = False, debug: Debug = False) -> None:
+    """What this machine has, what is wrong with it, and what would help."""
+    from genwright.doctor.view import diagnose
+
+    found = diagnose(Path.cwd())
+    _print(found.model_dump(mode="json") if as_json else found)
 
 
 def _print(result: Any) -> None:

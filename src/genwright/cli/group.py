@@ -8,7 +8,7 @@ from typer.core import TyperGroup
 
 from genwright.run import STAGES
 
-_FIRST = ("new", "plan", "run", "generate", "chat", "explain", "compare", "ledger", "runs")
+_FIRST = ("new", "plan", "run", "generate", "chat", "explain", "compare", "ledger", "runs", "doctor")
 _WHOLE = 1000
 """Characters of a line of help, which is wrapped and not cut."""
 

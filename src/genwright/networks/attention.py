@@ -11,10 +11,12 @@ side by side, L the longest of them, P places for tokens with their padding
 from __future__ import annotations
 
 from dataclasses import dataclass
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn.attention.varlen import varlen_attn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 _SPARED = 0.6
@@ -22,17 +24,20 @@ _SPARED = 0.6
 costs more than it spares."""
 _SIMILAR = 0.7
 """Documents are laid side by side when the shortest has at least this share of the longest's tokens: a third is padding at most."""
+_GROUPED = "enable_gqa" in signature(varlen_attn).parameters
+"""Whether torch's kernels for documents take fewer keys than queries (from 2.12)."""
 _SHORT = 16
 """All documents up to this length go together: a call costs more than their padding."""
 
 
 def choose(
-    segment_BT: Tensor | None, dtype: torch.dtype, window: int | None = None
+    segment_BT: Tensor | None, dtype: torch.dtype, window: int | None = None, ends_E: Tensor | None = None
 ) -> tuple[Tensor | None, Tensor | None]:
     """How tokens of equal `segment_BT`, which stand together in their row, attend to each other: a mask or document ends.
 
     Both None: plain causal attention. The mask is bool, B,1,T,T; the ends are for `document_attention`. `dtype` is what queries,
-    keys and values will be in; `window` bounds how far back a token sees.
+    keys and values will be in; `window` bounds how far back a token sees. `ends_E` are the document ends, where they are known: on a GPU
+    to look for them would mean to wait for all that was asked of it before.
     """
     if segment_BT is None:
         return None, None
@@ -45,7 +50,7 @@ def choose(
         if int(ends_E.diff().square().sum()) < _SPARED * rows * length**2:
             return None, ends_E
     if window is None and kind == "cuda" and _has_flash_attention(segment_BT.device, dtype):
-        return None, document_ends(segment_BT)
+        return None, document_ends(segment_BT, even=True) if ends_E is None else ends_E
     return within_segments(segment_BT), None
 
 
@@ -59,15 +64,15 @@ def within_segments(segment_BT: Tensor) -> Tensor:
     return same_BTT.tril()[:, None]
 
 
-def document_ends(segment_BT: Tensor) -> Tensor:
+def document_ends(segment_BT: Tensor, even: bool = False) -> Tensor:
     """0, then where each document ends in the batch read row by row: int32[E]; the last value repeated to a common length, so that
-    compiled code sees few shapes. A new row begins a new document."""
+    compiled code sees few shapes. A new row begins a new document. `even` is for a GPU, whose kernel spends a little on every document,
+    empty ones included (a CPU drops those first): the next multiple of 128 instead of one for each token."""
     begins_BT = torch.ones_like(segment_BT, dtype=torch.bool)
     begins_BT[:, 1:] = segment_BT[:, 1:] != segment_BT[:, :-1]
     starts = begins_BT.flatten().nonzero().squeeze(1)
     tokens = segment_BT.numel()
-    # A GPU's kernel spends a little on every document, empty ones included; a CPU drops those first.
-    length = tokens + 1 if segment_BT.device.type == "cpu" else (len(starts) // 128 + 1) * 128 + 1
+    length = (len(starts) // 128 + 1) * 128 + 1 if even else tokens + 1
     ends = torch.full((length,), tokens, dtype=torch.int32, device=segment_BT.device)
     ends[: len(starts)] = starts
     return ends
@@ -82,16 +87,19 @@ def document_attention(q_BTNH: Tensor, k_BTKH: Tensor, v_BTKH: Tensor, ends_E: T
     heads, kv_heads, length = q_BTNH.shape[2], k_BTKH.shape[2], q_BTNH.shape[1]
     q_MNH, k_MKH, v_MKH = (x.flatten(0, 1) for x in (q_BTNH, k_BTKH, v_BTKH))
     if kind == "cuda":
-        from torch.nn.attention.varlen import varlen_attn
-
-        out = varlen_attn(
-            q_MNH, k_MKH, v_MKH, ends_E, ends_E, length, length, window_size=(-1, 0), enable_gqa=heads != kv_heads
-        )
+        grouped: dict[str, Any] = {"enable_gqa": heads != kv_heads} if _GROUPED else {}
+        if not grouped:
+            k_MKH, v_MKH = (_repeated(x, heads // kv_heads) for x in (k_MKH, v_MKH))
+        out = varlen_attn(q_MNH, k_MKH, v_MKH, ends_E, ends_E, length, length, window_size=(-1, 0), **grouped)
         assert isinstance(out, Tensor)
         return out.view_as(q_BTNH)
-    if heads != kv_heads:
-        k_MKH, v_MKH = (x.repeat_interleave(heads // kv_heads, dim=1) for x in (k_MKH, v_MKH))
+    k_MKH, v_MKH = (_repeated(x, heads // kv_heads) for x in (k_MKH, v_MKH))
     return _grouped(q_MNH, k_MKH, v_MKH, ends_E)[0].view_as(q_BTNH)
+
+
+def _repeated(x_MKH: Tensor, times: int) -> Tensor:
+    """Each key/value head as often as query heads share it."""
+    return x_MKH if times == 1 else x_MKH.repeat_interleave(times, dim=1)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genwright import device as devices
 from genwright import recipe as recipes
 from genwright.console import duration, held_back, progress, say
 from genwright.errors import RequestError
 from genwright.files import at, remove
+from genwright.hardware import cards
+from genwright.hardware import device as devices
 from genwright.ledger import LEDGER
 from genwright.model import Model
 from genwright.model_folder import build_task
@@ -46,6 +47,8 @@ class Options:
     more: str | None = None
     anyway: bool = False
     """Train on data that is too little for the model, too."""
+    profile: bool = False
+    """Show where the time of a training step goes, and keep a trace."""
 
 
 def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str] = STAGES) -> None:
@@ -61,12 +64,21 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
             task.check()
     with progress("look at the recipe and the run"):
         accept(recipe, run, task, stages, fresh=options.fresh, offline=options.offline)
+    if "train" in stages and options.device is None and device.type == "cpu":
+        _say_unused_card()
     with _own(recipe, run), ExitStack() as aside:
         calls: dict[str, Callable[[], Any]] = {
             "collect": lambda: collect.run(recipe, run, task=task, offline=options.offline),
             "prepare": lambda: prepare.run(recipe, run, task=task, refit=refit),
             "train": lambda: train.run(
-                recipe, run, task=task, device=device, fresh=options.fresh, more=options.more, refit=options.refit
+                recipe,
+                run,
+                task=task,
+                device=device,
+                fresh=options.fresh,
+                more=options.more,
+                refit=options.refit,
+                profile=options.profile,
             ),
             "evaluate": lambda: evaluate.run(recipe, run, task=task, device=device),
             "export": lambda: export.run(recipe, run, task=task, device=device),
@@ -99,10 +111,15 @@ def run_stages(recipe: Recipe, run: Run, options: Options, stages: Sequence[str]
                 say(f"{name:9} done in {duration(record.seconds)}")
 
 
+def _say_unused_card() -> None:
+    if unused := cards.unused(reached=False):
+        say(f"train: {unused}")
+
+
 def _stands(name: str, recipe: Recipe, run: Run, task: Any, options: Options) -> bool:
     if name == "collect":  # only looking at the sources can tell whether they changed
         return False
-    if (name == "prepare" and options.refit) or (name == "train" and options.more):
+    if (name == "prepare" and options.refit) or (name == "train" and (options.more or options.profile)):
         return False
     return run.up_to_date(name, stage_inputs(name, recipe, run, task))
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from genwright.about import Survey, Verdict
 from genwright.console import say
 from genwright.files import quoted
+from genwright.hardware import cards
 from genwright.registry import TASKS
 from genwright.survey.choice import Choice, choose, verdicts
 from genwright.survey.examples import Examples, examples
@@ -44,6 +45,8 @@ def new(
     choice = choose(survey, judged, task)
     if not as_json:
         show(lines_of(survey, judged, choice))
+    if unused := cards.unused():
+        say(f"new: {unused}")
     if choice.near and ask is not None:
         choice = Choice(ask([choice.task, choice.near]))
     file = write_recipe(survey, choice.task, judged[choice.task], where or Path.cwd())

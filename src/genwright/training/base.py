@@ -70,7 +70,8 @@ class Settings(BaseModel):
     steps: int = Field(default=NOT_PLANNED, gt=0)
     batch: int = Field(gt=0, description="Examples of one optimizer step.")
     accumulate: int = Field(default=1, gt=0, description="Micro-batches that one optimizer step is made of.")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    deterministic: bool = Field(default=False, description="Whether it is run inside training/determinism.py.")
     compile: bool = False
     checkpoint_activations: bool = False
     learning_rate: float | None = None
@@ -102,9 +103,9 @@ class Settings(BaseModel):
         rates = {"learning_rate": self.learning_rate, "matrix_learning_rate": self.matrix_learning_rate}
         return dataclasses.replace(spec, **{name: rate for name, rate in rates.items() if rate is not None})
 
-    def micro_batches(self) -> list[int]:
-        """Sizes of the micro-batches: they differ by one at most and add up to `batch`."""
-        parts = min(self.accumulate, self.batch)
+    def micro_batches(self, accumulate: int | None = None) -> list[int]:
+        """Sizes of the micro-batches: they differ by one at most and add up to `batch`. `accumulate` is how many, if not as settled."""
+        parts = min(accumulate or self.accumulate, self.batch)
         return [self.batch // parts + (index < self.batch % parts) for index in range(parts)]
 
 

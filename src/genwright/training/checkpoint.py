@@ -98,6 +98,11 @@ def all_in(folder: Path) -> list[Path]:
     return sorted(folder.glob("step-*"), reverse=True)
 
 
+def finished_in(folder: Path) -> list[Path]:
+    """Those that have a manifest, newest first: a kill may leave one without."""
+    return [place for place in all_in(folder) if (place / MANIFEST).exists()]
+
+
 def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | None:
     """The newest checkpoint that is whole; warns of those that are not."""
     for place in all_in(folder):
@@ -110,7 +115,7 @@ def newest(folder: Path) -> tuple[Path, dict[str, Tensor], dict[str, Any]] | Non
 
 def sweep(folder: Path, keep: int) -> None:
     """Remove all but the newest `keep` whole checkpoints, and what kills left behind."""
-    whole = [place for place in all_in(folder) if (place / MANIFEST).exists()]
+    whole = finished_in(folder)
     for place in (*whole[keep:], *folder.glob(".step-*"), *(p for p in all_in(folder) if p not in whole)):
         shutil.rmtree(place, ignore_errors=True)
 

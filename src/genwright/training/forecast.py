@@ -13,11 +13,12 @@ from pydantic import BaseModel
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from genwright import device as devices
 from genwright.console import Printed, duration
 from genwright.errors import RequestError
+from genwright.hardware import device as devices
 from genwright.recipe import Budget, TrainSettings
 from genwright.training.base import Settings
+from genwright.training.micro_batches import Cut
 from genwright.training.mixture import Mixture
 from genwright.training.pace import Expected, Revision
 from genwright.training.rehearsal import Measured
@@ -50,6 +51,8 @@ class PartPlan(BaseModel):
     """None in plans of before."""
     revision: Revision | None = None
     """Fewer steps than `settings` has, once the machine turned out too slow for them."""
+    cuts: list[Cut] = []
+    """More micro-batches than `settings` has, from where the memory turned out too small for these."""
 
     @property
     def steps(self) -> int:
@@ -111,7 +114,10 @@ class Plan(Printed, BaseModel):
     def _rows(self) -> Iterable[tuple[str, str]]:
         first = next(iter(self.parts.values())).settings
         yield "why this size", self.reason
-        yield "device", f"{self.device}, {first.precision}, {'compiled' if first.compile else 'eager'}"
+        yield (
+            "device",
+            f"{self.device}, {first.precision}, {'compiled' if first.compile else 'eager'}{', deterministic' * first.deterministic}",
+        )
         yield "parameters", f"{self.parameters:,}"
         yield "memory", size_text(self.memory_bytes)
         yield (

@@ -50,7 +50,7 @@ def interrupted(trainer: Spoken, signal_name: str) -> str:
 
 
 def advice(trainer: Spoken, step: int, what: str) -> str:
-    good = next(iter(checkpoint.all_in(trainer.folder / "checkpoints")), None) if trainer.folder else None
+    good = next(iter(checkpoint.finished_in(trainer.folder / "checkpoints")), None) if trainer.folder else None
     rate = trainer.settings.learning_rate or max(o.spec.learning_rate for o in trainer.optimizers.values())
     return (
         f"{trainer.title}: at step {step} {what}; the last good checkpoint is {good or 'none yet'}. "

@@ -112,7 +112,7 @@ def rehearse(
         )
         is_long = hurry is not None and measured.seconds_per_step * cycle > hurry
         if times > 1:  # what gradients and moments take does not grow with the examples
-            kept = 12 * sum(t.parameter.numel() for trained in trainer.trains.values() for t in trained)
+            kept = 12 * sum(optimizer.numbers for optimizer in trainer.optimizers.values())
             activations = max(peak_memory(device) - before - kept, 0) * times / settings.batch
         else:
             activations = 0.0
@@ -170,9 +170,11 @@ def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float)
         return 1.0
 
     def take(examples: int) -> float:
-        trainer.settings = whole.model_copy(update={"batch": examples, "accumulate": 1})
+        trainer.settings = trainer.micro_batches.settings = whole.model_copy(
+            update={"batch": examples, "accumulate": 1}
+        )
         took = _timed(trainer, cycle)
-        trainer.settings = whole
+        trainer.settings = trainer.micro_batches.settings = whole
         return took
 
     for stretch in stretches:

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
 from torch import Tensor
+from torch.profiler import record_function
 
 from genwright.families.base import Batch
 from genwright.training.base import Batches
+from genwright.training.profiling.trace import DATA
 
 _STALL = 0.02
 """Share of the time that may be spent waiting for examples before the log tells it."""
 
 
 class Stream:
-    """Takes examples in order from a position. A batch is a pure function of it, so fetching ahead changes nothing."""
+    """Takes examples in order from a position. A batch is a pure function of it, so fetching ahead changes nothing. `ready` sees each
+    batch before it goes to another device than the CPU."""
 
-    def __init__(self, batches: Batches, device: torch.device, position: int = 0):
-        self.batches, self.device, self.position = batches, device, position
+    def __init__(self, batches: Batches, device: torch.device, ready: Callable[[Batch], Batch] = lambda batch: batch):
+        self.batches, self.device, self.ready, self.position = batches, device, ready, 0
         self._waited = 0.0
         # On a CPU a fetching thread would only take the cores from the computation.
         self._ahead = ThreadPoolExecutor(1) if device.type != "cpu" else None
         self._fetched: tuple[int, int, Future[Batch]] | None = None
 
+    @record_function(DATA)
     def take(self, size: int) -> Batch:
         start = time.perf_counter()
         if self._ahead is None:
@@ -53,7 +58,7 @@ class Stream:
         self._fetched = (position, size, self._ahead.submit(self._pinned, position, size))
 
     def _pinned(self, position: int, size: int) -> Batch:
-        batch = self.batches.batch(position, size)
+        batch = self.ready(self.batches.batch(position, size))
         if self.device.type != "cuda":
             return batch
         return {name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()}

@@ -10,7 +10,7 @@ from genwright.families.base import Moment
 from genwright.families.transformer.cache import SlotCache
 from genwright.families.transformer.family import Transformer, weighted_mean
 from genwright.families.transformer.options import Controls, Opening
-from genwright.families.transformer.sampling import Choice, choose_tokens
+from genwright.families.transformer.sampling import Choice, Uniforms, choose_tokens
 from genwright.networks.decoder import Decoder, DecoderConfig
 
 END = 0
@@ -60,7 +60,9 @@ class Uniform(torch.nn.Module):
         super().__init__()
         self.logits = torch.nn.Parameter(torch.tensor(logits))
 
-    def forward(self, token_BT: torch.Tensor, segment_BT: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, token_BT: torch.Tensor, segment_BT: torch.Tensor | None = None, ends_E: torch.Tensor | None = None
+    ) -> torch.Tensor:
         return self.logits.expand(*token_BT.shape, -1)
 
 
@@ -199,10 +201,10 @@ def test_a_constraint_rules_tokens_out():
 
 def test_top_k_and_top_p_keep_the_likeliest():
     logits = torch.log(torch.tensor([0.1, 0.5, 0.25, 0.15])).expand(400, -1)
-    rngs = [rng(i) for i in range(400)]
+    uniforms = [Uniforms(rng(i)) for i in range(400)]
 
     def drawn(choice: Choice) -> set[int]:
-        return set(choose_tokens(logits, [choice] * 400, rngs))
+        return set(choose_tokens(logits, [choice] * 400, uniforms))
 
     assert drawn(Choice(1.0, 0, 1.0)) == {0, 1, 2, 3}
     assert drawn(Choice(1.0, 2, 1.0)) == {1, 2}
@@ -215,8 +217,8 @@ def test_top_k_and_top_p_keep_the_likeliest():
 
 def test_draws_follow_the_probabilities():
     probability = torch.tensor([0.1, 0.5, 0.25, 0.15])
-    generator = rng()
-    tokens = choose_tokens(torch.log(probability).expand(4000, -1), [Choice(1.0, 0, 1.0)] * 4000, [generator] * 4000)
+    uniforms = Uniforms(rng())
+    tokens = choose_tokens(torch.log(probability).expand(4000, -1), [Choice(1.0, 0, 1.0)] * 4000, [uniforms] * 4000)
     shares = torch.bincount(torch.tensor(tokens)) / 4000
     assert torch.allclose(shares, probability, atol=0.03)
 
@@ -224,7 +226,7 @@ def test_draws_follow_the_probabilities():
 def test_rows_of_one_batch_keep_their_own_settings():
     logits = torch.log(torch.tensor([[0.1, 0.5, 0.4]])).expand(3, -1)
     choices = [Choice(0.0, 0, 1.0), Choice(1.0, 1, 1.0), Choice(5.0, 0, 1.0)]
-    rows = [choose_tokens(logits, choices, [rng(i) for _ in range(3)]) for i in range(40)]
+    rows = [choose_tokens(logits, choices, [Uniforms(rng(i)) for _ in range(3)]) for i in range(40)]
     assert {row[0] for row in rows} == {row[1] for row in rows} == {1}
     assert {row[2] for row in rows} == {0, 1, 2}
 

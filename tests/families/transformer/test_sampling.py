@@ -8,7 +8,14 @@ from hypothesis import strategies as st
 from genwright.engine.engine import Engine
 from genwright.families.transformer.family import Transformer
 from genwright.families.transformer.options import Controls, Opening
-from genwright.families.transformer.sampling import Choice, choose_tokens, penalise
+from genwright.families.transformer.sampling import (
+    Choice,
+    Settings,
+    Uniforms,
+    choose_on_device,
+    choose_tokens,
+    penalise,
+)
 from genwright.networks.decoder import Decoder, DecoderConfig
 
 CONFIG = DecoderConfig(
@@ -42,12 +49,32 @@ def test_what_is_left_in_is_what_transformers_leaves_in(seed, temperature, top_k
         expected = theirs.TopPLogitsWarper(top_p)(torch.zeros(1, 1, dtype=torch.long), expected)
     expected = theirs.MinPLogitsWarper(min_p)(torch.zeros(1, 1, dtype=torch.long), expected)
     allowed = set(torch.nonzero(torch.isfinite(expected[0]))[:, 0].tolist())
-    drawn = choose_tokens(
-        logits.expand(300, -1), [Choice(temperature, top_k, top_p, min_p)] * 300, [torch.Generator().manual_seed(seed)] * 300
-    )  # fmt: skip
+    uniforms = [Uniforms(torch.Generator().manual_seed(seed))] * 300
+    drawn = choose_tokens(logits.expand(300, -1), [Choice(temperature, top_k, top_p, min_p)] * 300, uniforms)
     assert set(drawn) <= allowed
     likely = [i for i in allowed if expected[0].softmax(-1)[i] > 0.05]
     assert set(likely) <= set(drawn)
+
+
+def test_numbers_drawn_ahead_are_those_drawn_one_by_one():
+    ahead, generator = Uniforms(torch.Generator().manual_seed(3)), torch.Generator().manual_seed(3)
+    one_by_one = [torch.rand((), generator=generator, dtype=torch.float64).item() for _ in range(150)]
+    assert [ahead.draw() for _ in range(150)] == one_by_one
+
+
+CHOICES = [Choice(0.0, 0, 1.0), Choice(0.8, 0, 1.0), Choice(1.3, 5, 1.0), Choice(0.7, 0, 0.8), Choice(1.0, 0, 1.0, 0.1), Choice(2.0, 99, 1.0)]  # fmt: skip
+
+
+def test_a_row_draws_the_same_whoever_shares_the_batch_and_wherever_it_is_done():
+    logits = torch.randn(60, 50, generator=torch.Generator().manual_seed(0)) * 3
+    choices = [CHOICES[row % len(CHOICES)] for row in range(60)]
+    streams = [Uniforms(torch.Generator().manual_seed(row)) for row in range(60)]
+    alone = [choose_tokens(logits[row : row + 1], [choices[row]], [streams[row]])[0] for row in range(60)]
+    together = choose_tokens(logits, choices, [Uniforms(torch.Generator().manual_seed(row)) for row in range(60)])
+    assert together == alone and len(set(alone)) > 20
+    fields = [(c.temperature, c.top_k, c.top_p, c.min_p, Uniforms(torch.Generator().manual_seed(row)).draw()) for row, c in enumerate(choices)]  # fmt: skip
+    settings_ = Settings(*torch.tensor(fields, dtype=torch.float64).unbind(1))
+    assert choose_on_device(logits, settings_, True, True).tolist() == alone
 
 
 def test_the_penalty_is_that_of_transformers():

@@ -15,52 +15,12 @@ from genwright.families.transformer import cache as caches
 from genwright.families.transformer import session as text_session
 from genwright.families.transformer.cache import SlotCache
 from genwright.families.transformer.drafts import LONGEST, Drafts
-from genwright.families.transformer.family import Transformer
 from genwright.families.transformer.options import Controls, Opening
 from genwright.families.transformer.reader import NativeReader, TorchReader
-from genwright.families.transformer.session import TextSession, TextState
-from genwright.networks.decoder import Decoder, DecoderConfig
+from genwright.families.transformer.session import TextState
 from genwright.networks.native import build as native_build
 from genwright.networks.native import decoder as native_decoder
-
-KINDS = {
-    "qwen3": {},
-    "llama": {"attention_bias": True, "tie_word_embeddings": False},
-    "qwen2": {"attention_bias": True, "num_key_value_heads": 1},
-    "mistral": {"sliding_window": 20},
-}
-
-
-def family(kind: str = "qwen3", context: int = 128, seed: int = 0, **given) -> Transformer:
-    torch.manual_seed(seed)
-    config = {
-        "vocab_size": 60,
-        "hidden_size": 48,
-        "intermediate_size": 100,
-        "num_hidden_layers": 3,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 12,
-        "max_position_embeddings": context,
-        "initializer_range": 0.4,
-    }
-    network = Decoder(DecoderConfig(model_type=kind, **{**config, **KINDS[kind], **given})).eval()
-    for name, parameter in network.named_parameters():
-        if parameter.ndim == 1:
-            torch.nn.init.normal_(parameter, 0.0 if name.endswith("bias") else 1.0, 0.2)
-    return Transformer(network, 0)
-
-
-def request(session: TextSession, engine: Engine, prompt: list[int], count: int = 40, seed: int = 0, **controls):
-    asked = Controls.model_validate({"temperature": 0, "max_tokens": count, **controls})
-    return engine.submit(session, lambda s: s.start(prompt, torch.Generator().manual_seed(seed), asked))
-
-
-def alone(model: Transformer, prompt: list[int], count: int = 40, seed: int = 0, **controls) -> list[int]:
-    return list(request(model.open(1, Opening(speculate=False)), Engine(), prompt, count, seed, **controls))
-
-
-PROMPTS = [[1 + i, *((7 * i + k) % 59 + 1 for k in range(5 * i))] for i in range(9)]
+from helpers.text_families import KINDS, PROMPTS, alone, request, text_family
 
 
 @pytest.fixture(params=["compiled", "torch"])
@@ -73,7 +33,7 @@ def reader(request, monkeypatch) -> Iterator[str]:
 
 
 def test_the_reader_is_the_best_there_is(reader):
-    assert isinstance(family().open(1, Opening()).reader, NativeReader if reader == "compiled" else TorchReader)
+    assert isinstance(text_family().open(1, Opening()).reader, NativeReader if reader == "compiled" else TorchReader)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -81,7 +41,7 @@ def test_greedy_text_is_that_of_transformers(kind, reader, tmp_path):
     from safetensors.torch import save_file
     from transformers import AutoModelForCausalLM
 
-    model = family(kind)
+    model = text_family(kind)
     save_file(
         {name: t.contiguous() for name, t in model.export_tensors().items()},
         tmp_path / "model.safetensors",
@@ -102,7 +62,7 @@ def test_greedy_text_is_that_of_transformers(kind, reader, tmp_path):
 
 
 def test_the_same_alone_and_among_eight_that_join_and_leave(reader):
-    model = family()
+    model = text_family()
     expected = alone(model, PROMPTS[4], 80)
     engine, session = Engine(), model.open(9, Opening())
     ours = request(session, engine, PROMPTS[4], 80)
@@ -123,7 +83,7 @@ def test_logits_are_the_same_bit_by_bit_however_rows_are_put_together():
         pytest.skip("no C++ compiler here")
     for kind in KINDS:
         for int8 in (False, True):
-            model = family(kind, initializer_range=0.1)
+            model = text_family(kind, initializer_range=0.1)
             decoder = native_decoder.NativeDecoder(model.network, int8)
             text = torch.randint(1, 60, (70,), generator=torch.Generator().manual_seed(1)).tolist()
 
@@ -150,7 +110,7 @@ def test_logits_are_the_same_bit_by_bit_however_rows_are_put_together():
 def test_threads_change_nothing():
     if native_build.library() is None:
         pytest.skip("no C++ compiler here")
-    model, before = family(), torch.get_num_threads()
+    model, before = text_family(), torch.get_num_threads()
     results = []
     try:
         for threads in (1, 2, 3):
@@ -175,7 +135,7 @@ class Counted:
 
 
 def test_the_next_turn_of_a_conversation_reads_only_what_is_new(reader):
-    model, engine = family(), Engine()
+    model, engine = text_family(), Engine()
     session = model.open(2, Opening(speculate=False))
     counted = session.reader = Counted(session.reader)
     first = [*range(1, 40)]
@@ -192,7 +152,7 @@ def test_the_next_turn_of_a_conversation_reads_only_what_is_new(reader):
 
 
 def test_requests_with_one_prompt_read_it_once(reader):
-    model, engine = family(), Engine()
+    model, engine = text_family(), Engine()
     session = model.open(4, Opening(speculate=False))
     counted = session.reader = Counted(session.reader)
     prompt = [*range(1, 50)]
@@ -204,7 +164,7 @@ def test_requests_with_one_prompt_read_it_once(reader):
 
 
 def test_a_prompt_read_in_chunks_gives_the_same(reader, monkeypatch):
-    model = family()
+    model = text_family()
     whole = alone(model, [*range(1, 50)], 10)
     monkeypatch.setattr(text_session, "PREFILL_CHUNK", 7)
     assert alone(model, [*range(1, 50)], 10) == whole
@@ -214,7 +174,7 @@ def test_a_prompt_read_in_chunks_gives_the_same(reader, monkeypatch):
 def test_guesses_change_the_steps_and_nothing_else(temperature):
     if native_build.library() is None:
         pytest.skip("no C++ compiler here")
-    model = family(initializer_range=0.15)  # writes in loops
+    model = text_family(initializer_range=0.15)  # writes in loops
     prompt = [5, 6, 7, 8, 9, 5, 6, 7, 8, 9, 5, 6, 7]
     plain, guessing = model.open(2, Opening(speculate=False)), model.open(2, Opening())
     plain.reader, guessing.reader = Counted(plain.reader), Counted(guessing.reader)
@@ -229,7 +189,7 @@ def test_guesses_change_the_steps_and_nothing_else(temperature):
 def test_guesses_obey_constraint_penalty_and_the_end_of_the_context():
     if native_build.library() is None:
         pytest.skip("no C++ compiler here")
-    model = family(context=32, initializer_range=0.15)
+    model = text_family(context=32, initializer_range=0.15)
 
     def constraint(generated):
         allowed_V = torch.ones(60, dtype=torch.bool)
@@ -274,7 +234,7 @@ def test_right_guesses_make_it_guess_further_and_wrong_ones_stop_it_for_a_while(
 
 def test_the_cache_grows_by_need_and_keeps_what_it_holds(monkeypatch, reader):
     monkeypatch.setattr(caches, "_FIRST_ROOM", 8)
-    model = family()
+    model = text_family()
     session, engine = model.open(16, Opening()), Engine()
     assert session.cache.keys.shape[1] == 1 and session.cache.room == 8
     texts = [request(session, engine, prompt, 30) for prompt in PROMPTS[:3]]
@@ -283,7 +243,7 @@ def test_the_cache_grows_by_need_and_keeps_what_it_holds(monkeypatch, reader):
 
 
 def test_a_session_takes_no_more_at_once_than_the_memory_holds(monkeypatch):
-    model = family()
+    model = text_family()
     slot = model.open(1, Opening()).cache.slot_bytes
     assert slot == 2 * 3 * 2 * 12 * 4 * 129
     monkeypatch.setattr(text_session, "memory_bytes", lambda device: 4 * 3.5 * slot)
@@ -309,13 +269,13 @@ def test_a_slot_that_held_something_alike_is_taken_up_and_the_oldest_given_away(
 def test_int8_without_a_compiler_is_refused_in_one_sentence(monkeypatch):
     monkeypatch.setattr(native_decoder, "library", lambda: None)
     with pytest.raises(RequestError, match="C\\+\\+ compiler"):
-        family().open(1, Opening(weights="int8"))
+        text_family().open(1, Opening(weights="int8"))
 
 
 def test_int8_writes_nearly_the_same(reader):
     if reader == "torch":
         return
-    model = family()
+    model = text_family()
     a, b = (
         list(request(model.open(1, Opening(weights=weights)), Engine(), PROMPTS[5], 8))
         for weights in ("float32", "int8")
@@ -324,7 +284,7 @@ def test_int8_writes_nearly_the_same(reader):
 
 
 def test_states_say_why_they_ended():
-    session = family().open(1, Opening())
+    session = text_family().open(1, Opening())
     state = session.start([1, 2], torch.Generator(), Controls(temperature=0, max_tokens=1))
     session.step([state])
     assert isinstance(state, TextState) and (state.done, state.finish) == (True, "length")

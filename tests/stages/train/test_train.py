@@ -13,6 +13,7 @@ import yaml
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
+from genwright.families.transformer.family import Transformer
 from genwright.model_folder import build_task
 from genwright.run import Run, read_json_lines, write_atomic
 from genwright.stages.collect import stage as collect
@@ -93,6 +94,20 @@ def test_a_finished_training_is_not_done_again(run: Run) -> None:
     before = {file: file.stat().st_mtime_ns for file in run.stage("train").rglob("*.safetensors")}
     trained(run)
     assert {file: file.stat().st_mtime_ns for file in run.stage("train").rglob("*.safetensors")} == before
+
+
+def test_a_kill_before_a_checkpoint_had_its_manifest_costs_that_checkpoint_alone(run: Run) -> None:
+    trained(run)
+    place = run.stage("train") / "model"
+    newest, before = checkpoint.all_in(place / "checkpoints")
+    whole, _ = checkpoint.read(newest)
+    (newest / checkpoint.MANIFEST).unlink()
+    (place / "outcome.json").unlink()
+    run.forget("train")
+    assert checkpoint.finished_in(place / "checkpoints") == [before]
+    assert trained(run)["steps"] == 8 and steps_logged(run) == list(range(1, 9))
+    again, _ = checkpoint.read(newest)
+    assert all(torch.equal(whole[name], again[name]) for name in whole)
 
 
 def test_a_larger_budget_and_more_go_on_where_it_ended(run: Run) -> None:
@@ -200,3 +215,47 @@ def test_a_budget_that_is_no_time_is_planned_alike_whatever_the_clock_says(
 def test_compiling_is_decided_by_operations_where_the_budget_is_no_time() -> None:
     assert not compilation.worth(1e12, CPU) and compilation.worth(1e14, CPU)
     assert not compilation.worth(1e30, torch.device("mps"))
+
+
+def test_where_the_memory_ends_the_plan_says_how_it_went_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss = Transformer.loss
+
+    def cramped(family: Transformer, phase: str, batch: Any, rng: torch.Generator, at: Any) -> Any:
+        if len(batch["tokens"]) > 1 and at.steps == 8 and at.step >= 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(family, phase, batch, rng, at)
+
+    monkeypatch.setattr(Transformer, "loss", cramped)
+    summary = trained(run, train_validate_times=0)
+    place = run.stage("train") / "model"
+    cuts = json.loads((place / "plan.json").read_text(encoding="utf-8"))["cuts"]
+    assert cuts == summary["parts"]["model"]["cuts"]
+    assert cuts == [{"at": 5, "phase": "model", "accumulate": parts} for parts in (2, 4)]
+    assert (
+        "memory was too small at step 6, so from there on a batch is taken 1 example at a time"
+        in capsys.readouterr().err
+    )
+    weights, _ = checkpoint.read(place / "checkpoints" / checkpoint.name_of(8))
+    shutil.rmtree(place / "checkpoints")
+    (place / "outcome.json").unlink()
+    monkeypatch.undo()
+    trained(run, train_validate_times=0)
+    again, _ = checkpoint.read(place / "checkpoints" / checkpoint.name_of(8))
+    assert all(torch.equal(value, again[name]) for name, value in weights.items())
+
+
+def test_a_deterministic_training_says_so_and_may_be_switched(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    loss = Transformer.loss
+
+    def watched(*inputs: Any) -> Any:
+        asked.append(torch.are_deterministic_algorithms_enabled())
+        return loss(*inputs)
+
+    monkeypatch.setattr(Transformer, "loss", watched)
+    summary = trained(run, train_deterministic="on")
+    assert all(asked) and not torch.are_deterministic_algorithms_enabled()
+    assert summary["deterministic"] and summary["parts"]["model"]["settings"]["deterministic"]
+    assert not trained(run, more="2 steps")["deterministic"]

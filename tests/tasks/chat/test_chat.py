@@ -15,6 +15,7 @@ from genwright.families.transformer.options import Controls
 from genwright.ledger import WHOLE_ROW, Drop, Item
 from genwright.model_folder import build_task
 from genwright.request import controls_of, request_class
+from genwright.tasks.chat import preference as preferences
 from genwright.tasks.chat.before import before_of
 from genwright.tasks.chat.formats import dialogues
 from genwright.tasks.chat.preference import collate, preferred
@@ -329,7 +330,9 @@ def test_held_out_bits_are_those_of_the_replies(small: Path) -> None:
 
 
 @pytest.mark.parametrize("lora", ["", "lora: {rank: 4}"])
-def test_preferences_are_learned_from_weights_of_a_run(small: Path, tmp_path: Path, items, lora: str) -> None:
+def test_preferences_are_learned_from_weights_of_a_run(
+    small: Path, tmp_path: Path, items, lora: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from genwright.run import Run
     from genwright.stages.pipeline import Options, run_stages
     from genwright.stages.prepare.stage import load_splits
@@ -362,6 +365,8 @@ def test_preferences_are_learned_from_weights_of_a_run(small: Path, tmp_path: Pa
             chosen, rejected = (family.nats(batch["tokens"]) * batch["mask"]).sum(dim=1).tolist()
         margins.append(rejected - chosen)
     assert margins[1] > margins[0] + 0.5, "what is preferred became likelier beside what is not"
+    assert preferred(model, model.family, splits["test"], 0).value == 1.0
+    monkeypatch.setattr(preferences, "_PAIRS_AT_ONCE", {"cpu": 3})
     assert preferred(model, model.family, splits["test"], 0).value == 1.0
     log = [json.loads(line) for line in (run.folder / "train/model/metrics.jsonl").read_text().splitlines()]
     assert any("preferred" in json.dumps(line) for line in log)

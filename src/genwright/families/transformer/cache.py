@@ -24,7 +24,7 @@ _FIRST_ROOM = 256
 
 
 class SlotCache:
-    """Keys and values of all layers: buffers of layers, slots, heads, tokens, head width."""
+    """Keys and values of all layers: a buffer of keys and values (2), layers, slots, heads, tokens, head width."""
 
     def __init__(
         self,
@@ -40,8 +40,7 @@ class SlotCache:
         self._layers, self._kv_heads, self._head_dim = layers, kv_heads, head_dim
         self.room = min(context, _FIRST_ROOM)
         """Tokens that fit into a slot now."""
-        self.keys = self._buffer(1, self.room, device, dtype)
-        self.values = self._buffer(1, self.room, device, dtype)
+        self.both = self._buffer(1, self.room, device, dtype)
         self.tokens: list[list[int]] = [[] for _ in range(slots)]
         """The token ids that each slot holds, oldest first."""
         self._free = list(range(slots))
@@ -49,12 +48,20 @@ class SlotCache:
 
     def _buffer(self, slots: int, room: int, device: torch.device, dtype: torch.dtype) -> Tensor:
         # One column more than there is room: rows that sit a step out write there. Zeros, because a masked NaN is still a NaN.
-        return torch.zeros(self._layers, slots, self._kv_heads, room + 1, self._head_dim, device=device, dtype=dtype)
+        return torch.zeros(2, self._layers, slots, self._kv_heads, room + 1, self._head_dim, device=device, dtype=dtype)
+
+    @property
+    def keys(self) -> Tensor:
+        return self.both[0]
+
+    @property
+    def values(self) -> Tensor:
+        return self.both[1]
 
     @property
     def slot_bytes(self) -> int:
         """Of a slot with a whole context in it."""
-        return token_bytes(self._layers, self._kv_heads, self._head_dim, self.keys.dtype) * (self.context + 1)
+        return token_bytes(self._layers, self._kv_heads, self._head_dim, self.both.dtype) * (self.context + 1)
 
     def take(self, prompt: Sequence[int] = ()) -> int:
         """A free slot: the one that holds the longest beginning of `prompt`, which stays in it; else an empty one; else the one that
@@ -84,45 +91,39 @@ class SlotCache:
     def copy(self, source: int, target: int, count: int) -> None:
         """Let `target` hold the first `count` tokens of `source`, and nothing else."""
         start = common(self.tokens[target], self.tokens[source][:count])
-        for buffer in (self.keys, self.values):
-            buffer[:, target, :, start:count] = buffer[:, source, :, start:count]
+        self.both[:, :, target, :, start:count] = self.both[:, :, source, :, start:count]
         self.tokens[target] = self.tokens[source][:count]
 
     def reserve(self, slots: int, room: int) -> None:
         """Make room for so many slots and tokens in each, by doubling what there is. Raises ValueError beyond the context."""
         if room > self.context:
             raise ValueError(f"{room} tokens do not fit a context of {self.context}")
-        held_slots, held_room = self.keys.shape[1], self.room
+        held_slots, held_room = self.both.shape[2], self.room
         if slots <= held_slots and room <= held_room:
             return
         new_slots = held_slots if slots <= held_slots else min(self.slots, max(slots, 2 * held_slots))
         new_room = held_room if room <= held_room else min(self.context, max(room, 2 * held_room))
-        for name in ("keys", "values"):
-            old = getattr(self, name)
-            new = self._buffer(new_slots, new_room, old.device, old.dtype)
-            new[:, :held_slots, :, :held_room] = old[:, :, :, :held_room]
-            setattr(self, name, new)
+        grown = self._buffer(new_slots, new_room, self.both.device, self.both.dtype)
+        grown[:, :, :held_slots, :, :held_room] = self.both[..., :held_room, :]
+        self.both = grown
         self.room = new_room
 
-    def prefill_view(self, slot: int, start: int, count: int) -> CacheView:
-        """`count` more tokens of one slot from position `start` on, causal among themselves."""
-        device = self.keys.device
-        position_1T = torch.arange(start, start + count, device=device)[None]
-        mask = None
-        if count > 1:
-            mask = torch.arange(start + count, device=device)[None, :] <= position_1T[0, :, None]
-            mask = mask[None, None]
-        return CacheView(self, slice(slot, slot + 1), position_1T, start + count, mask, slice(start, start + count))
-
-    def decode_view(self, places: dict[int, int]) -> CacheView:
-        """One more token for each slot, at its place; the view holds all rows from the first to the last slot, the others idle."""
-        first, last = min(places), max(places)
-        position = [places.get(row, self.room) for row in range(first, last + 1)]
-        device = self.keys.device
-        position_B1 = torch.tensor(position, device=device)[:, None]
-        stop = min(-(-(max(places.values()) + 1) // _ROUND_UP) * _ROUND_UP, self.room + 1)
-        mask = torch.arange(stop, device=device)[None, :] <= position_B1
-        return CacheView(self, slice(first, last + 1), position_B1, stop, mask[:, None, None], None)
+    def view(self, places: dict[int, range]) -> CacheView:
+        """The next tokens of some slots, at their places. Where each has one, the view holds all rows from the first to the last slot,
+        so that nothing is copied, and the others idle; else the slots that are named, in order, shorter ones padded at their end."""
+        slots, longest = sorted(places), max(map(len, places.values()))
+        if longest == 1:
+            slots = list(range(slots[0], slots[-1] + 1))
+        device = self.both.device
+        # What idles or pads is written into the spare column.
+        padded = [[*(of := places.get(slot, range(0))), *[self.room] * (longest - len(of))] for slot in slots]
+        position_BT = torch.tensor(padded, device=device)
+        stop = max(place.stop for place in places.values())
+        stop = min(-(-stop // _ROUND_UP) * _ROUND_UP, self.room + 1)
+        mask_BTS = torch.arange(stop, device=device) <= position_BT[..., None]
+        side_by_side = slots[-1] - slots[0] + 1 == len(slots)
+        rows = slice(slots[0], slots[-1] + 1) if side_by_side else torch.tensor(slots, device=device)
+        return CacheView(self, rows, torch.tensor(slots, device=device)[:, None], position_BT, stop, mask_BTS[:, None])
 
 
 @dataclass
@@ -130,24 +131,22 @@ class CacheView:
     """What one forward pass of the decoder sees of the cache; a `KeyValueCache` of networks/decoder.py."""
 
     cache: SlotCache
-    rows: slice
+    rows: slice | Tensor
+    """The slots that are read; a slice where they lie side by side."""
+    slots: Tensor
+    """The same, int64[B, 1]."""
     positions: Tensor
     """Where each new token goes, int64[B, T]."""
     stop: int
-    mask: Tensor | None
-    columns: slice | None
-    """Where all rows write the same columns (prefill); None: each row its own (decode)."""
+    mask: Tensor
 
     def update(self, layer: int, k_BKTH: Tensor, v_BKTH: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        seen = []
         for buffer, new_BKTH in ((self.cache.keys, k_BKTH), (self.cache.values, v_BKTH)):
-            rows_BKSH = buffer[layer, self.rows]
-            if self.columns is not None:
-                rows_BKSH[:, :, self.columns] = new_BKTH
-            else:
-                index = self.positions[:, None, :, None].expand_as(new_BKTH)
-                rows_BKSH.scatter_(2, index, new_BKTH.to(buffer.dtype))
-        seen = (layer, self.rows, slice(None), slice(self.stop))
-        return self.cache.keys[seen], self.cache.values[seen], self.mask
+            layer_SKTH = buffer[layer]
+            layer_SKTH[self.slots, :, self.positions] = new_BKTH.transpose(1, 2).to(buffer.dtype)
+            seen.append(layer_SKTH[:, :, : self.stop][self.rows])
+        return seen[0], seen[1], self.mask
 
     @property
     def rope_positions(self) -> Tensor:

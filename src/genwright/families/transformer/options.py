@@ -12,7 +12,7 @@ from genwright.settings import Section
 TASKS: tuple[str, ...] = ()
 """Tasks that it can do beside those that name it."""
 
-Precision = Literal["float32", "int8"]
+Precision = Literal["auto", "float32", "bfloat16", "int8"]
 """Of the weights while text is generated."""
 
 
@@ -77,8 +77,13 @@ class Controls(Section):
 
 class Opening(Section):
     weights: Precision = Field(
-        "float32",
-        description="int8 holds weights in 8 bits: faster, output nearly the same; needs a C++ compiler.",
+        "auto",
+        description="How weights are held: float32; bfloat16 (half the memory to read, output nearly the same); int8 (a quarter; on a "
+        "processor, by a C++ compiler). auto: bfloat16 on a card that has it, else float32.",
+    )
+    compile: bool = Field(
+        False,
+        description="On a card: fuse small operations (torch.compile), for a server or very long texts; seconds before the first.",
     )
     speculate: bool = Field(
         True, description="Guess what follows and check several tokens at once: the same text, sooner."

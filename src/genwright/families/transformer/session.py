@@ -2,7 +2,7 @@
 
 A step reads one token of each request that is writing and a share of the prompts of those that begin, in one batch whatever their
 lengths; requests join and leave between steps. A prompt that begins like what a slot of the cache holds is read from there on.
-Where the reader is exact (text_reader.py), guesses of what follows are read along (drafts.py).
+Where the reader is exact (reader.py), guesses of what follows are read along (drafts.py).
 
 When a text outgrows the context, the oldest quarter of what the model sees is dropped and the rest is read again, so
 generation goes on as long as it is asked to; a prompt longer than the context keeps its end.
@@ -21,12 +21,13 @@ import torch
 from torch import Tensor
 
 from genwright.families.base import State
-from genwright.families.transformer.cache import SlotCache, common
+from genwright.families.transformer.cache import SlotCache, common, token_bytes
 from genwright.families.transformer.drafts import Drafts
 from genwright.families.transformer.options import Opening
-from genwright.families.transformer.reader import reader_of
-from genwright.families.transformer.sampling import Choice, choose_tokens, penalise
+from genwright.families.transformer.reader import precision_of, reader_of
+from genwright.families.transformer.sampling import Choice, Uniforms, choose_tokens, penalise
 from genwright.networks.decoder import Decoder
+from genwright.networks.decoding import in_dtype
 
 PREFILL_CHUNK = 512
 """Tokens of prompts that one step reads, so that a long prompt does not keep the others waiting."""
@@ -45,7 +46,7 @@ class TextState(State):
 
     choice: Choice = field(default_factory=lambda: Choice(0.0, 0, 1.0))
     max_tokens: int = 0
-    rng: torch.Generator = field(default_factory=torch.Generator)
+    uniforms: Uniforms = field(default_factory=lambda: Uniforms(torch.Generator()))
     constraint: Constraint | None = None
     unread: list[int] = field(default_factory=list)
     generated: list[int] = field(default_factory=list)
@@ -54,6 +55,8 @@ class TextState(State):
     drafts: Drafts = field(default_factory=Drafts)
     settled: bool = False
     """Whether other slots have been searched for the beginning of its prompt."""
+    remembered: bool = False
+    """Whether a card knows the tokens that its repetition penalty counts (card.py)."""
 
 
 class TextSession:
@@ -68,26 +71,24 @@ class TextSession:
         opening: Opening,
     ):
         """Raises RequestError where int8 is asked for and can't be had."""
-        self.network, self.end_token = network, end_token
+        precision = precision_of(opening.weights, network.embed_tokens.weight.device)
+        self.network = in_dtype(network, torch.bfloat16 if precision == "bfloat16" else torch.float32)
+        self.end_token = end_token
         self.end_tokens = end_tokens | ({end_token} if end_token is not None else set())
         """Any of them ends an answer: a text's end, and where there are turns a turn's."""
-        config, weight = network.config, network.embed_tokens.weight
+        config, weight = network.config, self.network.embed_tokens.weight
         self.context = config.positions
         self.keep = max(self.context - max(self.context // 4, 1), 1)
         """Tokens that stay when the context is full."""
-        self.reader = reader_of(network, opening.weights)
+        self.reader = reader_of(self.network, precision)
         self.speculate = opening.speculate and self.reader.exact
-        self.cache = SlotCache(
-            config.num_hidden_layers,
-            capacity,
-            config.num_key_value_heads,
-            self.context,
-            config.head_dim,
-            weight.device,
-            weight.dtype,
+        slot = (config.num_hidden_layers, config.num_key_value_heads, config.head_dim)
+        affordable = int(
+            memory_bytes(weight.device) * CACHE_SHARE / (token_bytes(*slot, weight.dtype) * (self.context + 1))
         )
-        affordable = int(memory_bytes(weight.device) * CACHE_SHARE / self.cache.slot_bytes)
         self.capacity = max(1, min(capacity, affordable))
+        layers, kv_heads, head_dim = slot
+        self.cache = SlotCache(layers, self.capacity, kv_heads, self.context, head_dim, weight.device, weight.dtype)
 
     def start(
         self,
@@ -109,7 +110,7 @@ class TextSession:
                 controls.temperature, controls.top_k, controls.top_p, controls.min_p, controls.repetition_penalty
             ),
             max_tokens=controls.max_tokens,
-            rng=rng,
+            uniforms=Uniforms(rng),
             constraint=constraint,
             unread=prompt[len(self.cache.tokens[slot]) :],
         )
@@ -222,7 +223,7 @@ class TextSession:
                     logits_BV[row] = logits_BV[row].masked_fill(~said_V, -torch.inf)
                 else:
                     logits_BV[row] += said_V
-        return choose_tokens(logits_BV, [s.choice for s in states], [s.rng for s in states])
+        return choose_tokens(logits_BV, [s.choice for s in states], [s.uniforms for s in states])
 
     def _hand_out(self, state: TextState, token: int) -> None:
         """Emit a token, and see whether the text ends."""
@@ -240,7 +241,7 @@ class TextSession:
         seen = self.seen(state)
         state.unread = [*seen, *state.unread][-self.keep :]
         seen.clear()
-        state.drafts = Drafts()
+        state.drafts, state.remembered = Drafts(), False
 
 
 def memory_bytes(device: torch.device) -> int:

@@ -35,12 +35,12 @@ def library() -> ctypes.CDLL | None:
     """The compiled decoder, or None where it can't be had (no compiler, no OpenMP, or switched off)."""
     if os.environ.get(SWITCH) == "0":
         return None
-    compiler = _compiler()
-    if compiler is None:
+    program = compiler()
+    if program is None:
         return None
     try:
         command = [
-            *compiler,
+            *program,
             *_FLAGS,
             "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native",
         ]
@@ -52,7 +52,8 @@ def library() -> ctypes.CDLL | None:
         return None
 
 
-def _compiler() -> list[str] | None:
+def compiler() -> list[str] | None:
+    """The command that compiles C++ here, or None."""
     given = os.environ.get("CXX")
     if given:
         return shlex.split(given)

@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from genwright import device as devices
 from genwright.console import progress
 from genwright.families.base import Family
+from genwright.hardware import device as devices
 from genwright.model import Model
 from genwright.recipe import EvaluateSettings, Recipe
 from genwright.run import Run, write_atomic
@@ -33,7 +33,7 @@ from genwright.training.base import Batches, Settings
 from genwright.training.trainer import Trainer
 
 JUDGE_BATCH = 32
-SAMPLES_AT_ONCE = 32
+SAMPLES_AT_ONCE, SAMPLES_ON_A_CARD = 32, 128
 """Scores ask for many samples, so the sessions are larger than those that answer requests."""
 
 
@@ -43,7 +43,7 @@ def run(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device) -> Sc
     inputs = stage_inputs("evaluate", recipe, run, task)
     folder = run.reopen("evaluate")
     model = load_trained(run, device)
-    model.capacity = SAMPLES_AT_ONCE
+    model.capacity = SAMPLES_ON_A_CARD if model.device.type == "cuda" else SAMPLES_AT_ONCE
     splits = load_splits(run, task)
     keep_former_sheet(folder, splits.hash)
     sheet = effort.evaluate(recipe, folder, scorer(task, model, splits, _trained_steps(recipe, model)))
@@ -84,7 +84,7 @@ def scorer(task: BaseTask, model: Model, splits: Splits, trained_steps: int | No
 
 def foretell(recipe: Recipe, task: BaseTask, model: Model, splits: Splits, scratch: Path) -> float:
     """Seconds that evaluating takes at most, by small evaluations of an untrained model in `scratch`."""
-    model.capacity = SAMPLES_AT_ONCE
+    model.capacity = SAMPLES_ON_A_CARD if model.device.type == "cuda" else SAMPLES_AT_ONCE
     with progress("plan: small evaluations"):
         return effort.foretold(recipe, scratch, scorer(task, model, splits, _trained_steps(recipe, model)))
 

@@ -23,8 +23,8 @@ from genwright.recipe import Recipe
 from genwright.run import write_atomic
 from genwright.settings import Budget, BudgetText
 
-FREE_TO_CHANGE = {"budget", "checkpoint_every", "keep_checkpoints", "track", "new_data_share"}
-"""Keys of `train` that no step depends on."""
+FREE_TO_CHANGE = {"budget", "checkpoint_every", "keep_checkpoints", "track", "new_data_share", "deterministic"}
+"""Keys of `train` that no step depends on, but for its last bits."""
 
 
 class Account(BaseModel):

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from genwright import device as devices
 from genwright.console import progress, say
 from genwright.families.base import Compiles, Family
+from genwright.hardware import device as devices
 from genwright.model import Model
 from genwright.recipe import Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
@@ -22,7 +22,7 @@ from genwright.stages.train.mixing import foretold
 from genwright.stages.train.sizes import Chosen
 from genwright.stages.train.taking import take
 from genwright.tasks.base import BaseTask, Splits
-from genwright.training import compilation, forecast
+from genwright.training import compilation, forecast, precision
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan, Plan
 from genwright.training.rehearsal import Measured, memory_of_one_step, rehearse
@@ -75,6 +75,11 @@ def _nothing(model: Model, splits: Splits, scratch: Path) -> dict[str, float]:
 
 def plan(recipe: Recipe, run: Run, *, task: BaseTask, device: torch.device, rest: Rest = _nothing) -> Plan:
     """What `genwright plan` says: rehearsed in a scratch folder, nothing in the run is changed."""
+    with precision.deterministic(recipe.train.deterministic == "on"):
+        return _plan(recipe, run, task, device, rest)
+
+
+def _plan(recipe: Recipe, run: Run, task: BaseTask, device: torch.device, rest: Rest) -> Plan:
     started = time.monotonic()
     say("plan: timing a few steps of the training ...")
     with progress("plan: choose a size"):

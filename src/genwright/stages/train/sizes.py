@@ -100,6 +100,7 @@ def first_settings(job: Job, train: TrainSettings) -> Settings:
         batch=train.batch or job.part.batch,
         accumulate=train.accumulate,
         precision=precision.choose(train.precision, job.device),
+        deterministic=train.deterministic == "on",
         checkpoint_activations=train.checkpoint_activations == "on",
         learning_rate=train.learning_rate,
         matrix_learning_rate=train.matrix_learning_rate,

@@ -6,6 +6,7 @@
       <part>/plan.json      steps and schedule, fixed before the part's first step
       <part>/outcome.json   what came of it, once the part has had its budget
       <part>/metrics.jsonl  checkpoints/  best/  previews/
+      <part>/profile.json.gz   with --profile: a Chrome trace of a few steps
       <part>/derived/       examples that the parts before it made for this one, by the hash of their weights
       <part>/before/<data>/ the best weights as they were before the newest data came
       known-<data>.npy      what was known when the training last finished (new_data.py)
@@ -26,8 +27,8 @@ from typing import Any
 
 import torch
 
-from genwright import device as devices
-from genwright.console import duration, say
+from genwright.console import count, duration, say
+from genwright.hardware import device as devices
 from genwright.recipe import Recipe
 from genwright.run import Run, read_json, read_json_lines, write_atomic
 from genwright.stages.inputs import digest, stage_inputs
@@ -41,11 +42,15 @@ from genwright.stages.train.sizes import Chosen, choose
 from genwright.stages.train.summary import summary_of
 from genwright.stages.train.taking import take
 from genwright.tasks.base import BaseTask
-from genwright.training import checkpoint, forecast
+from genwright.training import checkpoint, forecast, precision
 from genwright.training.base import Outcome
 from genwright.training.forecast import PartPlan
+from genwright.training.micro_batches import Cut
 from genwright.training.pace import Revision
+from genwright.training.profiling import step as profiling
 from genwright.training.trainer import Trainer
+
+PROFILE = "profile.json.gz"
 
 __all__ = ["load_before", "load_trained", "plan", "run"]
 
@@ -59,8 +64,10 @@ def run(
     fresh: bool = False,
     more: str | None = None,
     refit: bool = False,
+    profile: bool = False,
 ) -> dict[str, Any]:
-    """Train all parts, or go on with them; with `refit`, from the start where the facts are others than before.
+    """Train all parts, or go on with them; with `refit`, from the start where the facts are others than before. `profile`: show
+    first where a step's time goes.
 
     Raises RequestError when the recipe no longer fits what stands in the run.
     """
@@ -79,21 +86,24 @@ def run(
     workshop.known = new_data.load(folder, account.former)
     earlier = _earlier_seconds(run)
     run.reopen("train")
-    chosen = _chosen(workshop, recipe, folder)
-    jobs, plans, outcomes = workshop.jobs(chosen.config), dict[str, PartPlan](), dict[str, Outcome]()
-    take(jobs, folder)
-    for job in jobs:
-        place = folder_of(run, job.name)
-        if job.taken is not None:
-            outcomes[job.name] = _outcome(place)
-        elif any((folder_of(run, other.name) / "plan.json").exists() for other in job.later):
-            plans[job.name], outcomes[job.name] = _settled(job, account, place)
-        else:
-            job.derive(place)
-            plans[job.name] = _planned(job, jobs, recipe, account, plans, place, clock)
-            outcomes[job.name] = _train(job, recipe, run, account, plans[job.name], place)
-        finish(job, best_of(place))
-        clock = time.monotonic()
+    with precision.deterministic(recipe.train.deterministic == "on"):
+        chosen = _chosen(workshop, recipe, folder)
+        jobs, plans, outcomes = workshop.jobs(chosen.config), dict[str, PartPlan](), dict[str, Outcome]()
+        take(jobs, folder)
+        for job in jobs:
+            place = folder_of(run, job.name)
+            if job.taken is not None:
+                outcomes[job.name] = _outcome(place)
+            elif any((folder_of(run, other.name) / "plan.json").exists() for other in job.later):
+                plans[job.name], outcomes[job.name] = _settled(job, account, place)
+            else:
+                job.derive(place)
+                plans[job.name] = _planned(job, jobs, recipe, account, plans, place, clock)
+                if profile:
+                    _profile(job, plans[job.name], place)
+                outcomes[job.name] = _train(job, recipe, run, account, plans[job.name], place)
+            finish(job, best_of(place))
+            clock = time.monotonic()
     new_data.save(folder, data, workshop.splits, account.former)
     close_account(account, folder)
     summary = summary_of(chosen, jobs, plans, outcomes)
@@ -169,7 +179,10 @@ def _planned(
         finished = None
     if account.former and (part.mixture is None or part.mixture.data != account.data):
         part = _with_new_data(job, recipe, account, part, place)
-    kept = {"keep_checkpoints": recipe.train.keep_checkpoints}
+    kept = {
+        "keep_checkpoints": recipe.train.keep_checkpoints,
+        "deterministic": recipe.train.deterministic == "on",
+    }
     part = part.model_copy(update={"settings": part.settings.model_copy(update=kept)})
     write_atomic(file, part.model_dump_json(indent=1) + "\n")
     return part
@@ -197,11 +210,11 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     if finished is not None and finished.planned_steps == part.steps:
         return finished
     family, settings = job.build(), part.settings
-    done = next((checkpoint.about(kept)["step"] for kept in checkpoint.all_in(place / "checkpoints")), 0)
+    done = next((checkpoint.about(kept)["step"] for kept in checkpoint.finished_in(place / "checkpoints")), 0)
     going_on = f" from step {done:,} on" if done else ""
     say(
         f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {part.steps:,} steps of "
-        f"{settings.batch} examples, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'})"
+        f"{settings.batch} examples, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'}{', deterministic' * settings.deterministic})"
     )
     values = {"task": recipe.task, "family": recipe.family, **settings.model_dump()}
     with tracking.tracker(recipe.train.track, place, run.name, job.name, values) as listeners:
@@ -225,6 +238,8 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
             expected=part.expected,
             revision=part.revision,
             write_revision=lambda revision: _revise(part, revision, place),
+            cuts=part.cuts,
+            write_cut=lambda cut: _cut(part, cut, place),
         ).run()
     write_atomic(place / OUTCOME, outcome.model_dump_json(indent=1) + "\n")
     if outcome.stopped_early:
@@ -234,6 +249,15 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     return outcome
 
 
+def _profile(job: Job, part: PartPlan, place: Path) -> None:
+    family, settings, file = job.build(), part.settings, place / PROFILE
+    how = f"{job.name}, {job.config.title}, batch {settings.batch}, {settings.precision}, {'compiled' if settings.compile else 'eager'}"
+    found = profiling.profile(family, job.training(part.mixture), settings, job.device, file, how)
+    for line in str(found).splitlines():
+        say(line)
+    say(f"The trace: {file} (for chrome://tracing or ui.perfetto.dev).")
+
+
 def _revise(part: PartPlan, revision: Revision, place: Path) -> None:
     """The plan with fewer steps, on the disk before they are taken: whoever follows it takes the same ones."""
     part.revision = revision
@@ -241,6 +265,17 @@ def _revise(part: PartPlan, revision: Revision, place: Path) -> None:
     say(
         f"train: the machine is slower than when the plan was made, so {revision.steps:,} steps instead of {part.settings.steps:,} are "
         f"taken, to keep to {part.budget}."
+    )
+
+
+def _cut(part: PartPlan, cut: Cut, place: Path) -> None:
+    """The plan with smaller micro-batches, on the disk before they are taken."""
+    part.cuts.append(cut)
+    write_atomic(place / "plan.json", part.model_dump_json(indent=1) + "\n")
+    size = part.settings.micro_batches(cut.accumulate)[0]
+    say(
+        f"train: the device's memory was too small at step {cut.at + 1:,}, so from there on a batch is taken {count(size, 'example')} at a "
+        "time; a step takes longer, nothing is lost."
     )
 
 

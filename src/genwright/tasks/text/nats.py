@@ -11,7 +11,8 @@ import torch
 from genwright.console import progress
 from genwright.families.transformer.family import Transformer
 
-_TOKENS_AT_ONCE = 4096
+_TOKENS_AT_ONCE = {"cpu": 4096, "cuda": 32768}
+"""Tokens of a batch by kind of device: a card's units would be idle on few."""
 
 
 @torch.inference_mode()
@@ -33,8 +34,9 @@ def document_nats(
     ]
     windows.sort(key=lambda window: len(led_in[window[0]]) - window[1])
     out = [np.empty(len(document)) for document in documents]
+    lengths = [min(len(led_in[number]) - start - 1, context) for number, start in windows]
     with progress(title, len(windows)) as line:
-        for first, stop in pairwise(_batches([min(len(led_in[n]) - s - 1, context) for n, s in windows])):
+        for first, stop in pairwise(_batches(lengths, _TOKENS_AT_ONCE.get(device.type, 4096))):
             chosen = windows[first:stop]
             pieces = [led_in[number][start : start + context + 1] for number, start in chosen]
             rows = np.zeros((len(chosen), max(max(map(len, pieces)), 2)), dtype=np.int64)
@@ -48,10 +50,10 @@ def document_nats(
     return out
 
 
-def _batches(lengths: Sequence[int]) -> list[int]:
-    """Where to cut a sorted list of lengths into batches of about equally many tokens."""
+def _batches(lengths: Sequence[int], tokens: int) -> list[int]:
+    """Where to cut a sorted list of lengths into batches of about so many tokens."""
     edges = [0]
     for place, length in enumerate(lengths):
-        if place > edges[-1] and (place - edges[-1] + 1) * length > _TOKENS_AT_ONCE:
+        if place > edges[-1] and (place - edges[-1] + 1) * length > tokens:
             edges.append(place)
     return [*edges, len(lengths)] if lengths else [0]

@@ -5,10 +5,17 @@ from __future__ import annotations
 import os
 import platform
 from functools import lru_cache
+from typing import Any
 
 import torch
 
 from genwright.errors import RequestError
+
+CPU_BF16 = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
+"""Instruction sets that multiply bf16 matrices, as torch.cpu.get_capabilities() names them. Without one bf16 is emulated, and up to
+thirty times slower than fp32."""
+CUDA_BF16 = (8, 0)
+"""Compute capability from which a card's matrix units take bf16 (Ampere)."""
 
 
 def choose(name: str | None = None) -> torch.device:
@@ -35,7 +42,22 @@ def title(device: torch.device) -> str:
     """The device in words, for records: "AMD EPYC, 2 threads" or the card's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{_processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+    return f"{processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Whether the device multiplies bf16 matrices by instructions of its own."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= CUDA_BF16
+    if device.type == "cpu":
+        return any(cpu_capabilities().get(name) for name in CPU_BF16)
+    return False
+
+
+def cpu_capabilities() -> dict[str, Any]:
+    """What the processor can do, by name; {} where this torch can't tell (before 2.12)."""
+    ask = getattr(torch.cpu, "get_capabilities", None)
+    return dict(ask()) if ask is not None else {}
 
 
 def memory_bytes(device: torch.device) -> int:
@@ -50,7 +72,8 @@ def memory_bytes(device: torch.device) -> int:
 
 
 @lru_cache
-def _processor() -> str:
+def processor() -> str:
+    """What the processor calls itself."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8") as info:  # noqa: PTH123
             return next(line.split(":", 1)[1].strip() for line in info if line.startswith("model name"))

@@ -101,6 +101,7 @@ FAMILIES = Registry(
     "genwright.families",
     {
         "transformer": _room("families", "transformer", "Transformer"),
+        "flow": _room("families", "flow", "Flow"),
         "gan": _room("families", "gan", "Gan"),
         "vae": _room("families", "vae", "Vae"),
     },

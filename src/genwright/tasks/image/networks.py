@@ -11,7 +11,10 @@ from torch import nn
 
 from genwright.model import ModelConfig
 from genwright.networks import resnet
+from genwright.networks.dit import DiT
 from genwright.networks.text_encoder import condition_encoder
+from genwright.networks.told import condition_tokens
+from genwright.networks.unet import UNet
 from genwright.registry import FAMILIES
 
 _PARAMETERS_A_VALUE = 0.25
@@ -29,6 +32,9 @@ class Drawn:
 
     def encoder(self, width: int) -> nn.Module:
         return condition_encoder(self.condition, self.condition_count, width)
+
+    def tokens(self, width: int, layers: int) -> nn.Module:
+        return condition_tokens(self.condition, self.condition_count, width, layers)
 
 
 @dataclass(frozen=True)
@@ -117,7 +123,92 @@ def vae_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
     }
 
 
+@dataclass(frozen=True)
+class UNetSize:
+    """`ModelConfig.network` of a flow's U-Net. `width` is the number of channels at its finest level; the next has twice as many, those
+    below it four times. There is attention where a side has at most `attends` places."""
+
+    width: int
+    blocks: int
+    patch: int
+    attends: int
+    condition_width: int
+    condition_layers: int
+
+    def build(self, drawn: Drawn) -> UNet:
+        levels = resnet.stage_count(drawn.size, self.patch)
+        return UNet(
+            drawn.tokens(self.condition_width, self.condition_layers),
+            drawn.size,
+            [self.width * min(2**level, 4) for level in range(levels)],
+            [self.blocks] * levels,
+            [drawn.size // self.patch >> level <= self.attends for level in range(levels)],
+            self.patch,
+            drawn.condition != "none",
+        )
+
+
+@dataclass(frozen=True)
+class DiTSize:
+    """`ModelConfig.network` of a flow's transformer."""
+
+    width: int
+    layers: int
+    patch: int
+    bottleneck: int
+    condition_width: int
+    condition_layers: int
+
+    def build(self, drawn: Drawn) -> DiT:
+        return DiT(
+            drawn.tokens(self.condition_width, self.condition_layers),
+            drawn.size,
+            self.width,
+            self.layers,
+            self.patch,
+            self.bottleneck,
+            drawn.condition != "none",
+        )
+
+
+_UNET_WIDTHS = (32, 48, 64, 96, 128, 192)
+_DIT_WIDTHS = (128, 192, 256, 384, 512)
+_FLOW_STEPS = 1200
+
+
+def flow_candidates(settings: Any) -> list[ModelConfig]:
+    if settings.network == "unet":
+        return [_unet(settings.size, width) for width in _chosen(settings.width, _UNET_WIDTHS)]
+    return [_dit(settings.size, width) for width in _chosen(settings.width, _DIT_WIDTHS)]
+
+
+def _chosen(width: int | None, widths: tuple[int, ...]) -> tuple[int, ...]:
+    return widths if width is None else (width,)
+
+
+def _unet(size: int, width: int) -> ModelConfig:
+    network = {"width": width, "blocks": 1, "patch": 2, "attends": 8, "condition_width": 128, "condition_layers": 1}
+    title = f"a U-Net of {width} to {4 * width} channels"
+    return ModelConfig(family="flow", network={"unet": network}, title=title, least_steps=_FLOW_STEPS)
+
+
+def _dit(size: int, width: int) -> ModelConfig:
+    layers, patch = max(4, width // 32), size // 8
+    network = {"width": width, "layers": layers, "patch": patch, "bottleneck": 64, "condition_width": 128}
+    title = f"a transformer of {layers} layers, {width} wide, over patches of {patch}"
+    return ModelConfig(
+        family="flow", network={"transformer": network | {"condition_layers": 2}}, title=title, least_steps=_FLOW_STEPS
+    )
+
+
+def flow_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
+    if "unet" in network:
+        return {"network": UNetSize(**network["unet"]).build(drawn)}
+    return {"network": DiTSize(**network["transformer"]).build(drawn)}
+
+
 NETWORKS = {
+    "flow": Networks(flow_candidates, flow_networks),
     "gan": Networks(resnet_candidates, gan_networks, resnet_large),
     "vae": Networks(resnet_candidates, vae_networks, resnet_large),
 }

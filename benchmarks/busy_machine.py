@@ -22,7 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from genwright import device
+from genwright.hardware import device
 from genwright.run import versions
 from genwright.settings import Budget
 

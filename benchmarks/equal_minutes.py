@@ -28,7 +28,7 @@ import torch.nn.functional as F
 import yaml
 from nanogpt_text import CONTEXT, load_text, split, tokens_of
 
-from genwright import device
+from genwright.hardware import device
 from genwright.run import versions
 
 HERE = Path(__file__).parent

@@ -28,7 +28,7 @@ import numpy as np
 import torch
 from nanogpt_text import load_text, split, tokens_of
 
-from genwright import device
+from genwright.hardware import device
 from genwright.run import versions
 
 HERE = Path(__file__).parent

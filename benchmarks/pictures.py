@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from genwright import device
+from genwright.hardware import device
 from genwright.run import versions
 from genwright.scores import ScoreSheet
 

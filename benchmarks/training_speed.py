@@ -33,8 +33,8 @@ from nanogpt_text import load_text, split, tokens_of
 from torch import Tensor, nn
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from genwright import device
 from genwright.families.transformer.family import OPTIMIZER, Transformer
+from genwright.hardware import device
 from genwright.networks.decoder import Decoder, DecoderConfig, matmul_flops
 from genwright.networks.hugging_face import to_hf_config
 from genwright.run import versions

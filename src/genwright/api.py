@@ -95,7 +95,7 @@ class Generator:
     @cached_property
     def model(self) -> Model:
         """The model in memory. Raises RequestError where the run has none yet, and naming the option that can't be had here."""
-        from genwright import device as devices
+        from genwright.hardware import device as devices
 
         model = _opened(self.folder, devices.choose(self._device))
         model.capacity = model.capacity if self._capacity is None else self._capacity

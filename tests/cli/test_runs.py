@@ -173,7 +173,10 @@ def test_rm_takes_several_by_name_and_removes_none_where_one_is_refused(tmp_path
     assert find(tmp_path) == []
 
 
-def test_show_takes_a_name_as_it_is_listed(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_show_takes_a_name_as_it_is_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("COLUMNS", "160")  # where it does not fit, a run is a block of lines
     write_run(tmp_path / "exp[final]")
     write_run(tmp_path / "exp")
     runs("show", [Path("exp[final]")], where=tmp_path, yes=False, as_json=False)

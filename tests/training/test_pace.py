@@ -208,7 +208,9 @@ def test_a_revision_is_between_what_was_done_and_what_was_planned(
     fewer = pace.revised(progress, steps, phases, {"only": decay})
     if fewer is not None:
         assert step < fewer < steps
-        assert rate_scale(step, fewer, OptimizerSpec(decay=decay, warmup=0)) == 1.0
+        spec = OptimizerSpec(decay=decay, warmup=0)
+        before, after = rate_scale(step, steps, spec), rate_scale(step, fewer, spec)
+        assert after == 1.0 or (step <= max(steps // 4, 3) and after <= before)
 
 
 def assert_same(one: Trainer, other: Trainer, folder: Path, other_folder: Path) -> None:

@@ -334,7 +334,7 @@ def test_the_trainer_knows_no_family_and_no_task() -> None:
     allowed = ("genwright.families.base", "genwright.training", "genwright.networks.roles")
     beside = (
         "genwright.console",
-        "genwright.device",
+        "genwright.hardware",
         "genwright.errors",
         "genwright.recipe",
         "genwright.run",

@@ -267,6 +267,15 @@ class Compiles(Protocol):
 
 
 @runtime_checkable
+class Readies(Protocol):
+    """A family that works out of a batch, while it is on the CPU still, what it would have to make another device wait for."""
+
+    def ready(self, batch: Batch) -> Batch:
+        """The batch with more in it, or less. `loss` gives the same without."""
+        ...
+
+
+@runtime_checkable
 class Reconstructs(Protocol):
     def reconstruct(self, data: Tensor, given: Given) -> Tensor:
         """The data encoded and decoded again."""

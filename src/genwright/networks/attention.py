@@ -31,12 +31,13 @@ _SHORT = 16
 
 
 def choose(
-    segment_BT: Tensor | None, dtype: torch.dtype, window: int | None = None
+    segment_BT: Tensor | None, dtype: torch.dtype, window: int | None = None, ends_E: Tensor | None = None
 ) -> tuple[Tensor | None, Tensor | None]:
     """How tokens of equal `segment_BT`, which stand together in their row, attend to each other: a mask or document ends.
 
     Both None: plain causal attention. The mask is bool, B,1,T,T; the ends are for `document_attention`. `dtype` is what queries,
-    keys and values will be in; `window` bounds how far back a token sees.
+    keys and values will be in; `window` bounds how far back a token sees. `ends_E` are the document ends, where they are known: on a GPU
+    to look for them would mean to wait for all that was asked of it before.
     """
     if segment_BT is None:
         return None, None
@@ -49,7 +50,7 @@ def choose(
         if int(ends_E.diff().square().sum()) < _SPARED * rows * length**2:
             return None, ends_E
     if window is None and kind == "cuda" and _has_flash_attention(segment_BT.device, dtype):
-        return None, document_ends(segment_BT)
+        return None, document_ends(segment_BT, even=True) if ends_E is None else ends_E
     return within_segments(segment_BT), None
 
 
@@ -63,15 +64,15 @@ def within_segments(segment_BT: Tensor) -> Tensor:
     return same_BTT.tril()[:, None]
 
 
-def document_ends(segment_BT: Tensor) -> Tensor:
+def document_ends(segment_BT: Tensor, even: bool = False) -> Tensor:
     """0, then where each document ends in the batch read row by row: int32[E]; the last value repeated to a common length, so that
-    compiled code sees few shapes. A new row begins a new document."""
+    compiled code sees few shapes. A new row begins a new document. `even` is for a GPU, whose kernel spends a little on every document,
+    empty ones included (a CPU drops those first): the next multiple of 128 instead of one for each token."""
     begins_BT = torch.ones_like(segment_BT, dtype=torch.bool)
     begins_BT[:, 1:] = segment_BT[:, 1:] != segment_BT[:, :-1]
     starts = begins_BT.flatten().nonzero().squeeze(1)
     tokens = segment_BT.numel()
-    # A GPU's kernel spends a little on every document, empty ones included; a CPU drops those first.
-    length = tokens + 1 if segment_BT.device.type == "cpu" else (len(starts) // 128 + 1) * 128 + 1
+    length = (len(starts) // 128 + 1) * 128 + 1 if even else tokens + 1
     ends = torch.full((length,), tokens, dtype=torch.int32, device=segment_BT.device)
     ends[: len(starts)] = starts
     return ends

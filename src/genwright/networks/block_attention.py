@@ -18,6 +18,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from genwright.hardware.device import has_bf16
+
 BLOCK = 128
 """Queries of a block. Half of it spares more of the square, and loses as much in smaller products."""
 SHORTEST, LONGEST = 128, 512
@@ -25,19 +27,23 @@ SHORTEST, LONGEST = 128, 512
 
 
 def fits(q_BTNH: Tensor) -> bool:
-    """Whether attention should go this way: a CPU, gradients wanted, full precision, rows that are not long."""
-    if q_BTNH.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
+    """Whether attention should go this way: a CPU, gradients wanted, rows that are not long, numbers that it multiplies by instructions of
+    its own or is asked by autocast to save room with."""
+    if q_BTNH.device.type != "cpu" or not torch.is_grad_enabled():
         return False
-    return (
-        torch.is_grad_enabled()
-        and q_BTNH.dtype in (torch.float32, torch.float64)
-        and SHORTEST <= q_BTNH.shape[1] <= LONGEST
-    )
+    whole = q_BTNH.dtype in (torch.float32, torch.float64)
+    return (whole or torch.is_autocast_enabled("cpu")) and SHORTEST <= q_BTNH.shape[1] <= LONGEST
 
 
 def causal_attention(q_BTNH: Tensor, k_BTNH: Tensor, v_BTNH: Tensor) -> Tensor:
-    """As many key and value heads as query heads; B,T,N,H."""
-    return _attend(q_BTNH, k_BTNH, v_BTNH)[0]
+    """As many key and value heads as query heads; B,T,N,H. Inside autocast the products are in its precision where the processor has
+    instructions for that, else in fp32: emulated they would take many times longer."""
+    if torch.is_autocast_enabled("cpu"):
+        dtype = torch.get_autocast_dtype("cpu")
+        dtype = dtype if dtype == torch.bfloat16 and has_bf16(q_BTNH.device) else torch.float32
+        q_BTNH, k_BTNH, v_BTNH = (x.to(dtype) for x in (q_BTNH, k_BTNH, v_BTNH))
+    with torch.autocast("cpu", enabled=False):  # which would choose anew for each product
+        return _attend(q_BTNH, k_BTNH, v_BTNH)[0]
 
 
 def _blocks(length: int) -> list[tuple[int, int]]:
@@ -55,7 +61,7 @@ def _tokens_first(x_MTH: Tensor, heads: int) -> Tensor:
 # Operators of their own: torch.compile would take the loop apart and put other kernels in its place.
 @torch.library.custom_op("genwright::block_attention", mutates_args=(), device_types="cpu")
 def _attend(q_BTNH: Tensor, k_BTNH: Tensor, v_BTNH: Tensor) -> list[Tensor]:
-    """The attention, and of each block the weights, M,L,S."""
+    """The attention, and of each block the weights, M,L,S. A softmax sums in fp32 at least, whatever it is of."""
     heads, width = q_BTNH.shape[2:]
     q_MTH, k_MTH, v_MTH = (_heads_first(x) for x in (q_BTNH, k_BTNH, v_BTNH))
     out_MTH, weights = torch.empty_like(q_MTH, memory_format=torch.contiguous_format), []

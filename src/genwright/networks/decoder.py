@@ -22,6 +22,7 @@ from torch.utils.checkpoint import checkpoint
 from genwright.networks import block_attention
 from genwright.networks.attention import choose, document_attention
 from genwright.networks.elementwise import RMSNorm, rotate
+from genwright.networks.nats import NatsAndGradient
 from genwright.networks.roles import Role, default_roles
 from genwright.networks.rope import RopeScaling, rope_tables
 
@@ -195,6 +196,7 @@ class Decoder(nn.Module):
             None if config.tie_word_embeddings else nn.Linear(config.hidden_size, config.vocab_size, bias=False)
         )
         cos_PH, sin_PH = _tables(config)
+        self.nats_and_gradient = NatsAndGradient()
         self.register_buffer("rope_cos", cos_PH, persistent=False)
         self.register_buffer("rope_sin", sin_PH, persistent=False)
         self.reset_parameters()
@@ -226,9 +228,10 @@ class Decoder(nn.Module):
         position_BT: Tensor | None = None,
         cache: KeyValueCache | None = None,
         segment_BT: Tensor | None = None,
+        ends_E: Tensor | None = None,
     ) -> Tensor:
         """Logits of the next token after each, B,T,V. See `hidden`."""
-        return self.logits(self.hidden(token_BT, position_BT, cache, segment_BT))
+        return self.logits(self.hidden(token_BT, position_BT, cache, segment_BT, ends_E))
 
     def hidden(
         self,
@@ -236,12 +239,14 @@ class Decoder(nn.Module):
         position_BT: Tensor | None = None,
         cache: KeyValueCache | None = None,
         segment_BT: Tensor | None = None,
+        ends_E: Tensor | None = None,
     ) -> Tensor:
         """The normed last hidden state, B,T,D: for losses that never make all logits at once, and for last tokens alone.
 
         `position_BT` defaults to 0, 1, ...; with a cache it must be given. Without a cache attention is causal within T, and
-        where documents share a row stays within the tokens of equal `segment_BT`, which stand together. Rotary positions are
-        relative, so a document needs not start at position 0. Positions must be below `config.positions`.
+        where documents share a row stays within the tokens of equal `segment_BT`, which stand together (`ends_E`: their
+        `document_ends`, where they are known). Rotary positions are relative, so a document needs not start at position 0. Positions must
+        be below `config.positions`.
         """
         if position_BT is None:
             length = token_BT.shape[1]
@@ -254,7 +259,7 @@ class Decoder(nn.Module):
             cache = _WindowedCache(cache, window, position_BT)
         if window is not None and window >= token_BT.shape[1]:
             window = None
-        mask, ends = choose(segment_BT, self._dtype(), window)
+        mask, ends = choose(segment_BT, self._dtype(), window, ends_E)
         if window is not None and cache is None:
             mask = within_window(token_BT.shape[1], window, mask, token_BT.device)
         x_BTD = self.embed_tokens(token_BT)
@@ -281,8 +286,8 @@ class Decoder(nn.Module):
         return self.embed_tokens.weight if self.lm_head is None else self.lm_head.weight
 
     def compile_regions(self) -> list[nn.Module]:
-        """What torch.compile should compile: the layers, which share one compilation."""
-        return list(self.layers)
+        """What torch.compile should compile: the layers, which share one compilation, and what a loss makes of the logits."""
+        return [*self.layers, self.nats_and_gradient]
 
     def parameter_roles(self) -> dict[str, Role]:
         """The output matrix is an embedding; fused weights name their blocks."""

@@ -34,6 +34,11 @@ def rotate(x_BTNH: Tensor, rope: tuple[Tensor, Tensor]) -> Tensor:
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1)
 
 
+def wide(x: Tensor) -> Tensor:
+    """In fp32 where autocast made it smaller: for small differences of large numbers."""
+    return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
+
+
 def _by_hand(x: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False

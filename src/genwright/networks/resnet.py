@@ -19,6 +19,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from genwright.networks.elementwise import wide
+
 SMALLEST = 4
 """Side of the smallest feature map."""
 
@@ -99,7 +101,7 @@ class Generator(nn.Module):
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, noise_BZ: Tensor, given: dict[str, Tensor]) -> Tensor:
-        """Normal noise and what is given -> image_BCHW, not clamped."""
+        """Normal noise and what is given -> image_BCHW, not clamped; in fp32 at least, for in bf16 a byte's neighbours are the same."""
         style = torch.cat([noise_BZ, self.encoder(given["condition"])], 1)
         x = (self.into(style)[:, :, None, None] * self.basis).contiguous(memory_format=torch.channels_last)
         image = torch.zeros((), device=x.device)
@@ -107,9 +109,9 @@ class Generator(nn.Module):
             if number:
                 x, image = upsample(self.narrow[number - 1](x), 2), upsample(image, 2)
             x = stage(x + self.styles[number](style)[:, :, None, None])
-            image = image + self.coarse[number](x)
+            image = image + wide(self.coarse[number](x))
         x = _rectify(upsample(self.detail(x), self.patch))
-        return upsample(image, self.patch) + self.fine(x)
+        return upsample(image, self.patch) + wide(self.fine(x))
 
 
 def upsample(x_BCHW: Tensor, factor: int) -> Tensor:
@@ -163,8 +165,8 @@ class Discriminator(nn.Module):
         x = self.trunk(image_BCHW)
         condition_BD = self.encoder(given["condition"])
         condition_BD = condition_BD.repeat(len(x) // len(condition_BD), 1)
-        fit_B = (self.features(x) * condition_BD).sum(1) / math.sqrt(condition_BD.shape[1])
-        return self.plain(x)[:, 0] + fit_B
+        fit_B = (wide(self.features(x)) * condition_BD).sum(1) / math.sqrt(condition_BD.shape[1])
+        return wide(self.plain(x))[:, 0] + fit_B
 
 
 class Posterior(nn.Module):
@@ -184,7 +186,7 @@ class Posterior(nn.Module):
     def forward(self, image_BCHW: Tensor, given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """-> mean_BZ, log_variance_BZ."""
         x = torch.cat([self.trunk(image_BCHW), self.encoder(given["condition"])], 1)
-        mean_BZ, log_variance_BZ = self.out(F.leaky_relu(self.mix(x), 0.2)).chunk(2, 1)
+        mean_BZ, log_variance_BZ = wide(self.out(F.leaky_relu(self.mix(x), 0.2))).chunk(2, 1)
         return mean_BZ, soft_bound(log_variance_BZ, -8.0, 2.0)
 
 
@@ -200,7 +202,8 @@ class Prior(nn.Module):
 
     def forward(self, given: dict[str, Tensor]) -> tuple[Tensor, Tensor]:
         """-> mean_BZ, log_variance_BZ."""
-        mean_BZ, log_variance_BZ = self.out(F.leaky_relu(self.mix(self.encoder(given["condition"])), 0.2)).chunk(2, 1)
+        x = self.out(F.leaky_relu(self.mix(self.encoder(given["condition"])), 0.2))
+        mean_BZ, log_variance_BZ = wide(x).chunk(2, 1)
         return mean_BZ, soft_bound(log_variance_BZ, -8.0, 2.0)
 
 

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from genwright import device as devices
 from genwright import recipe as recipes
 from genwright.console import duration, held_back, progress, say
 from genwright.errors import RequestError
 from genwright.files import at, remove
 from genwright.hardware import cards
+from genwright.hardware import device as devices
 from genwright.ledger import LEDGER
 from genwright.model import Model
 from genwright.model_folder import build_task

@@ -70,11 +70,13 @@ class Settings(BaseModel):
     steps: int = Field(default=NOT_PLANNED, gt=0)
     batch: int = Field(gt=0, description="Examples of one optimizer step.")
     accumulate: int = Field(default=1, gt=0, description="Micro-batches that one optimizer step is made of.")
-    precision: Literal["fp32", "bf16"] = "fp32"
+    precision: Literal["fp32", "bf16", "fp16"] = "fp32"
+    deterministic: bool = Field(default=False, description="Whether it is run inside training/determinism.py.")
     compile: bool = False
     checkpoint_activations: bool = False
     learning_rate: float | None = None
     matrix_learning_rate: float | None = None
+    weight_decay: float | None = None
     log_every: int = Field(default=1, gt=0)
     checkpoint_every: int = Field(default=1000, gt=0)
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -98,13 +100,13 @@ class Settings(BaseModel):
         return self.validate_steps() | self.preview_steps() | {self.steps}
 
     def overriding(self, spec: OptimizerSpec) -> OptimizerSpec:
-        """A phase's optimizer with the learning rates that are given here."""
-        rates = {"learning_rate": self.learning_rate, "matrix_learning_rate": self.matrix_learning_rate}
-        return dataclasses.replace(spec, **{name: rate for name, rate in rates.items() if rate is not None})
+        """A phase's optimizer with what is given here: learning rates, weight decay."""
+        given = {name: getattr(self, name) for name in ("learning_rate", "matrix_learning_rate", "weight_decay")}
+        return dataclasses.replace(spec, **{name: value for name, value in given.items() if value is not None})
 
-    def micro_batches(self) -> list[int]:
-        """Sizes of the micro-batches: they differ by one at most and add up to `batch`."""
-        parts = min(self.accumulate, self.batch)
+    def micro_batches(self, accumulate: int | None = None) -> list[int]:
+        """Sizes of the micro-batches: they differ by one at most and add up to `batch`. `accumulate` is how many, if not as settled."""
+        parts = min(accumulate or self.accumulate, self.batch)
         return [self.batch // parts + (index < self.batch % parts) for index in range(parts)]
 
 

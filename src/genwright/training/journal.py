@@ -66,3 +66,21 @@ class Window:
             self.sums[key] += term
         else:
             self.sums[key] = term.clone()
+
+
+class Broken:
+    """The first step at which a value was not finite, kept on the device so that no step waits for it."""
+
+    _NEVER = 2**62
+
+    def __init__(self, device: torch.device):
+        self._at = torch.full((), self._NEVER, dtype=torch.int64, device=device)
+
+    def watch(self, value: Tensor, step: int) -> None:
+        torch.minimum(self._at, torch.where(value.detach().isfinite(), self._NEVER, step), out=self._at)
+
+    @property
+    def step(self) -> int | None:
+        """Waits for the device."""
+        at = int(self._at)
+        return at if at < self._NEVER else None

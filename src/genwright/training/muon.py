@@ -16,6 +16,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from genwright.hardware.device import has_bf16
+
 POLAR_EXPRESS = (
     (8.28721201814563, -23.595886519098837, 17.300387312530933),
     (4.107059111542203, -2.9478499167379106, 0.5448431082926601),
@@ -38,14 +40,15 @@ def orthogonalise(x_NRC: Tensor, steps: int = len(POLAR_EXPRESS), scale: float =
     """Approximately `scale` U V^T of each U S V^T.
 
     Fewer steps leave small singular values small; the coefficients are the best for any number of steps up to theirs.
-    fp32 on a CPU, where bf16 without its instructions is some thirty times slower; bf16 on a GPU, where the Gram matrix alone
-    would keep too few digits to iterate on.
+    fp32 on a CPU, where bf16 without its instructions is some thirty times slower; bf16 on a GPU that has it, where the Gram matrix
+    alone would keep too few digits to iterate on.
     """
     if x_NRC.shape[1] > x_NRC.shape[2]:
         return orthogonalise(x_NRC.mT, steps, scale).mT
     rows, columns = x_NRC.shape[1:]
-    on_gram = not x_NRC.is_cuda and columns > _ON_GRAM * rows
-    x_NRC = x_NRC.bfloat16() if x_NRC.is_cuda else x_NRC
+    in_bf16 = x_NRC.is_cuda and has_bf16(x_NRC.device)
+    on_gram = not in_bf16 and columns > _ON_GRAM * rows
+    x_NRC = x_NRC.bfloat16() if in_bf16 else x_NRC
     gram_NRR = torch.bmm(x_NRC, x_NRC.mT)
     # Its trace is the square of the Frobenius norm, which is no less than the largest singular value.
     squares_N = gram_NRR.diagonal(dim1=1, dim2=2).sum(-1, dtype=torch.float32)

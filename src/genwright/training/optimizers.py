@@ -20,6 +20,7 @@ from torch.profiler import record_function
 from genwright.families.base import OptimizerSpec
 from genwright.networks.roles import Role, parameter_roles
 from genwright.training.muon import Muon
+from genwright.training.precision import Scaling
 from genwright.training.profiling.trace import OPTIMIZER
 
 TensorState = dict[str, Tensor]
@@ -77,17 +78,36 @@ class PhaseOptimizer:
         )
         self.adam = AdamW(decays, spec) if decays else None
 
+    @property
+    def numbers(self) -> int:
+        """How many numbers it steps."""
+        return sum(parameter.numel() for parameter in self._parameters)
+
+    @contextmanager
+    def asking(self) -> Iterator[None]:
+        """Gradients are asked for the phase's parameters within."""
+        for parameter in self._parameters:
+            parameter.requires_grad_(True)
+        yield
+        for parameter in self._parameters:
+            parameter.requires_grad_(False)
+
     @record_function(OPTIMIZER)
     @torch.no_grad()
-    def step(self, rate_scale: float, total_weight: float | Tensor = 1.0) -> Tensor:
+    def step(self, rate_scale: float, total_weight: float | Tensor = 1.0, scaling: Scaling | None = None) -> Tensor:
         """Step with the accumulated gradients of sum(loss * weight) divided by `total_weight`, clipped to `spec.clip_norm`.
 
         Returns the norm of the divided gradient before clipping (a scalar on the device), infinite or NaN when it is. The
-        division and the clipping are one factor, applied where the gradients are read anyway.
+        division and the clipping are one factor, applied where the gradients are read anyway. Where the losses were scaled, a gradient
+        that is not finite leaves all as it was; to know that, the step waits for the device.
         """
         gradients = [p.grad for p in self._parameters if p.grad is not None]
         norms = torch._foreach_norm(gradients)
+        if scaling is not None:
+            total_weight = scaling.times(torch.as_tensor(total_weight))
         norm = torch.linalg.vector_norm(torch.stack(norms)) / total_weight
+        if scaling is not None and not scaling.update(norm.isfinite()):
+            return norm
         factor = torch.ones_like(norm) / total_weight
         if self.spec.clip_norm is not None:
             factor = factor * (self.spec.clip_norm / (norm + 1e-6)).clamp(max=1.0)

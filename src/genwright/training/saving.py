@@ -16,6 +16,7 @@ from genwright.training.base import Progress, Settings
 from genwright.training.journal import Journal, Window
 from genwright.training.optimizers import Ema, PhaseOptimizer
 from genwright.training.pace import Revision
+from genwright.training.precision import Scaling
 from genwright.training.stream import Stream
 
 
@@ -36,6 +37,7 @@ class Saved(Protocol):
     weight: Tensor
     optimizers: dict[str, PhaseOptimizer]
     averages: dict[str, Ema]
+    scaling: dict[str, Scaling]
     recipe_hash: str
     data_hash: str
     revision: Revision | None
@@ -95,6 +97,7 @@ def capture(trainer: Saved) -> dict[str, Any]:
         "window": trainer.window.sums,
         "optimizers": {name: optimizer.state_dict() for name, optimizer in trainer.optimizers.items()},
         "averages": {name: average.state_dict() for name, average in trainer.averages.items()},
+        "scaling": {name: scaling.state for name, scaling in trainer.scaling.items()},
         "extra": trainer.family.extra_state(),
         "random": checkpoint.random_states(trainer.device),
         "frozen": trainer.frozen,
@@ -131,6 +134,8 @@ def restore(trainer: Saved, place: Path, weights: dict[str, Tensor], state: dict
             optimizer.load_state_dict(state["optimizers"][name])
         for name, average in trainer.averages.items():
             average.load_state_dict(state["averages"][name])
+        for name, scaling in trainer.scaling.items():
+            scaling.state.copy_(state["scaling"][name])
         # Before phases could begin and end, all of them ran all the time.
         whole = dict.fromkeys(trainer.optimizers, (0, state["steps"]))
         borders = {name: phases.Span(*span) for name, span in state.get("borders", whole).items()}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import torch
@@ -18,10 +19,11 @@ _STALL = 0.02
 
 
 class Stream:
-    """Takes examples in order from a position. A batch is a pure function of it, so fetching ahead changes nothing."""
+    """Takes examples in order from a position. A batch is a pure function of it, so fetching ahead changes nothing. `ready` sees each
+    batch before it goes to another device than the CPU."""
 
-    def __init__(self, batches: Batches, device: torch.device, position: int = 0):
-        self.batches, self.device, self.position = batches, device, position
+    def __init__(self, batches: Batches, device: torch.device, ready: Callable[[Batch], Batch] = lambda batch: batch):
+        self.batches, self.device, self.ready, self.position = batches, device, ready, 0
         self._waited = 0.0
         # On a CPU a fetching thread would only take the cores from the computation.
         self._ahead = ThreadPoolExecutor(1) if device.type != "cpu" else None
@@ -56,7 +58,7 @@ class Stream:
         self._fetched = (position, size, self._ahead.submit(self._pinned, position, size))
 
     def _pinned(self, position: int, size: int) -> Batch:
-        batch = self.batches.batch(position, size)
+        batch = self.ready(self.batches.batch(position, size))
         if self.device.type != "cuda":
             return batch
         return {name: value.pin_memory() if isinstance(value, Tensor) else value for name, value in batch.items()}

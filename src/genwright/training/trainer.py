@@ -1,8 +1,9 @@
 """The one training loop: any family, one part, by phases.
 
 For each phase, for each micro-batch that the phase draws: loss * weight, backward; then the phase's optimizers step, divided
-by the total weight. Everything a step does follows from its number, so a training that was killed goes on bit for bit from
-its newest checkpoint. The trainer never asks which family it has.
+by the total weight. Where the memory is too small for that, the turn is taken again in smaller micro-batches. Everything a step does
+follows from its number, so a training that was killed goes on bit for bit from its newest checkpoint. The trainer never asks which
+family it has.
 
 <folder>/
   metrics.jsonl              a JSON object for each logged step
@@ -25,19 +26,19 @@ from torch import Tensor
 
 from genwright.console import Line, progress
 from genwright.errors import WorkError
-from genwright.families.base import Family, Moment, Phase
+from genwright.families.base import Family, Moment, Phase, Readies
 from genwright.run import only_writer
 from genwright.seeds import derive_seed
 from genwright.training import checkpoint, compilation, messages, phases, precision, saving
 from genwright.training.base import Batches, Listener, Outcome, Preview, Progress, Settings, Validate
 from genwright.training.interrupts import Interrupts
-from genwright.training.journal import Journal, Window
-from genwright.training.optimizers import Ema, PhaseOptimizer, TensorState, Trained, swapped_in, trained_parameters
+from genwright.training.journal import Broken, Journal, Window
+from genwright.training.micro_batches import Cut, MicroBatches
+from genwright.training.optimizers import Ema, PhaseOptimizer, TensorState, swapped_in, trained_parameters
 from genwright.training.pace import Expected, Pace, Revision
 from genwright.training.schedule import rate_scale
 from genwright.training.stream import Stream
 
-_NEVER = 2**62
 _SHOW_EVERY_S = 0.2
 
 
@@ -62,6 +63,8 @@ class Trainer:
         expected: Expected | None = None,
         revision: Revision | None = None,
         write_revision: Callable[[Revision], None] = lambda revision: None,
+        cuts: Sequence[Cut] = (),
+        write_cut: Callable[[Cut], None] = lambda cut: None,
     ):
         self.family, self.settings, self.device, self.folder = family, settings, device, folder
         self.validate, self.preview, self.listeners = validate, preview, listeners
@@ -73,13 +76,13 @@ class Trainer:
         self.still = phases.not_trained(self.networks)
         self.frozen = saving.frozen_hashes(family, self.networks, self.still) if folder else {}
         self._make_optimizers()
-        self.stream = Stream(batches, device)
-        self.rng = torch.Generator(device)
+        self.stream = Stream(batches, device, family.ready) if isinstance(family, Readies) else Stream(batches, device)
+        self.micro_batches = MicroBatches(self, cuts, write_cut)
         self.window = Window()
         self.journal = Journal(folder / "metrics.jsonl") if folder else None
         self.progress = Progress(phases.laid_out(family.phases, settings.steps))
         self.weight = torch.zeros((), dtype=torch.float32 if device.type == "mps" else torch.float64, device=device)
-        self.broken_at = torch.full((), _NEVER, dtype=torch.int64, device=device)
+        self.broken = Broken(device)
         self.last: dict[str, float] = {}
         torch.manual_seed(derive_seed(settings.seed, settings.part, "global"))
         if settings.compile:
@@ -87,13 +90,14 @@ class Trainer:
 
     def _make_optimizers(self) -> None:
         modules = self.family.modules
-        self.trains: dict[str, list[Trained]] = {}
         self.optimizers: dict[str, PhaseOptimizer] = {}
         self.averages: dict[str, Ema] = {}
+        self.scaling: dict[str, precision.Scaling] = {}
         for phase in self.family.phases:
             spec, networks = self.settings.overriding(phase.optimizer), {name: modules[name] for name in phase.trains}
-            self.trains[phase.name] = trained_parameters(networks)
-            self.optimizers[phase.name] = PhaseOptimizer(spec, self.trains[phase.name])
+            self.optimizers[phase.name] = PhaseOptimizer(spec, trained_parameters(networks))
+            if self.settings.precision == "fp16":
+                self.scaling[phase.name] = precision.Scaling(self.device)
             if spec.ema_halflife is not None:
                 self.averages[phase.name] = Ema(networks, spec.ema_halflife)
         modules.requires_grad_(False)  # until a phase asks for its own
@@ -196,32 +200,32 @@ class Trainer:
         self.progress.step += 1
 
     def _take_phase(self, phase: Phase, counted: bool) -> None:
-        optimizer, sizes = self.optimizers[phase.name], self.settings.micro_batches()
+        optimizer, scaling = self.optimizers[phase.name], self.scaling.get(phase.name)
         begin, end = self.progress.borders[phase.name]
         at = Moment(self.step, self.settings.steps, self.step - begin, end - begin, self._average)
-        for trained in self.trains[phase.name]:
-            trained.parameter.requires_grad_(True)
         total = torch.zeros((), device=self.device)
-        for index, size in enumerate(sizes):
-            batch = self.stream.take(size)
-            self.rng.manual_seed(derive_seed(self.settings.seed, self.settings.part, self.step, phase.name, index))
-            with precision.autocast(self.settings.precision, self.device):
-                out = self.family.loss(phase.name, batch, self.rng, at)
-            (out.value * out.weight).backward()
-            weight = torch.as_tensor(out.weight, dtype=torch.float32, device=self.device).detach()
-            total += weight
-            self.window.add(phase.name, {"loss": out.value, **out.parts}, weight)
-            self._watch(out.value.detach())
-        norm = optimizer.step(rate_scale(at.phase_step, at.phase_steps, optimizer.spec), total)
-        optimizer.zero_grad()
-        for trained in self.trains[phase.name]:
-            trained.parameter.requires_grad_(False)
-        self.window.add(phase.name, {"grad_norm": norm}, total, count=False)
-        self._watch(norm)
+        with optimizer.asking():
+            for out, weight in self.micro_batches.gradients(phase.name, at, optimizer.zero_grad):
+                total += weight
+                self._note(phase.name, {"loss": out.value, **out.parts}, weight)
+            norm = optimizer.step(rate_scale(at.phase_step, at.phase_steps, optimizer.spec), total, scaling)
+            optimizer.zero_grad()
+        skipped = {"skipped": (~norm.isfinite()).float()} if scaling else {}
+        self._note(phase.name, {"grad_norm": norm, **skipped}, total, count=False)
         if phase.name in self.averages:
             self.averages[phase.name].update(at.phase_step)
         if counted:
             self.weight += total
+
+    def _note(self, phase: str, values: dict[str, Tensor], weight: Tensor, count: bool = True) -> None:
+        """Into the journal's means, and whether the first of the values is finite. Where losses are scaled, a step whose is not was left
+        out, and that is no harm unless no scale helps."""
+        first = next(iter(values.values()))
+        if phase in self.scaling:
+            values = {name: value.nan_to_num(0.0, 0.0, 0.0) for name, value in values.items()}
+            first = torch.where(self.scaling[phase].collapsed, torch.nan, 0.0)
+        self.window.add(phase, values, weight, count)
+        self.broken.watch(first, self.step + 1)
 
     def _average(self, module: str) -> TensorState | None:
         return phases.newest_average(module, self.family.phases, self.progress.borders, self.averages, self.step)
@@ -229,15 +233,10 @@ class Trainer:
     def _standing_averages(self) -> dict[str, TensorState]:
         return phases.standing_averages(self.family.phases, self.progress.borders, self.averages, self.step - 1)
 
-    def _watch(self, value: Tensor) -> None:
-        """Note the first step at which a value was not finite, without waiting for the device."""
-        torch.minimum(self.broken_at, torch.where(value.isfinite(), _NEVER, self.step + 1), out=self.broken_at)
-
     def _check(self) -> None:
         """Raises WorkError when a loss was not finite: nothing after that is worth keeping."""
-        broken_at = int(self.broken_at)
-        if broken_at < _NEVER:
-            raise WorkError(messages.advice(self, broken_at, "a loss or gradient is not a finite number"))
+        if (step := self.broken.step) is not None:
+            raise WorkError(messages.advice(self, step, "a loss or gradient is not a finite number"))
 
     def _log(self) -> None:
         """Write a record; measure the held-out loss and make a preview where they are due."""

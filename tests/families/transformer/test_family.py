@@ -60,7 +60,9 @@ class Uniform(torch.nn.Module):
         super().__init__()
         self.logits = torch.nn.Parameter(torch.tensor(logits))
 
-    def forward(self, token_BT: torch.Tensor, segment_BT: torch.Tensor | None = None) -> torch.Tensor:
+    def forward(
+        self, token_BT: torch.Tensor, segment_BT: torch.Tensor | None = None, ends_E: torch.Tensor | None = None
+    ) -> torch.Tensor:
         return self.logits.expand(*token_BT.shape, -1)
 
 

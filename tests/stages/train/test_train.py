@@ -13,6 +13,7 @@ import yaml
 
 from genwright import recipe as recipes
 from genwright.errors import RequestError
+from genwright.families.transformer.family import Transformer
 from genwright.model_folder import build_task
 from genwright.run import Run, read_json_lines, write_atomic
 from genwright.stages.collect import stage as collect
@@ -212,5 +213,60 @@ def test_a_budget_that_is_no_time_is_planned_alike_whatever_the_clock_says(
 
 
 def test_compiling_is_decided_by_operations_where_the_budget_is_no_time() -> None:
-    assert not compilation.worth(1e12, CPU) and compilation.worth(1e14, CPU)
-    assert not compilation.worth(1e30, torch.device("mps"))
+    assert not compilation.worth(1e12, 10**6, CPU) and compilation.worth(1e14, 10, CPU)
+    assert not compilation.worth(1e30, 10**9, torch.device("mps"))
+    card = torch.device("cuda")
+    assert not compilation.worth(1e12, 400, card) and compilation.worth(1e16, 400, card)
+    assert compilation.worth(1e12, 5000, card)  # each waits for Python
+
+
+def test_compiling_pays_sooner_on_a_card() -> None:
+    """Six seconds there, half a minute on two cores."""
+    card = torch.device("cuda")
+    assert compilation.worth_seconds(45, card) and not compilation.worth_seconds(45, CPU)
+    assert compilation.worth_seconds(300, CPU) and not compilation.worth_seconds(10, card)
+    assert not compilation.worth_seconds(10**6, torch.device("mps"))
+
+
+def test_where_the_memory_ends_the_plan_says_how_it_went_on(
+    run: Run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loss = Transformer.loss
+
+    def cramped(family: Transformer, phase: str, batch: Any, rng: torch.Generator, at: Any) -> Any:
+        if len(batch["tokens"]) > 1 and at.steps == 8 and at.step >= 5:
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return loss(family, phase, batch, rng, at)
+
+    monkeypatch.setattr(Transformer, "loss", cramped)
+    summary = trained(run, train_validate_times=0)
+    place = run.stage("train") / "model"
+    cuts = json.loads((place / "plan.json").read_text(encoding="utf-8"))["cuts"]
+    assert cuts == summary["parts"]["model"]["cuts"]
+    assert cuts == [{"at": 5, "phase": "model", "accumulate": parts} for parts in (2, 4)]
+    assert (
+        "memory was too small at step 6, so from there on a batch is taken 1 example at a time"
+        in capsys.readouterr().err
+    )
+    weights, _ = checkpoint.read(place / "checkpoints" / checkpoint.name_of(8))
+    shutil.rmtree(place / "checkpoints")
+    (place / "outcome.json").unlink()
+    monkeypatch.undo()
+    trained(run, train_validate_times=0)
+    again, _ = checkpoint.read(place / "checkpoints" / checkpoint.name_of(8))
+    assert all(torch.equal(value, again[name]) for name, value in weights.items())
+
+
+def test_a_deterministic_training_says_so_and_may_be_switched(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[bool] = []
+    loss = Transformer.loss
+
+    def watched(*inputs: Any) -> Any:
+        asked.append(torch.are_deterministic_algorithms_enabled())
+        return loss(*inputs)
+
+    monkeypatch.setattr(Transformer, "loss", watched)
+    summary = trained(run, train_deterministic="on")
+    assert all(asked) and not torch.are_deterministic_algorithms_enabled()
+    assert summary["deterministic"] and summary["parts"]["model"]["settings"]["deterministic"]
+    assert not trained(run, more="2 steps")["deterministic"]

@@ -22,6 +22,7 @@ from genwright.families.transformer.cross_entropy import chunked_nats, is_large,
 from genwright.families.transformer.options import Controls, Opening
 from genwright.families.transformer.session import TextSession
 from genwright.networks import lora
+from genwright.networks.attention import document_ends
 from genwright.networks.decoder import Decoder, matmul_flops
 from genwright.networks.hugging_face import from_hf_state, to_hf_config, to_hf_state
 
@@ -45,6 +46,9 @@ FINE_TUNING = OptimizerSpec(learning_rate=2e-5, betas=(0.9, 0.999), warmup=0.05,
 
 LORA = OptimizerSpec(learning_rate=2e-4, betas=(0.9, 0.999), warmup=0.05, decay=0.95)
 """For a low-rank change of them."""
+
+_FEW_COUNT = 0.9
+"""Where no more than this share of the predicted tokens counts, the others are left out; else fetching the rows costs what it spares."""
 
 
 class Transformer:
@@ -92,24 +96,43 @@ class Transformer:
 
     def loss(self, phase: str, batch: Batch, rng: torch.Generator, at: Moment) -> Loss:
         """`batch`: "tokens" int64[B, T+1], and optionally "mask" float[B, T], the weight of each predicted token, and "segments"
-        int32[B, T], which document each token that is read belongs to."""
+        int32[B, T], which document each token that is read belongs to; besides what `ready` puts there."""
         tokens, segments, mask = batch["tokens"], batch.get("segments"), batch.get("mask")
         if not self._large(tokens):
-            return weighted_mean(self.nats(tokens, segments), mask)
-        hidden_MD = self.network.hidden(tokens[:, :-1], segment_BT=segments).flatten(0, 1)
+            return weighted_mean(self.nats(tokens, segments, batch.get("ends")), mask)
+        hidden_MD = self.network.hidden(tokens[:, :-1], segment_BT=segments, ends_E=batch.get("ends")).flatten(0, 1)
         weight_M = torch.ones(len(hidden_MD), device=tokens.device) if mask is None else mask.flatten()
-        total = weighted_nats(hidden_MD, self.network.output_matrix, tokens[:, 1:].flatten(), weight_M)
+        network, target_M = self.network, tokens[:, 1:].flatten()
+        total = weighted_nats(
+            hidden_MD, network.output_matrix, target_M, weight_M, network.nats_and_gradient, batch.get("counted")
+        )
         weight = weight_M.sum(dtype=torch.float32)
         value = total / weight.clamp_min(1e-12)
         return Loss(value, weight, {"loss": value.detach()})
 
-    def nats(self, tokens: Tensor, segment_BT: Tensor | None = None) -> Tensor:
+    def ready(self, batch: Batch) -> Batch:
+        """Where documents end ("ends", see `document_ends`), and which predicted tokens count ("counted"), where many do not. Rows whose
+        first document alone counts need no "segments": causal attention keeps what follows out of it."""
+        found, segments, mask = dict(batch), batch.get("segments"), batch.get("mask")
+        if mask is not None:
+            counted_C = mask.flatten().nonzero().squeeze(1)
+            if len(counted_C) < _FEW_COUNT * mask.numel():
+                found["counted"] = counted_C
+        if segments is not None:
+            others_BT = segments != segments[:, :1]
+            if bool((others_BT if mask is None else others_BT & (mask != 0)).any()):
+                found["ends"] = document_ends(segments, even=True)
+            else:
+                del found["segments"]
+        return found
+
+    def nats(self, tokens: Tensor, segment_BT: Tensor | None = None, ends_E: Tensor | None = None) -> Tensor:
         """Negative log-likelihood of each token given those before it: int64[B, T+1] to float32[B, T]."""
         token_BT, target_BT = tokens[:, :-1], tokens[:, 1:]
         if self._large(tokens):
-            hidden_MD = self.network.hidden(token_BT, segment_BT=segment_BT).flatten(0, 1)
+            hidden_MD = self.network.hidden(token_BT, segment_BT=segment_BT, ends_E=ends_E).flatten(0, 1)
             return chunked_nats(hidden_MD, self.network.output_matrix, target_BT.flatten()).view_as(target_BT)
-        logits_BTV = self.modules["model"](token_BT, segment_BT=segment_BT)
+        logits_BTV = self.modules["model"](token_BT, segment_BT=segment_BT, ends_E=ends_E)
         nats_BT = F.cross_entropy(logits_BTV.flatten(0, 1).float(), target_BT.flatten(), reduction="none")
         return nats_BT.view_as(target_BT)
 
@@ -175,7 +198,7 @@ class Transformer:
 def weighted_mean(nats_BT: Tensor, mask_BT: Tensor | None) -> Loss:
     """Mean over the tokens that count, and how many they are. A batch without any has value and weight 0."""
     if mask_BT is None:
-        value, weight = nats_BT.mean(), torch.tensor(float(nats_BT.numel()), device=nats_BT.device)
+        value, weight = nats_BT.mean(), torch.full((), float(nats_BT.numel()), device=nats_BT.device)
     else:
         weight = mask_BT.sum(dtype=torch.float32)
         value = (nats_BT * mask_BT).sum() / weight.clamp_min(1e-12)

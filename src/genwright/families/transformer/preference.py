@@ -61,7 +61,7 @@ class Preference(Transformer):
         gain_B2 = (model_2B - reference_2B).view(-1, 2)
         margin_B = self.beta * (gain_B2[:, 0] - gain_B2[:, 1])
         value = -F.logsigmoid(margin_B).mean()
-        weight = torch.tensor(float(len(margin_B)), device=tokens.device)
+        weight = torch.full((), float(len(margin_B)), device=tokens.device)
         parts = {
             "loss": value.detach(),
             "preferred": (margin_B > 0).float().mean().detach(),

@@ -13,10 +13,10 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from genwright.device import has_bf16
 from genwright.errors import RequestError
 from genwright.families.transformer.cache import SlotCache
 from genwright.families.transformer.options import Precision
+from genwright.hardware.device import has_bf16
 from genwright.networks.decoder import Decoder
 from genwright.networks.native import decoder as native_decoder
 

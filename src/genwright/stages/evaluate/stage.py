@@ -15,9 +15,9 @@ from typing import Any
 
 import torch
 
-from genwright import device as devices
 from genwright.console import progress
 from genwright.families.base import Family
+from genwright.hardware import device as devices
 from genwright.model import Model
 from genwright.recipe import EvaluateSettings, Recipe
 from genwright.run import Run, write_atomic

@@ -17,13 +17,13 @@ from typing import Any
 
 import torch
 
-from genwright import device as devices
 from genwright import files
 from genwright import model_folder as models
 from genwright.console import progress, say
 from genwright.engine.engine import Engine
 from genwright.errors import WorkError
 from genwright.exporters.source import ModelReference, is_language_model
+from genwright.hardware import device as devices
 from genwright.model import Model
 from genwright.recipe import Recipe
 from genwright.run import Run, write_atomic

@@ -50,7 +50,7 @@ class PartView:
     last_step: int = 0
     seconds: float | None = None
     revised: str = ""
-    """What became of the plan where the machine was too slow for it."""
+    """What became of the plan where the machine was too slow or too small for it."""
 
 
 def read_training(run: Run, kept: Mapping[str, Any] | None = None, public: bool = False) -> list[PartView]:
@@ -102,13 +102,18 @@ def _part(folder: Path, best_step: int | None, public: bool) -> PartView:
 
 def _revised(file: Path) -> str:
     plan = read_json(file) if file.exists() else {}
-    revision = plan.get("revision")
-    if not revision:
-        return ""
-    return (
-        f"The machine was slower than when the plan was made: from step {revision['at']:,} on the training went for "
-        f"{revision['steps']:,} steps in all instead of {plan['settings']['steps']:,}, to keep to its budget of {plan['budget']}."
-    )
+    told, revision, cuts = [], plan.get("revision"), plan.get("cuts")
+    if revision:
+        told.append(
+            f"The machine was slower than when the plan was made: from step {revision['at']:,} on the training went for "
+            f"{revision['steps']:,} steps in all instead of {plan['settings']['steps']:,}, to keep to its budget of {plan['budget']}."
+        )
+    if cuts:
+        told.append(
+            f"The device's memory was too small for the plan: from step {cuts[0]['at'] + 1:,} on a batch of {plan['settings']['batch']:,} "
+            f"examples was taken in {cuts[-1]['accumulate']:,} pieces, for the same result."
+        )
+    return " ".join(told)
 
 
 def _small_charts(curves: dict[str, list[Point]], chief: list[Series]) -> list[Curve]:

@@ -23,8 +23,8 @@ from genwright.recipe import Recipe
 from genwright.run import write_atomic
 from genwright.settings import Budget, BudgetText
 
-FREE_TO_CHANGE = {"budget", "checkpoint_every", "keep_checkpoints", "track", "new_data_share"}
-"""Keys of `train` that no step depends on."""
+FREE_TO_CHANGE = {"budget", "checkpoint_every", "keep_checkpoints", "track", "new_data_share", "deterministic"}
+"""Keys of `train` that no step depends on, but for its last bits."""
 
 
 class Account(BaseModel):
@@ -51,7 +51,7 @@ def open_account(
     `data`, or None where that is not known. Raises RequestError when the recipe asks for another model than the one that
     is being trained, or for less than it has had.
     """
-    sections = recipe.model_dump(mode="json", include={"model", "train"})
+    sections = _sections(recipe)
     file = folder / "recipe.json"
     wanted = parse_more(more) if more else None
     if not file.exists():
@@ -115,8 +115,12 @@ def refuse_other_settings(recipe: Recipe, folder: Path) -> None:
     file = folder / "recipe.json"
     if file.exists():
         account = Account.model_validate_json(file.read_text(encoding="utf-8"))
-        _refuse_changed_keys(account, recipe.model_dump(mode="json", include={"model", "train"}), folder)
+        _refuse_changed_keys(account, _sections(recipe), folder)
         _difference(Budget.parse(account.train["budget"]), recipe.train.budget)
+
+
+def _sections(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(mode="json", include={"model"}) | {"train": recipe.train.asked()}
 
 
 def _refuse_changed_keys(account: Account, sections: dict[str, Any], folder: Path) -> None:

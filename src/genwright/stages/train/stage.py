@@ -27,8 +27,8 @@ from typing import Any
 
 import torch
 
-from genwright import device as devices
 from genwright.console import count, duration, say
+from genwright.hardware import device as devices
 from genwright.recipe import Recipe
 from genwright.run import Run, read_json, read_json_lines, write_atomic
 from genwright.stages.inputs import digest, stage_inputs
@@ -42,9 +42,10 @@ from genwright.stages.train.sizes import Chosen, choose
 from genwright.stages.train.summary import summary_of
 from genwright.stages.train.taking import take
 from genwright.tasks.base import BaseTask
-from genwright.training import checkpoint, forecast
+from genwright.training import checkpoint, forecast, precision
 from genwright.training.base import Outcome
 from genwright.training.forecast import PartPlan
+from genwright.training.micro_batches import Cut
 from genwright.training.pace import Revision
 from genwright.training.profiling import step as profiling
 from genwright.training.trainer import Trainer
@@ -85,23 +86,24 @@ def run(
     workshop.known = new_data.load(folder, account.former)
     earlier = _earlier_seconds(run)
     run.reopen("train")
-    chosen = _chosen(workshop, recipe, folder)
-    jobs, plans, outcomes = workshop.jobs(chosen.config), dict[str, PartPlan](), dict[str, Outcome]()
-    take(jobs, folder)
-    for job in jobs:
-        place = folder_of(run, job.name)
-        if job.taken is not None:
-            outcomes[job.name] = _outcome(place)
-        elif any((folder_of(run, other.name) / "plan.json").exists() for other in job.later):
-            plans[job.name], outcomes[job.name] = _settled(job, account, place)
-        else:
-            job.derive(place)
-            plans[job.name] = _planned(job, jobs, recipe, account, plans, place, clock)
-            if profile:
-                _profile(job, plans[job.name], place)
-            outcomes[job.name] = _train(job, recipe, run, account, plans[job.name], place)
-        finish(job, best_of(place))
-        clock = time.monotonic()
+    with precision.deterministic(recipe.train.deterministic == "on"):
+        chosen = _chosen(workshop, recipe, folder)
+        jobs, plans, outcomes = workshop.jobs(chosen.config), dict[str, PartPlan](), dict[str, Outcome]()
+        take(jobs, folder)
+        for job in jobs:
+            place = folder_of(run, job.name)
+            if job.taken is not None:
+                outcomes[job.name] = _outcome(place)
+            elif any((folder_of(run, other.name) / "plan.json").exists() for other in job.later):
+                plans[job.name], outcomes[job.name] = _settled(job, account, place)
+            else:
+                job.derive(place)
+                plans[job.name] = _planned(job, jobs, recipe, account, plans, place, clock)
+                if profile:
+                    _profile(job, plans[job.name], place)
+                outcomes[job.name] = _train(job, recipe, run, account, plans[job.name], place)
+            finish(job, best_of(place))
+            clock = time.monotonic()
     new_data.save(folder, data, workshop.splits, account.former)
     close_account(account, folder)
     summary = summary_of(chosen, jobs, plans, outcomes)
@@ -177,7 +179,10 @@ def _planned(
         finished = None
     if account.former and (part.mixture is None or part.mixture.data != account.data):
         part = _with_new_data(job, recipe, account, part, place)
-    kept = {"keep_checkpoints": recipe.train.keep_checkpoints}
+    kept = {
+        "keep_checkpoints": recipe.train.keep_checkpoints,
+        "deterministic": recipe.train.deterministic == "on",
+    }
     part = part.model_copy(update={"settings": part.settings.model_copy(update=kept)})
     write_atomic(file, part.model_dump_json(indent=1) + "\n")
     return part
@@ -209,7 +214,7 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     going_on = f" from step {done:,} on" if done else ""
     say(
         f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {count(part.steps, 'step')} of "
-        f"{count(settings.batch, 'example')}, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'})"
+        f"{count(settings.batch, 'example')}, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'}{', deterministic' * settings.deterministic})"
     )
     values = {"task": recipe.task, "family": recipe.family, **settings.model_dump()}
     with tracking.tracker(recipe.train.track, place, run.name, job.name, values) as listeners:
@@ -233,6 +238,8 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
             expected=part.expected,
             revision=part.revision,
             write_revision=lambda revision: _revise(part, revision, place),
+            cuts=part.cuts,
+            write_cut=lambda cut: _cut(part, cut, place),
         ).run()
     write_atomic(place / OUTCOME, outcome.model_dump_json(indent=1) + "\n")
     if outcome.stopped_early:
@@ -258,6 +265,17 @@ def _revise(part: PartPlan, revision: Revision, place: Path) -> None:
     say(
         f"train: the machine is slower than when the plan was made, so {count(revision.steps, 'step')} instead of {part.settings.steps:,} are "
         f"taken, to keep to {part.budget}."
+    )
+
+
+def _cut(part: PartPlan, cut: Cut, place: Path) -> None:
+    """The plan with smaller micro-batches, on the disk before they are taken."""
+    part.cuts.append(cut)
+    write_atomic(place / "plan.json", part.model_dump_json(indent=1) + "\n")
+    size = part.settings.micro_batches(cut.accumulate)[0]
+    say(
+        f"train: the device's memory was too small at step {cut.at + 1:,}, so from there on a batch is taken {count(size, 'example')} at a "
+        "time; a step takes longer, nothing is lost."
     )
 
 

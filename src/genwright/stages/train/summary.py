@@ -37,6 +37,7 @@ def summary_of(
         "best_step": last.best_step,
         "best_loss": last.best_loss,
         "precision": first.settings.precision,
+        "deterministic": first.settings.deterministic,
         "compiled": any(plan.settings.compile for plan in plans.values()),
         "config": chosen.config.model_dump(mode="json"),
         "parts": {job.name: _part(job, plans.get(job.name), outcomes[job.name]) for job in jobs},
@@ -56,4 +57,5 @@ def _part(job: Job, plan: PartPlan | None, outcome: Outcome) -> dict[str, Any]:
         "settings": plan.settings.model_dump(),
         "budget": plan.budget,
         "revision": plan.revision and plan.revision.model_dump(),
+        "cuts": [cut.model_dump() for cut in plan.cuts],
     }

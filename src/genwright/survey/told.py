@@ -89,7 +89,7 @@ def _of_media(survey: Survey) -> Iterator[str]:
         if name == "text" and survey.code:
             yield f"  {survey.code:,} of them program text, {survey.code_characters:,} characters"
     if survey.captions:
-        yield f"  {survey.captions:,} of them with a caption beside them (same name, .txt)"
+        yield f"  {survey.captions:,} of them with a caption beside them (a text of the same name)"
     if survey.labels:
         shown = ", ".join(f"{printable(name)} {count:,}" for name, count in list(survey.labels.items())[:5])
         yield f"  in folders that can be their labels: {shown}{', ...' if len(survey.labels) > 5 else ''}"

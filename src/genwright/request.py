@@ -32,6 +32,7 @@ from genwright.errors import RequestError
 from genwright.media.base import is_of, medium, medium_of
 from genwright.media.kind import HEAD_BYTES
 from genwright.registry import FAMILIES, TASKS, about
+from genwright.settings import Section
 
 POSITIONAL: dict[str, Any] = {"positional": True}
 """What the command line takes without an option's name, behind the run: a text, or the name of a file where the field holds a file."""
@@ -39,6 +40,8 @@ AT_FILE: dict[str, Any] = {"at_file": True}
 """The command line takes @FILE, which holds the text, in place of the text."""
 FILE_TOO: dict[str, Any] = {"file_too": True}
 """The command line has an option --NAME-file beside --NAME."""
+GOES_WITH = "goes_with"
+"""`{GOES_WITH: "strength"}`: the field is there only where the family has a control of that name to follow it."""
 NAMED_BY_FILE: dict[str, Any] = {"named_by_file": True}
 """The name of the first file given by an option --NAME-file, where nothing else is given."""
 
@@ -108,7 +111,17 @@ def of_medium(name: str) -> AfterValidator:
 def request_class(task: str, family: str) -> type[BaseModel]:
     """What a request may say: the task's own fields and the family's controls, in one flat schema (torch-free)."""
     request, controls = TASKS[task].load_options().Request, FAMILIES[family].load_options().Controls
+    fields: dict[str, FieldInfo] = request.model_fields
+    there = {name: field for name, field in fields.items() if _follows(field, controls)}
+    if len(there) < len(fields):
+        kept: Any = {name: (field.annotation, field) for name, field in there.items()}
+        request = create_model(request.__name__, __base__=Section, **kept)
     return create_model(f"{task.title()}{family.title()}Request", __base__=(request, controls))
+
+
+def _follows(field: FieldInfo, controls: type[BaseModel]) -> bool:
+    extra = field.json_schema_extra
+    return not isinstance(extra, dict) or extra.get(GOES_WITH, "") in {"", *controls.model_fields}
 
 
 def opening_class(family: str) -> type[BaseModel]:

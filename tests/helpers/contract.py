@@ -133,7 +133,7 @@ def recipe_of_new(task: str, family: str, here: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     file = here / "data.yaml"
     assert f"a recipe for `{task}`" in said and file.exists()
-    settings = [*TINY[task].settings, *(["model.width=16"] if family in ("gan", "vae") else [])]
+    settings = [*TINY[task].settings, *(["model.width=16"] if family in ("flow", "gan", "vae") else [])]
     if "\n  from: " in file.read_text(encoding="utf-8"):  # so little data is for weights that can write already
         settings += ["model.from=null", "model.lora=null"]
     small = recipes.load(file, [*TRAIN, *settings, f"model.family={family}"])

@@ -22,6 +22,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "data": {"sources": [{"folder": str(ASSETS / "text")}]},
         "model": {"layers": 1, "width": 32, "context": 32},
     },
+    "flow": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "flow", "size": 16, "width": 16}},
     "gan": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "gan", "size": 16, "width": 16}},
     "vae": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "vae", "size": 16, "width": 16}},
 }

@@ -7,7 +7,7 @@ by name, a row for each row of the data. A family hands `given` on to its networ
 from __future__ import annotations
 
 from collections.abc import Hashable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -33,3 +33,24 @@ def stack(singles: Sequence[Given]) -> Given:
 def shapes(given: Given) -> Hashable:
     """What requests must have in common to share a batch."""
     return tuple((name, tuple(value.shape)) for name, value in given.items())
+
+
+START = "start"
+"""Under this name a request may hold data for a session of several steps to start from, in place of noise alone."""
+AGAINST = "against."
+"""Before the name of what is given: what guidance is to lead away from."""
+
+
+class Asked(NamedTuple):
+    """What a request for a session of several steps holds. `against`: None where it is led away from nothing in particular."""
+
+    given: Given
+    start: Tensor | None
+    against: Given | None
+
+
+def asked(condition: Given) -> Asked:
+    """A request's condition, taken apart by its names."""
+    against = {name.removeprefix(AGAINST): value for name, value in condition.items() if name.startswith(AGAINST)}
+    given = {name: v for name, v in condition.items() if name != START and not name.startswith(AGAINST)}
+    return Asked(given, condition.get(START), against or None)

@@ -24,7 +24,7 @@ from genwright.request import request_class
 from genwright.shards import Example, ExampleStore, write_part
 from genwright.tasks.base import Splits
 from genwright.tasks.draw.task import Draw
-from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts
+from genwright.tasks.image.facts import LEAST_TOKENS, DrawFacts
 from genwright.tasks.image.sampling import draw, interpolate, sample
 from helpers import ASSETS
 
@@ -69,6 +69,10 @@ def _model(family: str = "gan", **settings: Any) -> Model:
     return Model(task, config, facts, parts, torch.device("cpu"), {"recipe": "abc123"})
 
 
+def _width(network: dict[str, Any]) -> int:
+    return network["unet"]["width"] if "unet" in network else network["width"]
+
+
 def _draw(model: Model, **request: Any) -> list[np.ndarray]:
     wanted = request_class("draw", model.task.family).model_validate(request)
     return [np.asarray(media.data) for media in model.task.answer(model, wanted, Engine())]
@@ -81,7 +85,7 @@ def test_an_example_is_a_picture_with_its_caption_and_label():
     example = _example(task, facts, item)
     assert example["image"].shape == (32, 32, 3) and example["image"].dtype == np.uint8
     assert example["image"][0, 0].tolist() == [255, 255, 255]  # transparent, laid on white
-    assert example["condition"].shape == (MAX_TOKENS,) and example["condition"][0] == START
+    assert example["condition"].shape == (LEAST_TOKENS,) and example["condition"][0] == START
     assert facts.words(example["condition"]) == item.fields["text"].lower()
     assert facts.labels[int(example["label"][0])] == item.fields["label"]
 
@@ -91,20 +95,39 @@ def test_captions_are_read_without_regard_to_case():
     assert facts.encode("RED Apple", "").tolist() == facts.encode("red apple", "").tolist()
 
 
-def test_captions_longer_than_the_encoder_are_cut():
+def test_captions_are_read_whole_and_requests_as_far_as_those_went():
     facts = _task().fit(_items())
-    assert facts.encode("apple " * 200, "").shape == (MAX_TOKENS,)
+    assert facts.encode("apple " * 200, "").shape == (LEAST_TOKENS,)
+    items = _items()
+    items[0].fields["text"] = ("red apple " * 20).strip()
+    longer = _task().fit(items)
+    assert longer.tokens == 41 and not longer.is_cut(items[0].fields["text"])
+    assert _example(_task(), longer, items[1])["condition"].shape == (41,)
+
+
+def test_a_long_caption_is_learned_from_half_of_the_time_beside_the_short_one():
+    items, task = _items(), _task()
+    for item in items[:40]:
+        item.fields["long"] = f"{item.fields['text']}, one of the {item.fields['label']}"
+    facts = task.fit(items)
+    example = _example(task, facts, items[0])
+    short, long = facts.words(example["condition"]), facts.words(example["long"])
+    assert short == items[0].fields["text"].lower() and long.startswith(short) and "one of the" in long
+    assert facts.words(_example(task, facts, items[50])["long"]) == items[50].fields["text"].lower()
+    seen = [facts.words(task.augment(example, np.random.default_rng(n))["condition"]) for n in range(200)]
+    assert 70 < sum(words == short for words in seen) / 0.8 + 20 < 150 and any(words == long for words in seen)
+    assert {"condition"} == {name for name in task.collate([example]) if name != "data"}
 
 
 def test_how_many_captions_are_cut_is_said(capsys):
     items = _items()
     for item in items[:3]:
         item.fields["text"] = (
-            "1girl, solo, long hair, looking at viewer, smile, open mouth, blue eyes, outdoors, sky, day"
+            "1girl, solo, long hair, looking at viewer, smile, open mouth, blue eyes, outdoors, " * 5 + "sky, day"
         )
     _task().fit(items)
     said = capsys.readouterr().err
-    assert f"3 of {len(items)} captions are longer than the 23 tokens that the model reads, and are cut: of" in said
+    assert f"3 of {len(items)} captions are longer than the 95 tokens that the model reads, and cut: of" in said
     assert re.search(r'it reads "1girl, solo, [^"]*"\.$', said.strip()) and "sky, day" not in said.split("it reads")[1]
     _task().fit(_items())
     assert capsys.readouterr().err == ""
@@ -140,7 +163,7 @@ def test_auto_takes_the_condition_that_the_data_has(fields: tuple[str, ...], con
     task = _task()
     facts = task.fit(items)
     assert facts.condition == condition
-    assert len(_example(task, facts, items[0])["condition"]) == (MAX_TOKENS if condition == "text" else 1)
+    assert len(_example(task, facts, items[0])["condition"]) == (LEAST_TOKENS if condition == "text" else 1)
 
 
 def test_what_cannot_be_used_is_dropped_with_its_reason(tmp_path: Path):
@@ -190,13 +213,13 @@ def test_a_batch_holds_pictures_from_minus_one_to_one():
     facts = task.fit(items)
     examples = [_example(task, facts, item) for item in items[:3]]
     batch = task.collate(examples)
-    assert batch["data"].shape == (3, 3, 32, 32) and batch["condition"].shape == (3, MAX_TOKENS)
+    assert batch["data"].shape == (3, 3, 32, 32) and batch["condition"].shape == (3, LEAST_TOKENS)
     back = ((batch["data"][1] + 1) * 127.5).round().to(torch.uint8).permute(1, 2, 0).numpy()
     assert np.array_equal(back, examples[1]["image"])
     assert batch["data"].min() >= -1 and batch["data"].max() == 1
 
 
-@pytest.mark.parametrize("family", ["gan", "vae"])
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 def test_a_picture_alone_is_the_same_picture_among_others(family: str):
     """To one step of 255: the machine may add up in another order, the random stream is the same."""
     model = _model(family)
@@ -221,10 +244,10 @@ def test_requests_share_a_step_and_keep_their_own_streams():
     assert not np.array_equal(pictures[0], pictures[1]) and not np.array_equal(pictures[0], pictures[2])
 
 
-@pytest.mark.parametrize("family", ["gan", "vae"])
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 def test_the_prompt_and_the_controls_change_the_picture(family: str):
     model = _model(family)
-    control = {"gan": "truncation", "vae": "temperature"}[family]
+    control = {"flow": "guidance", "gan": "truncation", "vae": "temperature"}[family]
     (apple,), (cat,) = _draw(model, prompt="red apple"), _draw(model, prompt="cat face")
     (narrow,) = _draw(model, prompt="red apple", **{control: 0.2})
     assert not np.array_equal(apple, cat) and not np.array_equal(apple, narrow)
@@ -254,7 +277,7 @@ def test_a_prompt_for_a_model_without_words_is_refused():
     assert facts.prompt("").tolist() == [0]
 
 
-@pytest.mark.parametrize("family", ["gan", "vae"])
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 @pytest.mark.parametrize("condition", ["text", "label", "none"])
 def test_a_saved_model_draws_the_same_pictures(tmp_path: Path, family: str, condition: str):
     model = _model(family, condition=condition, size=16)
@@ -265,8 +288,9 @@ def test_a_saved_model_draws_the_same_pictures(tmp_path: Path, family: str, cond
     assert set(again.family.modules) == set(again.family.exported)
 
 
-def test_interpolation_begins_and_ends_at_its_two_pictures():
-    model = _model()
+@pytest.mark.parametrize("family", ["flow", "gan"])
+def test_interpolation_begins_and_ends_at_its_two_pictures(family: str):
+    model = _model(family)
     start, stop = model.facts.prompt("red apple"), model.facts.prompt("cat face")
     strip = interpolate(model, Engine(), start, stop, seed=4, steps=5)
     first, last = sample(model, Engine(), np.stack([start, stop]), 4)
@@ -287,11 +311,40 @@ def test_preview_is_one_sheet_from_held_out_words(tmp_path: Path):
         assert sheet.size == (6 * 64 + 5 * 2, 4 * 64 + 3 * 2)
 
 
-@pytest.mark.parametrize("family", ["gan", "vae"])
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 def test_sizes_grow_and_can_be_fixed(family: str):
     free = _task(family, width=None)
     facts = free.fit(_items())
-    widths = [c.network["width"] for c in free.candidates(facts, Splits({}), torch.device("cpu"))]
+    widths = [_width(c.network) for c in free.candidates(facts, Splits({}), torch.device("cpu"))]
     assert widths == sorted(widths) and len(widths) > 3
     (fixed,) = _task(family, width=48).candidates(facts, Splits({}), torch.device("cpu"))
-    assert fixed.network["width"] == 48
+    assert _width(fixed.network) == 48
+
+
+class _Pictures:
+    """As many as are said, none of which is looked at."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@pytest.mark.parametrize("family", ["gan", "vae"])
+def test_a_card_gets_widths_and_batches_that_the_pictures_bear(family: str):
+    task = _task(family, width=None)
+    facts, card = task.fit(_items()), torch.device("cuda")
+
+    def found(count: int) -> tuple[int, int | None]:
+        splits = Splits({"train": _Pictures(count)})  # type: ignore[dict-item]
+        configs = task.candidates(facts, splits, card)
+        parts = task.parts(configs[-1].model_copy(update={"batches": {"model": 64}}), facts)
+        assert parts[0].batch == 64 and task.parts(configs[-1], facts)[0].batch == 32
+        return _width(configs[-1].network), task.most_batch(configs[-1], splits)
+
+    few, some, many = (found(count) for count in (10, 1700 * 64**2 // task.model.size**2, 10**6))
+    assert few == (32, 0) and many == (384, 62_500)
+    assert few[0] < some[0] < many[0]
+    (fixed,) = _task(family, width=48).candidates(facts, Splits({"train": _Pictures(10)}), card)  # type: ignore[dict-item]
+    assert _width(fixed.network) == 48

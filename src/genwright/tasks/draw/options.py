@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator
 
 from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count as number
-from genwright.request import POSITIONAL
+from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.settings import Section
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
@@ -55,7 +55,7 @@ def _larger(model: Any, count: int) -> str:
 
 ABOUT = About(
     medium="image",
-    families=("gan", "vae"),
+    families=("gan", "flow", "vae"),
     example={"n": 16},
     use='made.save(f"{made.index}.png")',
     pipeline="text-to-image",
@@ -114,3 +114,13 @@ class Request(Section):
     prompt: str = Field("", description="What to draw, in words like those of the data.", json_schema_extra=POSITIONAL)
     n: int = Field(1, ge=1, le=1024, description="How many pictures.")
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same pictures.")
+    negative: str = Field(
+        "",
+        description="What to lead away from, in words like those of the data.",
+        json_schema_extra={GOES_WITH: "guidance"},
+    )
+    init: Annotated[Blob, of_medium("image")] | None = Field(
+        None,
+        description="A picture to start from, of which `strength` may change.",
+        json_schema_extra={GOES_WITH: "strength"},
+    )

@@ -1,7 +1,8 @@
 """The task `draw`: pictures from words, from a class label, or from nothing.
 
 An example is {"image": uint8[S, S, 3], "condition": int32[L], "label": int32[1]}. `condition` is what the networks are told:
-the caption's tokens, the label alone (L = 1), or 0. `label` is -1 where the data has none. A batch is {"data": image_BCHW in
+the caption's tokens, the label alone (L = 1), or 0. `label` is -1 where the data has none. Where pictures have a field `long`, a caption
+that says more, its tokens are `long`: int32[L], and half of the time they are learned from. A batch is {"data": image_BCHW in
 [-1, 1], "condition": int64[B, L]}; see families/given.py.
 """
 
@@ -18,7 +19,9 @@ from pydantic import BaseModel
 
 from genwright.console import count, say
 from genwright.engine.engine import Engine
+from genwright.errors import RequestError
 from genwright.families.base import Batch, Family
+from genwright.families.given import AGAINST, START, Given
 from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
 from genwright.media.base import Media
@@ -27,22 +30,24 @@ from genwright.model import Model, ModelConfig
 from genwright.networks.text_encoder import PAD
 from genwright.recipe import EvaluateSettings
 from genwright.registry import FAMILIES
-from genwright.request import controls_of
+from genwright.request import Blob, controls_of
 from genwright.rights.duties import forbids
 from genwright.scores import ScoreSheet, Verdict
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
-from genwright.tasks.image.facts import MAX_TOKENS, DrawFacts, caption_tokenizer, evenly_captions, words_by_count
+from genwright.tasks.image.facts import DrawFacts, caption_tokenizer, evenly_captions, tokens_read, words_by_count
 from genwright.tasks.image.networks import Drawn, networks_of
-from genwright.tasks.image.pixels import given_of, to_network
+from genwright.tasks.image.pixels import Pictures, given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
 from genwright.tasks.verdict import Training
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
 _BATCH = 32
+_LEAST_STEPS_A_PASS = 16
+"""Of a pass over the pictures: fewer steps of more would see hardly more variety each."""
 _LOOKED_AT = 200
 """Held-out pictures among which one is looked for that has words to ask for."""
 
@@ -75,18 +80,23 @@ class Draw(BaseTask):
 
     def fit(self, sample: Iterable[Item]) -> DrawFacts:
         items = list(sample)
-        captions = [item.fields["text"] for item in items if item.fields.get("text")]
+        short = [item.fields["text"] for item in items if item.fields.get("text")]
+        long = [item.fields["long"] for item in items if item.fields.get("long") and item.fields.get("text")]
+        captions = short + long
         labels = sorted({item.fields["label"] for item in items if item.fields.get("label")})
         condition = self.model.condition
         if condition == "auto":
-            condition = "text" if 2 * len(captions) > len(items) else "label" if len(labels) > 1 else "none"
+            condition = "text" if 2 * len(short) > len(items) else "label" if len(labels) > 1 else "none"
         shown = [item.fields["text"] for item in items if item.fields.get("text") and not forbids(item.licence)]
         told = (words_by_count(captions), evenly_captions(shown)) if condition == "text" else ([], [])
-        facts = DrawFacts(condition, labels, caption_tokenizer(captions), len(items), *told)
+        tokenizer = caption_tokenizer(captions)
+        facts = DrawFacts(condition, labels, tokenizer, len(items), *told)
+        if condition == "text":
+            facts.tokens, facts.two_captions = tokens_read(tokenizer, captions), bool(long)
         cut = [caption for caption in captions if facts.is_cut(caption)] if condition == "text" else []
         if cut:
             say(
-                f"prepare: {len(cut):,} of {count(len(captions), 'caption')} {'is' if len(cut) == 1 else 'are'} longer than the {MAX_TOKENS - 1} tokens "
+                f"prepare: {len(cut):,} of {count(len(captions), 'caption')} {'is' if len(cut) == 1 else 'are'} longer than the {facts.tokens - 1} tokens "
                 f'that the model reads, and cut: of "{cut[0][:200]}" it reads "{facts.read(cut[0])}".'
             )
         return facts
@@ -107,11 +117,14 @@ class Draw(BaseTask):
         if isinstance(picture, Drop):
             yield picture
             return
-        yield {
+        example = {
             "image": pictures.resize_square(picture, self.model.size, self.prepare.fit),
             "condition": facts.encode(text, label),
             "label": np.array([facts.label_id(label)], np.int32),
         }
+        if facts.two_captions:
+            example["long"] = facts.encode(item.fields.get("long") or text, label)
+        yield example
 
     def shown(self, example: Example, facts: DrawFacts) -> list[Shown]:
         size, words = self.model.size, facts.words(example["condition"])
@@ -119,12 +132,15 @@ class Draw(BaseTask):
         return [Shown(f"{size} x {size} pixels, with {told}")]
 
     def augment(self, example: Example, rng: np.random.Generator) -> Example:
-        """Mirror (where the recipe allows it) and leave words out, so that each of them comes to mean something alone."""
+        """Mirror (where the recipe allows it), take the long caption half of the time where there are two, and leave words out, so that
+        each of them comes to mean something alone."""
         changed = dict(example)
         condition = example["condition"]
         mirrored, all_words, each_word = rng.random(), rng.random(), rng.random(len(condition))
         if self.prepare.flip and mirrored < 0.5:
             changed["image"] = example["image"][:, ::-1]
+        if "long" in example and rng.random() < 0.5:
+            condition = example["long"]
         if len(condition) > 1:
             kept = each_word >= (1.0 if all_words < _CAPTION_DROPOUT else _WORD_DROPOUT)
             kept[0] = True  # the token that opens every caption
@@ -136,17 +152,26 @@ class Draw(BaseTask):
         return {"data": data, **given_of(np.stack([example["condition"] for example in examples]))}
 
     def candidates(self, facts: DrawFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
-        return networks_of(self.family).candidates(self.model)
+        networks = networks_of(self.family)
+        if device.type != "cuda":
+            return networks.candidates(self.model)
+        return networks.for_card(self.model, self._drawn(facts), len(splits["train"]))
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         def build(trained: object) -> Family:
             entry = FAMILIES[config.family]
             schema = entry.load_options().Settings
             settings = schema.model_validate({name: getattr(self.model, name) for name in schema.model_fields})
-            drawn = Drawn(self.model.size, facts.condition, facts.condition_count)
-            return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=settings)
+            built = networks_of(config.family).build(self._drawn(facts), config.network)
+            return entry.load()(**built, settings=settings)
 
-        return [Part("model", build, batch=_BATCH)]
+        return [Part("model", build, batch=config.batches.get("model", _BATCH))]
+
+    def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
+        return len(splits["train"]) // _LEAST_STEPS_A_PASS
+
+    def _drawn(self, facts: DrawFacts) -> Drawn:
+        return Drawn(self.model.size, facts.condition, facts.condition_count)
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Eight held-out conditions side by side, four pictures of each below one another."""
@@ -177,9 +202,32 @@ class Draw(BaseTask):
             prompts = facts.mix(request.n, request.seed)
             conditions = [facts.encode(words, words) for words in prompts]
         controls = controls_of(request, model.family.Controls)
-        for index, image_HWC in enumerate(draw(model, engine, conditions, request.seed, controls)):
+        drawn = draw(model, engine, conditions, request.seed, controls, also=self._steered(facts, request))
+        for index, image_HWC in enumerate(drawn):
             picture = Image.fromarray(image_HWC)
             yield Media("image", picture, index, metadata=self._metadata(model, request, prompts[index], index))
+
+    def _steered(self, facts: DrawFacts, request: Any) -> Given:
+        """What a request holds beside its words where the family goes in several steps: words to lead away from, a picture to start from."""
+        asked, found = dict(request), Given()
+        if asked.get("negative"):
+            if asked["guidance"] == 1:
+                raise RequestError("`negative` leads away from something by `guidance`; give one above 1.")
+            found |= {AGAINST + name: value for name, value in given_of(facts.prompt(asked["negative"])).items()}
+        if asked.get("init") is not None:
+            found[START] = to_network(np.stack([self._picture(asked["init"])]))[0]
+        elif "strength" in request.model_fields_set:
+            raise RequestError("`strength` says how much of the picture `init` may change; give that picture.")
+        return found
+
+    def _picture(self, blob: Blob) -> Pictures:
+        """A picture of a request as the training pictures are. Raises RequestError when it is none, or too large."""
+        picture = pictures.decode(blob.data, self.prepare.background, max_pixels=self.prepare.max_pixels)
+        if isinstance(picture, Drop):
+            raise RequestError(
+                f"`init`: {blob.name or 'the picture'} can't be used ({picture.reason}: {picture.detail}); give another."
+            )
+        return pictures.resize_square(picture, self.model.size, self.prepare.fit)
 
     def example(self, facts: DrawFacts, splits: Splits) -> Asked | None:
         """The words of a held-out picture: a caption that says nothing but what the model has seen words for, or a label. Those of a
@@ -212,4 +260,12 @@ class Draw(BaseTask):
             "task": self.name,
             "family": self.family,
         }
+        asked = dict(request)
+        made |= controls_of(request, model.family.Controls).model_dump()
+        if asked.get("negative"):
+            made["negative"] = asked["negative"]
+        if asked.get("init") is not None:
+            made["init"] = asked["init"].name
+        else:
+            made.pop("strength", None)
         return made | {key: value for key, value in model.about.items() if isinstance(value, str | int | float)}

@@ -19,8 +19,8 @@ from genwright.errors import RequestError
 from genwright.networks.text_encoder import PAD, START
 from genwright.seeds import stream
 
-MAX_TOKENS = 24
-"""A caption's first tokens are read, `START` included; longer ones are cut."""
+LEAST_TOKENS, MAX_TOKENS = 24, 96
+"""So many of a caption's tokens are read, `START` included: as many as the longest training caption has, within these. Longer ones are cut."""
 _VOCABULARY = 2048
 _SOME = 200
 _DENSE = "\u2e80-\u9fff\uac00-\ud7ff\uf900-\ufaff"
@@ -42,6 +42,10 @@ class DrawFacts:
     """Every word of the training captions, the most frequent first; none where the facts were measured by an older Genwright."""
     some_captions: list[str] = field(default_factory=list)
     """Training captions evenly taken: what is drawn where nothing is asked for."""
+    tokens: int = LEAST_TOKENS
+    """Of a caption, that are read."""
+    two_captions: bool = False
+    """Whether pictures have a long caption beside the short one; both are learned from."""
 
     @property
     def condition_count(self) -> int:
@@ -51,13 +55,13 @@ class DrawFacts:
     def encode(self, text: str, label: str) -> np.ndarray:
         """What the networks are told of a picture, int32: a caption's tokens padded at the end, a label's id, or 0."""
         if self.condition == "text":
-            ids = [START, *self.captions.encode(text).ids][:MAX_TOKENS]
-            return np.array(ids + [PAD] * (MAX_TOKENS - len(ids)), np.int32)
+            ids = [START, *self.captions.encode(text).ids][: self.tokens]
+            return np.array(ids + [PAD] * (self.tokens - len(ids)), np.int32)
         return np.array([self.label_id(label) if self.condition == "label" else 0], np.int32)
 
     def is_cut(self, text: str) -> bool:
         """Whether a caption has more tokens than are read."""
-        return len(self.captions.encode(text).ids) >= MAX_TOKENS
+        return len(self.captions.encode(text).ids) >= self.tokens
 
     def label_id(self, label: str) -> int:
         """-1 for a label that the training pictures do not have."""
@@ -85,7 +89,7 @@ class DrawFacts:
     def _tell(self, prompt: str) -> None:
         if self.is_cut(prompt):
             say(
-                f'The prompt is longer than the {MAX_TOKENS - 1} tokens that the model reads: what is drawn is "{self.read(prompt)}".'
+                f'The prompt is longer than the {self.tokens - 1} tokens that the model reads: what is drawn is "{self.read(prompt)}".'
             )
         if unknown := self.unseen(prompt):
             say(
@@ -126,6 +130,8 @@ class DrawFacts:
             "pictures": self.pictures,
             "words": self.known_words,
             "captions": self.some_captions,
+            "tokens": self.tokens,
+            "two_captions": self.two_captions,
         }
         (folder / _FACTS).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
         self.captions.save(str(folder / _CAPTIONS))
@@ -137,7 +143,8 @@ class DrawFacts:
             facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
             captions = Tokenizer.from_file(str(folder / _CAPTIONS))
             lists = facts.get("words", []), facts.get("captions", [])
-            return cls(facts["condition"], facts["labels"], captions, facts["pictures"], *lists)
+            read = facts.get("tokens", LEAST_TOKENS), facts.get("two_captions", False)
+            return cls(facts["condition"], facts["labels"], captions, facts["pictures"], *lists, *read)
         except Exception as error:  # the tokenizers library raises bare Exception
             raise RequestError(
                 f"{folder}: {_FACTS} or {_CAPTIONS} can't be read ({error}); prepare or export again."
@@ -159,6 +166,12 @@ def evenly_captions(captions: Sequence[str]) -> list[str]:
     different = list(dict.fromkeys(captions))
     count = min(_SOME, len(different))
     return [different[number * len(different) // count] for number in range(count)]
+
+
+def tokens_read(tokenizer: Tokenizer, captions: Sequence[str]) -> int:
+    """How many tokens of a caption are read, so that none of these is cut if that can be."""
+    longest = max((len(found.ids) for found in tokenizer.encode_batch(list(captions))), default=0)
+    return min(max(1 + longest, LEAST_TOKENS), MAX_TOKENS)
 
 
 def caption_tokenizer(captions: Sequence[str]) -> Tokenizer:

@@ -13,21 +13,29 @@ from pydantic import BaseModel
 
 from genwright.engine.engine import Engine
 from genwright.families.base import Between, Session, State
+from genwright.families.given import Given
 from genwright.model import Model
 from genwright.seeds import request_stream
 from genwright.tasks.image.pixels import Pictures, given_of, to_bytes
 
 
 def draw(
-    model: Model, engine: Engine, conditions: Iterable[np.ndarray], seed: int, controls: BaseModel, first: int = 0
+    model: Model,
+    engine: Engine,
+    conditions: Iterable[np.ndarray],
+    seed: int,
+    controls: BaseModel,
+    first: int = 0,
+    also: Given | None = None,
 ) -> Iterator[Pictures]:
     """One picture for each condition (as `Example["condition"]` holds it), in order: uint8[H, W, 3].
 
-    Picture i is that of `request_stream(seed, first + i)`.
+    Picture i is that of `request_stream(seed, first + i)`. `also` is given with each condition: see `families/given.asked`.
     """
 
     def starter(condition: np.ndarray, index: int) -> Callable[[Session], State]:
-        return lambda session: session.start(given_of(condition), request_stream(seed, index), controls)
+        given = given_of(condition) | (also or {})
+        return lambda session: session.start(given, request_stream(seed, index), controls)
 
     return _collected(model, engine, [starter(row, first + i) for i, row in enumerate(conditions)])
 

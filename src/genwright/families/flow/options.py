@@ -1,0 +1,69 @@
+"""Settings, controls and opening of the family `flow`: torch-free."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from genwright.settings import Section
+
+TASKS: tuple[str, ...] = ()
+"""Tasks that it can do beside those that name it."""
+
+
+class Settings(Section):
+    network: Literal["unet", "transformer"] = Field(
+        "unet",
+        description="`unet`: convolutions, with attention where the map is small; `transformer`: attention over patches, in the layout of "
+        "diffusers' PRXTransformer2DModel.",
+    )
+    width: int | None = Field(
+        None,
+        ge=16,
+        description="Channels at the highest resolution (unet) or of every patch (transformer), a multiple of 16; default: chosen by budget, "
+        "data and device.",
+    )
+    time_mean: float = Field(
+        0.0,
+        description="Mean of the logit of the time that is learned at; below 0 noisier pictures are met more often.",
+    )
+    time_deviation: float = Field(1.0, gt=0, description="Standard deviation of the same.")
+    untold: float = Field(
+        0.1,
+        ge=0,
+        lt=1,
+        description="Share of the examples whose words or label are kept back, so that guidance can be had.",
+    )
+    few_steps: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="Share of the training, at its end, in which large steps are learned too: one as long as two of the averaged weights. "
+        "0: none, and a picture needs some 30 steps.",
+    )
+    few_steps_share: float = Field(0.25, gt=0, le=1, description="Share of the examples that do so then.")
+    ema_halflife: float = Field(
+        2000.0,
+        gt=0,
+        description="Steps after which a weight counts half in the average that generates; never more than a twentieth of those taken.",
+    )
+
+
+class Controls(Section):
+    steps: int = Field(8, ge=1, le=256, description="Steps from noise to picture: more are slower and finer.")
+    solver: Literal["leap", "euler", "heun"] = Field(
+        "leap",
+        description="`leap`: by steps of the length that was learned; `euler`: along the direction at each step's beginning; `heun`: along "
+        "the mean of those at its two ends, twice the work.",
+    )
+    guidance: float = Field(
+        1.5, ge=0, le=20, description="How much more than learned the words count; 1: as learned, and half the work."
+    )
+    strength: float = Field(
+        0.6, gt=0, le=1, description="How much of a given picture may change; 1: all of it, as if none were given."
+    )
+
+
+class Opening(Section):
+    """Nothing is fixed when it is opened."""

@@ -41,7 +41,7 @@ from genwright.networks.decoder import Decoder, DecoderConfig
 from genwright.networks.native.decoder import NativeDecoder
 from genwright.recipe import recipe_class
 from genwright.registry import TASKS
-from genwright.sources.packages import PyPISource, PyPISpec
+from genwright.sources.packages.pypi import PyPISource, PyPISpec
 from genwright.tokens.tokenizer import build_characters
 from genwright.weights import open_weights
 

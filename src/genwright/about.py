@@ -95,6 +95,10 @@ class Survey:
     median_height: int = 0
     captions: int = 0
     """Pictures, or what else is no text, with a text file of the same name beside them."""
+    languages: dict[str, int] = field(default_factory=dict)
+    """Of those text files that have several languages, how many have each, the most frequent first."""
+    titles: int = 0
+    """Pictures, or what else is no text, that say inside what they are; estimated where not all files were read."""
     labels: dict[str, int] = field(default_factory=dict)
     """The same by the name of their folder, where those look like classes."""
     tables: list[Found] = field(default_factory=list)
@@ -239,6 +243,10 @@ class About:
     """How many items it finds in a file's text and ending (".txt"), where it takes files as they stand: an exported chat has many."""
     refused_file: Callable[[str, str], tuple[int, str]] | None = None
     """How many items of its kind a file holds, by its text and ending, that it can't take, and why; (0, "") where there are none."""
+    roles: Mapping[str, int] = field(default_factory=dict)
+    """What a source can be to it (`as: b` in the recipe), where it tells its sources apart, and how many items it needs of each."""
+    files: tuple[str, ...] = ()
+    """What a further file of an item can be to it (`files: {target: ...}`), beside `text`, its words."""
     continues: bool = False
     """Whether `genwright generate --continue FILE` makes sense."""
     echo: bool = True

@@ -12,7 +12,7 @@ import os
 import posixpath
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote, unquote_to_bytes
@@ -53,8 +53,8 @@ REASONS: dict[str, str] = {
     "wrong_medium": "another kind of file than the task works with",
     "unsupported": "says what the task can't learn from, such as a call of a tool or a turn that is not to be learnt",
     "ignored": "named in a .gitignore, or other people's code; `include` takes a file in, a source of its own a folder",
-    "unreferenced": "a file that no row of the joined table names",
-    "missing_file": "a table row whose file is not there",
+    "unreferenced": "a file that no row of the joined table names, or that is no part of an item of several files",
+    "missing_file": "a table row, or an item of several files, whose file is not there",
     "missing_text": "a row or picture without the text that the recipe asks for",
     "unreadable": "the system refused to let it be read",
     "link": "a symbolic link, which is not followed",
@@ -77,6 +77,24 @@ class Drop:
     def __post_init__(self) -> None:
         if self.reason not in REASONS:
             raise ValueError(f"{self.reason!r} is not in the closed list of reasons")
+
+
+@dataclass(slots=True)
+class Further:
+    """A further file of an item: the clean recording beside the noisy one, a picture's other drawing."""
+
+    path: str
+    """Path inside its source."""
+    file: str
+    """Where the bytes lie on this machine."""
+    bytes: int | None = None
+    sha256: str | None = None
+    medium: str | None = None
+    licence: str | None = None
+
+    def read_bytes(self) -> bytes:
+        """The whole file. Raises OSError."""
+        return Path(self.file).read_bytes()
 
 
 @dataclass(slots=True)
@@ -117,6 +135,10 @@ class Item:
     """Size of a picture in pixels, upright."""
     fields: dict[str, str] = field(default_factory=dict)
     """What the table says of it: "text", "label", ...; and what its medium measures beside the columns above (a JSON column)."""
+    role: str | None = None
+    """What its source is to the task, where the recipe says so (`as: b`)."""
+    files: dict[str, Further] = field(default_factory=dict)
+    """Its further files by their roles, where it is made of several (a JSON column)."""
 
     @property
     def kept(self) -> bool:
@@ -131,6 +153,11 @@ class Item:
         if self.file is None:
             raise ValueError(f"{self.path} row {self.row} has no file")
         return Path(self.file).read_bytes()
+
+    def beside(self) -> list[str | None]:
+        """What it is beside its own bytes: its role, the roles and hashes of its further files; [] where it has neither."""
+        further = [text for role in sorted(self.files) for text in (role, self.files[role].sha256)]
+        return [self.role, *further] if self.role or further else []
 
 
 def item_id(source: str, path: str, row: int | None = None) -> str:
@@ -166,6 +193,7 @@ def table(items: Iterable[Item]) -> pa.Table:
     content = {
         "fields": [json.dumps(i.fields, ensure_ascii=False, sort_keys=True) if i.fields else None for i in rows],
         "file": [_reversible(item.file) for item in rows],
+        "files": [_further_json(item.files) if item.files else None for item in rows],
     }
     arrays = [
         pa.array(
@@ -180,10 +208,22 @@ def read(file: Path) -> list[Item]:
     """All rows of one Parquet part, children included, in the order they were written."""
     import pyarrow.parquet as pq
 
-    rows = pq.read_table(file).to_pylist()
-    return [
-        Item(**{**row, "fields": json.loads(row["fields"] or "{}"), "file": _reversed(row["file"])}) for row in rows
-    ]
+    return [_item(row) for row in pq.read_table(file).to_pylist()]
+
+
+def _item(row: dict[str, Any]) -> Item:
+    """A row of a ledger, of one that has fewer columns too."""
+    further = {
+        role: Further(**{**said, "file": _reversed(said["file"])})
+        for role, said in json.loads(row.get("files") or "{}").items()
+    }
+    fields = json.loads(row["fields"] or "{}")
+    return Item(**{**row, "fields": fields, "file": _reversed(row["file"]), "files": further})
+
+
+def _further_json(found: dict[str, Further]) -> str:
+    said = {role: {**asdict(one), "file": _reversible(one.file)} for role, one in sorted(found.items())}
+    return _storable(json.dumps(said, ensure_ascii=False))
 
 
 def read_run(run: Run) -> list[Item]:

@@ -23,7 +23,7 @@ from pydantic import (
 
 from genwright.errors import RequestError
 from genwright.recipe_text import Written, Wrong, first_wrong
-from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of
+from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of, source_kind
 from genwright.settings import Budget, BudgetText, EvaluateSettings, MainSection, Section, part_sections
 
 
@@ -31,7 +31,7 @@ class DataSettings(Section):
     sources: list[dict[str, Any]] = Field(
         min_length=1,
         description="Where the data comes from; each entry has one of the keys "
-        + ", ".join(["folder", "archive", "table", "pypi", "npm", "python"])
+        + ", ".join(["folder", "archive", "table", "pypi", "npm", "deb", "python"])
         + ".",
     )
     split: str = Field(
@@ -68,14 +68,21 @@ class TrainSettings(Section):
     batch: int | None = Field(
         None, gt=0, description="Examples of one optimizer step; default: chosen with the model's size."
     )
-    accumulate: int = Field(
-        1, gt=0, description="Micro-batches that one optimizer step is made of; lowers memory, changes nothing else."
+    accumulate: Literal["auto"] | int = Field(
+        "auto",
+        description="Micro-batches that one optimizer step is made of; lowers memory, changes nothing else. `auto`: 1, or as many as "
+        "the memory asks for.",
     )
     learning_rate: float | None = Field(
         None, gt=0, description="Overrides the family's learning rate for AdamW parameters."
     )
     matrix_learning_rate: float | None = Field(
         None, gt=0, description="Overrides the family's learning rate for matrices under Muon."
+    )
+    weight_decay: Literal["auto"] | float = Field(
+        "auto",
+        description="Overrides the family's weight decay. `auto`: of a text model that is not started from weights, the more the oftener "
+        "it sees its data.",
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = Field(
         "auto",
@@ -117,16 +124,35 @@ class TrainSettings(Section):
         "none", description="Send the metrics to an experiment tracker too (optional extra of the same name)."
     )
 
-    def asked(self) -> dict[str, Any]:
-        """What is asked for, without what follows from the default: runs of before `deterministic` came stay as they are."""
-        return self.model_dump(mode="json", exclude={"deterministic"} if self.deterministic == "off" else None)
-
     @field_validator("new_data_share")
     @classmethod
     def _a_share(cls, value: float | str) -> float | str:
         if isinstance(value, float) and not 0 < value < 1:
             raise ValueError("must be `auto`, or a number above 0 and below 1")
         return value
+
+    @field_validator("accumulate")
+    @classmethod
+    def _some(cls, value: int | str) -> int | str:
+        if isinstance(value, int) and value < 1:
+            raise ValueError("must be `auto`, or 1 or more")
+        return value
+
+    @field_validator("weight_decay")
+    @classmethod
+    def _not_negative(cls, value: float | str) -> float | str:
+        if isinstance(value, float) and value < 0:
+            raise ValueError("must be `auto`, or 0 or more")
+        return value
+
+    def asked(self) -> dict[str, Any]:
+        """What is asked for, such that runs of before a key came stay as they are: without what follows from the default of
+        `weight_decay` and `deterministic`, and with 1 for `accumulate: auto`."""
+        since = {"weight_decay": "auto", "deterministic": "off"}
+        content = self.model_dump(
+            mode="json", exclude={name for name, value in since.items() if getattr(self, name) == value}
+        )
+        return content | {"accumulate": 1 if self.accumulate == "auto" else self.accumulate}
 
     @field_validator("compile", "checkpoint_activations", "deterministic", mode="before")
     @classmethod
@@ -242,25 +268,22 @@ def parse(
     for index, source in enumerate(recipe.data.sources):
         recipe.data.sources[index] = _check_source(written, source, index, folder)
         _check_rows(written, recipe.data.sources[index], index, task)
+        _check_roles(written, recipe.data.sources[index], index, task)
     return recipe
 
 
 def _check_source(written: Written, source: dict[str, Any], index: int, folder: Path | None) -> dict[str, Any]:
-    kinds, where = [key for key in source if key in SOURCES], written.where("data", "sources", index)
-    if len(kinds) != 1:
-        near = next((m for key in source for m in get_close_matches(str(key), list(SOURCES), n=1)), None)
-        hint = f"did you mean `{near}`?" if near else f"name one of {', '.join(SOURCES)}."
-        raise RequestError(f"{where}: `data.sources.{index}` has {len(kinds)} known kinds of source; {hint}")
     try:
-        spec = SOURCES[kinds[0]].load().Spec.model_validate(source)
+        schema = SOURCES[source_kind(source)].load().Spec
+    except ValueError as error:
+        where = written.where("data", "sources", index)
+        raise RequestError(f"{where}: `data.sources.{index}` {error}") from error
+    try:
+        spec = schema.model_validate(source)
     except ValidationError as error:
         wrong = first_wrong(error, source).below("data", "sources", index)
-        raise RequestError(_sentence(written, wrong, SOURCES[kinds[0]].load().Spec, 3)) from error
-    return (
-        spec.relative_to(folder).model_dump(mode="json", exclude_none=True)
-        if folder
-        else spec.model_dump(mode="json", exclude_none=True)
-    )
+        raise RequestError(_sentence(written, wrong, schema, 3)) from error
+    return (spec.relative_to(folder) if folder else spec).written()
 
 
 def _check_rows(written: Written, source: dict[str, Any], index: int, task: str) -> None:
@@ -272,6 +295,18 @@ def _check_rows(written: Written, source: dict[str, Any], index: int, task: str)
             f"{written.where('data', 'sources', index)}: `data.sources.{index}`: say what a row of {named} is: "
             '`text: "{column}"` for its own text, `path: "{column}"` for a file.'
         )
+
+
+def _check_roles(written: Written, source: dict[str, Any], index: int, task: str) -> None:
+    """What a source or a further file is to a task must be something that the task knows."""
+    files = source.get("files") or (source.get("join") or {}).get("files") or {}
+    of_files, of_sources = ("main", "text", *about(task).files), tuple(about(task).roles)
+    named = [(f"files.{name}", name, of_files) for name in files]
+    for key, name, known in [*named, *([("as", source["as"], of_sources)] if "as" in source else [])]:
+        if name not in known:
+            where = written.where("data", "sources", index, *key.split("."))
+            said = f"it knows {', '.join(f'`{one}`' for one in known)}" if known else "its sources are all alike to it"
+            raise RequestError(f"{where}: `data.sources.{index}.{key}`: `{task}` has no use for `{name}`; {said}.")
 
 
 def _path(override: str, content: dict[str, Any]) -> str:
@@ -304,7 +339,8 @@ def _fields(schema: Any, path: tuple[Any, ...]) -> list[str]:
     for key in path:
         field = schema.model_fields.get(key) if isinstance(schema, type) and issubclass(schema, BaseModel) else None
         schema = field.annotation if field else None
-    return list(schema.model_fields) if isinstance(schema, type) and issubclass(schema, BaseModel) else []
+    found = schema.model_fields if isinstance(schema, type) and issubclass(schema, BaseModel) else {}
+    return [field.alias or name for name, field in found.items()]
 
 
 def _nearest(word: str, valid: list[str]) -> str:

@@ -7,7 +7,7 @@ in the group `genwright.tasks`, `genwright.families`, `genwright.media`, `genwri
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from importlib import import_module
@@ -118,8 +118,9 @@ SOURCES = Registry(
         "folder": Entry("genwright.sources.folder:FolderSource"),
         "archive": Entry("genwright.sources.archive:ArchiveSource"),
         "table": Entry("genwright.sources.table:TableSource"),
-        "pypi": Entry("genwright.sources.packages:PyPISource"),
-        "npm": Entry("genwright.sources.packages:NpmSource"),
+        "pypi": Entry("genwright.sources.packages.pypi:PyPISource"),
+        "npm": Entry("genwright.sources.packages.npm:NpmSource"),
+        "deb": Entry("genwright.sources.packages.deb:DebSource"),
         "python": Entry("genwright.sources.python_stdlib:PythonSource"),
     },
 )
@@ -129,6 +130,16 @@ METRICS = Registry("metric", "genwright.metrics", {})
 def about(task: str) -> About:
     """What a task says of itself."""
     return TASKS[task].load_options().ABOUT
+
+
+def source_kind(given: Mapping[str, Any]) -> str:
+    """The key of a source that says its kind. Raises ValueError, as the end of a sentence, where there is not exactly one."""
+    kinds = [key for key in given if key in SOURCES]
+    if len(kinds) == 1:
+        return kinds[0]
+    near = next((m for key in given for m in get_close_matches(str(key), list(SOURCES), n=1)), None)
+    hint = f"did you mean `{near}`?" if near else f"name one of {', '.join(SOURCES)}."
+    raise ValueError(f"has {len(kinds)} known kinds of source; {hint}")
 
 
 def families_of(task: str) -> tuple[str, ...]:

@@ -138,3 +138,24 @@ def test_other_parts_with_tiny_shapes(part: str, tmp_path: Path) -> None:
     found = rows_of(gpu(ROOT, part, "--small", "--results", tmp_path / "r.jsonl"))
     assert found and not [row["what"] for row in found if "failed" in row["what"] or "ended" in row["what"]]
     assert part != "resume" or found[0]["reached"] is True
+
+
+@pytest.mark.slow
+def test_what_is_chosen_stands_beside_settings_by_hand(options: argparse.Namespace) -> None:
+    from card import write
+
+    options.text = ROOT / "tests" / "assets" / "text"
+    found = figures(write, options)
+    ours = found["3 s, nothing set (beside: the best by hand)"]
+    assert ours["beside"] == found["3 s by hand, layers 1, width 32, context 32, batch 4"]["figure"] > 0
+    assert ours["detail"]["batch"] == 8 and 0 < found["3 s, nothing set: share of the product"]["figure"] < 1
+
+
+@pytest.mark.slow
+def test_what_was_foretold_stands_beside_what_was_taken(options: argparse.Namespace) -> None:
+    from card import forecast
+
+    options.text = ROOT / "tests" / "assets" / "text"
+    found = figures(forecast, options)
+    assert len(found) == 2 * len(forecast.STAGES)
+    assert all(row["detail"]["foretold_seconds"] > 0 and row["figure"] >= 0 for row in found.values())

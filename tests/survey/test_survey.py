@@ -92,6 +92,37 @@ def test_captions_beside_and_folders_as_labels(tmp_path: Path) -> None:
     assert loaded.data.sources[0]["labels"] == "folders"
 
 
+def test_captions_in_languages_are_offered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = pictures(tmp_path / "stamps", 30)
+    for number, picture in enumerate(sorted(folder.glob("*.png"))):
+        swiss = f"de.utf8=Ding {number}\n" if number else ""
+        picture.with_suffix(".txt").write_text(f"Thing {number}.\n{swiss}fr.utf8=Chose {number}\n")
+    survey = look(folder)
+    assert survey.languages == {"en": 30, "fr": 30, "de": 29}
+    file = new(folder)
+    [source] = recipe.load(file).data.sources
+    assert (source["captions"], source["language"]) == ("beside", "en")
+    assert "language: en     # there are captions in en, fr, de" in file.read_text()
+    said = capsys.readouterr().out
+    assert "the captions are in 3 languages: en, fr, de" in said
+    assert 'with the words "thing' in said  # as the model sees them: the other languages are not among them
+    assert "chose" not in said.lower()
+
+
+def test_titles_inside_drawings_are_offered(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for number in range(12):
+        box = f'<rect width="20" height="20" fill="#{number:03x}"/>'
+        title = f"<title>Box of kind {number}</title>" if number % 4 else ""
+        svg = f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 20 20">{title}{box}</svg>'
+        (folder / f"box_{number}.svg").write_text(svg)
+    assert look(folder).titles == 9
+    loaded = recipe.load(new(folder))
+    assert loaded.data.sources[0]["text"] == ["{title}", "{name}"]
+    assert "9 of them say inside what they are" in capsys.readouterr().out
+
+
 def test_a_table_that_is_the_text(tmp_path: Path) -> None:
     (tmp_path / "poems").mkdir()
     rows = [

@@ -12,7 +12,7 @@ from torch import nn
 from genwright.errors import RequestError
 from genwright.recipe import TrainSettings
 from genwright.settings import Budget
-from genwright.training import forecast
+from genwright.training import forecast, rehearsal
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan
 from genwright.training.rehearsal import Measured, rehearse
@@ -52,6 +52,22 @@ def test_budgets_that_are_no_time_do_not_depend_on_the_clock(budget: str, steps:
     planned = plan(budget, spent=50.0)
     assert planned.settings.steps == steps
     assert planned.settings.validate_times == 20 and planned.settings.previews == 8
+
+
+def test_a_budget_of_time_ends_where_more_passes_do_no_good() -> None:
+    def passes(budget: str) -> float:
+        return forecast.plan_part(
+            MEASURED,
+            SETTINGS,
+            TrainSettings.model_validate({}),
+            Budget.parse(budget),
+            held_out_examples=100,
+            pass_examples=200,
+            most_passes=24,
+        ).passes
+
+    assert passes("10s") < 10 and passes("1h") == 24
+    assert passes("4800 steps") == 240  # what is asked for in steps is done
 
 
 def test_a_budget_of_time_holds_all_that_the_training_does() -> None:
@@ -118,6 +134,21 @@ def test_a_batch_too_large_is_refused_with_the_accumulation_that_fits() -> None:
         forecast.check_activations(1000, 10**6, 1e6, 1, CPU)
     with pytest.raises(RequestError, match="one example alone"):
         forecast.check_activations(1000, 10, 1e15, 1, CPU)
+
+
+@pytest.mark.parametrize(("device", "seconds"), [("meta", 1.0), ("cpu", 200.0)])
+def test_what_is_slow_the_first_time_on_a_card_counts_as_it_is_later(
+    monkeypatch: pytest.MonkeyPatch, device: str, seconds: float
+) -> None:
+    """The first validation on an H200 took a hundred times as long as the next: six minutes were foretold for forty seconds."""
+    clock = [0.0]
+    monkeypatch.setattr(rehearsal.time, "monotonic", lambda: clock[0])
+    costs = iter([200.0, 1.0])
+
+    def look() -> None:
+        clock[0] += next(costs)
+
+    assert rehearsal.warm_seconds(look, torch.device(device)) == seconds
 
 
 def test_a_rehearsal_leaves_no_trace(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from genwright import cache
 from genwright.errors import RequestError
 from genwright.networks.decoder import Decoder
-from genwright.sources.packages import PyPISource, PyPISpec
+from genwright.sources.packages.pypi import PyPISource, PyPISpec
 from genwright.weights import open_weights
 from helpers.weights_samples import TEMPLATE, TEXTS, byte_level, tiny_model
 

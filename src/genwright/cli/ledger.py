@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import posixpath
 from collections import Counter
+from dataclasses import asdict
 from difflib import get_close_matches
 from typing import Any
 
@@ -15,7 +16,7 @@ from genwright import ledger
 from genwright.console import say
 from genwright.errors import RequestError
 from genwright.files import printable
-from genwright.ledger import REASONS, Item, account
+from genwright.ledger import REASONS, Further, Item, account
 from genwright.run import Run
 
 _STORIES = 5
@@ -86,6 +87,8 @@ def story(item: Item, items: list[Item]) -> dict[str, Any]:
         "split": item.split or (dict(Counter(block.split for block in blocks)) if blocks else None),
         "same_bytes_as": [printable(i.path) + (f" row {i.row}" if i.row is not None else "") for i in same] or None,
         "fields": item.fields or None,
+        "role": item.role,
+        "files": {role: _further(one) for role, one in item.files.items()} or None,
         "file": printable(item.file) if item.file else None,
         "id": item.id,
     }
@@ -95,6 +98,10 @@ def story(item: Item, items: list[Item]) -> dict[str, Any]:
             for b in blocks
         ]
     return {key: value for key, value in told.items() if value is not None}
+
+
+def _further(one: Further) -> dict[str, Any]:
+    return {key: printable(value) if isinstance(value, str) else value for key, value in asdict(one).items()}
 
 
 def _dropped(item: Item) -> dict[str, Any]:

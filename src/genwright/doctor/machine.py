@@ -19,7 +19,6 @@ from genwright import cache
 from genwright.errors import RequestError
 from genwright.hardware import cards, device
 from genwright.networks.native import build
-from genwright.training import precision
 
 _INSTRUCTIONS = {
     "x86": {
@@ -121,7 +120,7 @@ def _instructions() -> dict[str, bool]:
     try:
         said = set(re.findall(r"\w+", Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").lower()))
     except OSError:
-        said = {name for name, there in precision.cpu_capabilities().items() if there is True}
+        said = {name for name, there in device.cpu_capabilities().items() if there is True}
     kind = "arm" if platform.machine() in ("arm64", "aarch64") else "x86"
     return {name: not said.isdisjoint(called) for name, called in _INSTRUCTIONS[kind].items()}
 

@@ -22,6 +22,7 @@ from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 from genwright.ledger import Drop
 from genwright.media.base import Measures, Medium, Probed, write_whole
 from genwright.media.foreign import opened, readers, remark_of
+from genwright.media.inside import said_by_drawing, said_by_packet
 from genwright.media.kind import HEAD_BYTES, is_cut_short, is_heif, is_svg, kind
 from genwright.media.sheet import sheet
 from genwright.pages import page
@@ -77,6 +78,17 @@ def probe(
     except Exception as error:
         return _undecodable(error, data)
     return width, height
+
+
+def said_inside(data: bytes) -> dict[str, str]:
+    """What a picture that can be opened says of itself, see media/inside.py."""
+    if is_svg(data[:HEAD_BYTES]):
+        return said_by_drawing(data)
+    try:
+        with _quiet(), _open(data) as picture:
+            return said_by_packet(picture.info.get("xmp") or picture.info.get("XML:com.adobe.xmp"))
+    except Exception:  # as `probe`, which says what is wrong with it
+        return {}
 
 
 def decode(
@@ -262,7 +274,8 @@ class Picture:
         if isinstance(found, Drop):
             return found
         reader, remark = remark_of(data)
-        return Probed({"width": found[0], "height": found[1]}, remark, {"reader": reader} if reader else {})
+        fields = said_inside(data) | ({"reader": reader} if reader else {})
+        return Probed({"width": found[0], "height": found[1]}, remark, fields)
 
     def limit(self, measures: Measures, size_bytes: int, settings: Mapping[str, Any]) -> Drop | None:
         least, most = settings.get("min_pixels", 1), settings.get("max_pixels", BOMB_PIXELS)

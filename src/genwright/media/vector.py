@@ -31,7 +31,7 @@ _INSIDE = re.compile(r"data:image/(png|jpe?g|gif|webp);base64,", re.IGNORECASE)
 def drawn(data: bytes) -> bytes | Drop:
     """A drawing as a PNG with a transparent ground, or why it can't be drawn. Raises ImportError without the library."""
     resvg: Any = import_module("resvg_py")
-    root = _parsed(ungzipped(data, _MOST_BYTES + 1))
+    root = parsed(data)
     if isinstance(root, Drop):
         return root
     size = _size(root)
@@ -59,11 +59,17 @@ def has_words(data: bytes) -> bool:
     return re.search(rb"<(\w+:)?text[\s>]", ungzipped(data, _MOST_BYTES)) is not None
 
 
-def _parsed(data: bytes) -> ElementTree.Element | Drop:
+def may_grow(data: bytes) -> bool:
+    """Whether XML has entities that hold entities, and so could grow without end."""
+    return _NESTED_ENTITY.search(data) is not None
+
+
+def parsed(data: bytes) -> ElementTree.Element | Drop:
     """The drawing's elements, nothing in them that leads outside."""
+    data = ungzipped(data, _MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         return Drop("too_large", f"a drawing of more than {_MOST_BYTES:,} bytes")
-    if _NESTED_ENTITY.search(data):
+    if may_grow(data):
         return Drop("bomb", "a drawing whose entities hold entities, which would grow without end")
     try:
         root = ElementTree.fromstring(data)

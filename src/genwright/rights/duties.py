@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,12 @@ def duties(licence: str | None) -> Duties | None:
     """What a licence asks, by its SPDX id; None where it is unknown or not among those known here."""
     if licence is None:
         return None
+    if " AND " in licence:
+        parts = [duties(part) for part in licence.split(" AND ")]
+        known = [part for part in parts if part is not None]
+        return _all(known) if len(known) == len(parts) else None
+    if " OR " in licence:  # whoever takes it may choose
+        return next((found for part in licence.split(" OR ") if (found := duties(part))), None)
     if licence in _FREE:
         return Duties()
     if licence.startswith("CC-BY"):
@@ -58,3 +65,7 @@ def duties(licence: str | None) -> Duties | None:
     if licence.startswith(_COPYLEFT):
         return Duties(attribution=True, share_alike=True)
     return None
+
+
+def _all(parts: Sequence[Duties]) -> Duties:
+    return Duties(*(any(getattr(part, one.name) for part in parts) for one in fields(Duties)))

@@ -9,6 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from email import message_from_string
 
+from genwright.rights.debian import Copyright, is_machine_readable, is_of_package
+
 
 @dataclass(frozen=True)
 class Notice:
@@ -20,18 +22,29 @@ class Notice:
     """SPDX id, or "public domain", where the text could be recognised."""
 
 
+INSIDE = "the file itself"
+"""Stands for the path of a notice where a file says what its licence is."""
+
 _CC = re.compile(
     r"(?:creativecommons\.org/licenses/|\bCC[- ])(?P<short>by(?:-(?:nc|nd|sa))*)[-/ v]+(?P<v>\d\.\d)"
     r"|\bAttribution(?P<long>(?:[- ](?:NonCommercial|ShareAlike|NoDeriv\w*))*) (?:licen[cs]e\s+|International\s+)?v?(?P<w>\d\.\d)",
     re.IGNORECASE,
 )
+_GNU_LATER = (
+    r"General\s+Public\s+License\s+as\s+published\s+by\s+the\s+Free\s+Software\s+Foundation[;,:]\s+either\s+version\s+"
+)
+"""What a program says of itself under a licence of GNU, before the version's number."""
 _TEXTS: tuple[tuple[str, str], ...] = (
+    ("GPL-3.0-or-later", rf"GNU\s+{_GNU_LATER}3"),
+    ("GPL-2.0-or-later", rf"GNU\s+{_GNU_LATER}2"),
+    ("LGPL-3.0-or-later", rf"GNU\s+Lesser\s+{_GNU_LATER}3"),
+    ("LGPL-2.1-or-later", rf"GNU\s+Lesser\s+{_GNU_LATER}2\.1"),
     ("CC0-1.0", r"\bCC0\b|creativecommons\.org/publicdomain/zero"),
     ("AGPL-3.0-only", r"GNU AFFERO GENERAL PUBLIC LICENSE|\bAGPL"),
     ("LGPL-3.0-only", r"GNU LESSER GENERAL PUBLIC LICENSE\s+Version 3|\bLGPL-?v?3"),
     ("LGPL-2.1-only", r"GNU LESSER GENERAL PUBLIC LICENSE\s+Version 2\.1|\bLGPL-?v?2"),
-    ("GPL-3.0-only", r"GNU GENERAL PUBLIC LICENSE\s+Version 3|\bGPL-?v?3"),
-    ("GPL-2.0-only", r"GNU GENERAL PUBLIC LICENSE\s+Version 2|\bGPL-?v?2"),
+    ("GPL-3.0-only", r"GNU GENERAL PUBLIC LICENSE\s+Version 3|\bGPL[-/]?v?3"),
+    ("GPL-2.0-only", r"GNU GENERAL PUBLIC LICENSE\s+Version 2|\bGPL[-/]?v?2"),
     ("Apache-2.0", r"Apache License,?\s+(?:Version )?2\.0|\bApache-2\.0"),
     ("MPL-2.0", r"Mozilla Public License,? (?:Version |v\. ?)?2\.0"),
     ("OFL-1.1", r"SIL Open Font License"),
@@ -41,7 +54,7 @@ _TEXTS: tuple[tuple[str, str], ...] = (
     ("MIT", r"Permission is hereby granted, free of charge, to any person obtaining|\bMIT Licen[sc]e"),
     ("BSD-3-Clause", r"Redistribution and use in source and binary forms[\s\S]{0,1500}Neither the name"),
     ("BSD-2-Clause", r"Redistribution and use in source and binary forms"),
-    ("public domain", r"\bpublic domain\b"),
+    ("public domain", r"\bpublic ?domain\b"),
 )
 _PATTERNS = tuple((licence, re.compile(pattern, re.IGNORECASE)) for licence, pattern in _TEXTS)
 
@@ -50,7 +63,7 @@ _LEGAL = re.compile(
     re.IGNORECASE,
 )
 """Names that say nothing but that a licence stands there: LICENSE, COPYING.LESSER, License-MIT.txt; not "License to Kill.txt"."""
-_NO_LEGAL = re.compile(r"\.(py|js|c|h|png|jpe?g)$", re.IGNORECASE)
+_NO_LEGAL = re.compile(r"\.(py|js|c|h|png|jpe?g|gif|webp|avif|svg|ogg|wav|mp3|flac)$", re.IGNORECASE)
 _LEGAL_WORDS = re.compile(
     r"licen[cs]|copyright|©|permi(t|ssion)|rights?\b|warrant|distribut|copy|copies|modif|terms|condition|liab|public domain|you may|"
     r"grant|attribution|software",
@@ -171,10 +184,14 @@ class Rights:
     """
 
     def __init__(self, notices: Mapping[str, Notice], given: str | None = None):
-        self._given = given
+        self.notices, self._given = notices, given
         self._by_folder: dict[str, list[Notice]] = {}
+        self._by_file: dict[str, Copyright] = {}
         for notice in sorted(notices.values(), key=lambda n: (_rank(n.path), n.path)):
-            self._by_folder.setdefault(posixpath.dirname(notice.path), []).append(notice)
+            folder = "" if is_of_package(notice.path) else posixpath.dirname(notice.path)
+            self._by_folder.setdefault(folder, []).append(notice)
+            if is_machine_readable(notice.text):
+                self._by_file[notice.path] = Copyright(notice.text)
         self._found: dict[tuple[str, str], tuple[str | None, str | None]] = {}
 
     def of(self, path: str) -> tuple[str | None, str | None]:
@@ -184,7 +201,11 @@ class Rights:
         key = posixpath.dirname(path), _content(path)
         if key not in self._found:
             self._found[key] = self._search(*key)
-        return self._found[key]
+        licence, notice = self._found[key]
+        by_file = self._by_file.get(notice or "")
+        if by_file is None:
+            return licence, notice
+        return by_file.of(path) or f"see {posixpath.basename(str(notice))}", notice
 
     def _search(self, folder: str, content: str) -> tuple[str | None, str | None]:
         inside = folder
@@ -214,7 +235,7 @@ def _said_of(content: str, notices: Iterable[Notice], folder: str) -> tuple[str,
     speaks = _PICTURES if content == "picture" else _TEXT_WORDS
     # An AUTHORS file tells where each work is from; a README is nearer to the content than a licence text is.
     for notice in sorted(notices, key=lambda n: (-_rank(n.path), n.path.lower())):
-        if _METADATA.match(posixpath.basename(notice.path)):
+        if _METADATA.match(posixpath.basename(notice.path)) or is_machine_readable(notice.text):
             continue
         said = [(s, licence) for s in _statements(notice.text) if speaks.search(s) and (licence := recognise(s))]
         named = [licence for statement, licence in said if words & set(re.split(r"[^a-z]+", statement.lower()))]

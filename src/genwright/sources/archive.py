@@ -53,7 +53,7 @@ class ArchiveSpec(FilesSpec):
     archive: str = Field(description="Path of a zip or tar file, from the recipe's folder.")
 
     def relative_to(self, folder: Path) -> ArchiveSpec:
-        return self.model_copy(update={"archive": absolute(self.archive, folder)})
+        return super().relative_to(folder).model_copy(update={"archive": absolute(self.archive, folder)})
 
     def title(self) -> str:
         return f"archive:{Path(self.archive).name}"
@@ -72,6 +72,11 @@ class ArchiveSource(FilesSource):
 
 def is_archive_name(name: str) -> bool:
     return name.lower().endswith(_SUFFIXES)
+
+
+def most_bytes(size: int) -> int:
+    """How much an archive of so many bytes may unpack to."""
+    return max(BOMB_BYTES, BOMB_RATIO * size)
 
 
 def unpack(archive: Path, shown: str, cache: Path) -> list[Entry] | Drop:
@@ -130,7 +135,7 @@ class _Unpacker:
     def __init__(self, archive: Path, shown: str, files: Path):
         self.archive, self.shown, self.files = archive, shown, files
         self.size = archive.stat().st_size
-        self.limit = max(BOMB_BYTES, BOMB_RATIO * self.size)
+        self.limit = most_bytes(self.size)
         self.written = 0
         self.members: list[Member] = []
         self.paths: dict[str, int] = {}

@@ -19,7 +19,7 @@ class FolderSpec(FilesSpec):
     folder: str = Field(description="Path of the folder, from the recipe's own.")
 
     def relative_to(self, folder: Path) -> FolderSpec:
-        return self.model_copy(update={"folder": absolute(self.folder, folder)})
+        return super().relative_to(folder).model_copy(update={"folder": absolute(self.folder, folder)})
 
     def title(self) -> str:
         return f"folder:{Path(self.folder).name or self.folder}"

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import posixpath
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from genwright.console import track
@@ -17,6 +16,7 @@ from genwright.ledger import WHOLE_ROW, Drop, Item, item_id
 from genwright.rights.licence import is_legal_text
 from genwright.sources.base import Join
 from genwright.sources.patterns import patterns
+from genwright.sources.place import Place, with_further
 from genwright.sources.rows import SUFFIXES, read_rows
 from genwright.sources.template import MissingError, fill, names
 from genwright.sources.tree import Entry
@@ -35,19 +35,24 @@ def _path_test(table: str) -> Callable[[str], bool]:
     return lambda path: not path.endswith("/") and (path == table or wanted.match_file(path))
 
 
-_LONGEST_PATH = 4096
-
-
-def _fold(path: str) -> str:
-    return unicodedata.normalize("NFC", path).casefold()
+_OUTER = "outer"
+"""The name by which a row inside another one can be asked for that."""
 
 
 class Joiner:
     """Turns a source's entries and a join into items. Files are found among the entries alone, so no row leads outside."""
 
-    def __init__(self, source: str, join: Join, entries: list[Entry]):
-        self.source, self.join = source, join
-        self.entries = {entry.path: entry for entry in entries}
+    def __init__(
+        self,
+        place: Place,
+        join: Join,
+        tables: list[Entry] | None = None,
+        further: Mapping[str, Place] = MappingProxyType({}),
+    ):
+        """`tables`: the entries of the source that the tables lie in, where it is another; `further`: where the further files of each
+        role lie."""
+        self.source, self.join, self.place, self.further = place.name, join, place, further
+        entries = list(place.entries.values()) if tables is None else tables
         named = {entry.path: entry for wanted in join.tables for entry in self._tables(entries, wanted, "table")}
         self.tables = list(named.values())
         self.more = self._tables(entries, join.lookup.table, "lookup.table") if join.lookup else []
@@ -57,29 +62,46 @@ class Joiner:
         """Columns that some row had something in."""
         self._seen: dict[str, None] = {}
         """Columns of the first rows."""
-        self._folded: dict[str, list[Entry]] | None = None
+        self.named: set[str] = set()
+        """Paths of files that some row names."""
 
     def offer(self) -> Iterator[Item]:
-        named: set[str] = set()
         row_number = 0
         self._read_lookup()
         for table in self.tables:
             if table.file is None or table.drop is not None:
                 yield self._item(table.path, None, table.drop or Drop("unreadable"))
                 continue
-            for row in read_rows(Path(table.file), table.path, self.join.rows, nested=self.join.whole):
+            for row in self._rows(table):
                 item = self._row(table, row_number, row)
-                if item.path in self.entries and self.join.path is not None:
-                    named.add(item.path)
+                if item.path in self.place.entries and self.join.path is not None:
+                    self.named.add(item.path)
                 row_number += 1
                 yield item
         if self._asked:
             self._check_columns()
-        tables = {table.path for table in [*self.tables, *self.more]}
-        for path, entry in self.entries.items():
-            if path not in named and path not in tables:
+        tables = {table.path for table in [*self.tables, *self.more]} if self.join.from_ is None else set()
+        for path, entry in self.place.entries.items():
+            if path not in self.named and path not in tables:
                 reason = entry.drop or Drop("notice" if is_legal_text(entry.name) else "unreferenced")
                 yield self._item(path, None, reason, entry)
+
+    def _rows(self, table: Entry) -> Iterator[dict[str, Any] | Drop]:
+        """The table's rows, and behind each those inside it."""
+        inside = self.join.inside
+        for row in read_rows(Path(str(table.file)), table.path, self.join.rows, nested=self.join.whole):
+            if isinstance(row, Drop) or inside is None:
+                yield row
+                continue
+            outer = {**row, _OUTER: row}
+            yield outer
+            more = row.get(inside) or ()
+            found = (
+                [{"key": key, **one} for key, one in more.items() if isinstance(one, dict)]
+                if isinstance(more, dict)
+                else more
+            )
+            yield from ({**outer, **one} for one in found if isinstance(one, dict))
 
     def _row(self, table: Entry, number: int, row: dict[str, Any] | Drop) -> Item:
         if isinstance(row, Drop):
@@ -101,7 +123,25 @@ class Joiner:
         path, entry, wrong = self._file(row)
         item = self._item(path or table.path, number, wrong or (entry.drop if entry else None) or drop, entry)
         item.fields = fields
+        for role, wanted in (self.join.files or {}).items():
+            self._add(item, role, wanted if isinstance(wanted, str) else wanted.path, row)
         return item
+
+    def _add(self, item: Item, role: str, template: str, row: dict[str, Any]) -> None:
+        """Give an item a further file, or drop it where that is not there."""
+        place = self.further[role]
+        try:
+            path, entry, wrong = place.find(self._fill(template, row))
+        except MissingError as missing:
+            path, entry, wrong = None, None, Drop("missing_file", missing.why)
+        if entry is not None and place is self.place:
+            self.named.add(entry.path)
+        missing = with_further(role, entry, path, wrong)
+        if missing is not None and item.kept:
+            item.drop(missing)
+            item.file = None
+        elif item.kept and entry is not None:
+            item.files[role] = place.further(entry)
 
     def _fields(self, row: dict[str, Any]) -> tuple[dict[str, str], Drop | None]:
         fields, drop = {}, None
@@ -140,35 +180,9 @@ class Joiner:
 
     def _file(self, row: dict[str, Any]) -> tuple[str | None, Entry | None, Drop | None]:
         try:
-            path = self._fill(self.join.path or "", row)
+            return self.place.find(self._fill(self.join.path or "", row))
         except MissingError as missing:
             return None, None, Drop("missing_file", missing.why)
-        if len(path) > _LONGEST_PATH:
-            return (
-                None,
-                None,
-                Drop(
-                    "missing_file",
-                    f"a text of {len(path):,} characters, such as a picture in base64, where a file's name is needed; write the pictures to files",
-                ),
-            )
-        # A table that was written on Windows has its paths that way.
-        normal = posixpath.normpath(path.replace("\\", "/")) if path else ""
-        if normal.startswith("/") or normal.split("/")[0] == ".." or normal[1:3] == ":/":
-            return path, None, Drop("escapes", "the row points outside the source")
-        entry = self.entries.get(path) or self.entries.get(normal) or self._alike(normal)
-        if entry is None:
-            return normal, None, Drop("missing_file")
-        return entry.path, entry, None
-
-    def _alike(self, path: str) -> Entry | None:
-        """The file whose name is the same but for capitals and the way that Unicode writes it, where there is one such file."""
-        if self._folded is None:
-            self._folded = {}
-            for entry in self.entries.values():
-                self._folded.setdefault(_fold(entry.path), []).append(entry)
-        found = self._folded.get(_fold(path), [])
-        return found[0] if len(found) == 1 else None
 
     def _fill(self, template: str, row: dict[str, Any]) -> str:
         try:
@@ -189,7 +203,8 @@ class Joiner:
 
     def _check_columns(self) -> None:
         """A column that no row has anything in is a slip of the pen, not a hundred missing files."""
-        templates = [*self.join.templates().values(), *([self.join.path] if self.join.path else [])]
+        files = (one if isinstance(one, str) else one.path for one in (self.join.files or {}).values())
+        templates = [*self.join.templates().values(), *([self.join.path] if self.join.path else []), *files]
         for template in templates:
             for name in names(template):
                 if name in self._answered or name.split(".")[0] in self._seen:

@@ -15,7 +15,11 @@ from genwright.ledger import Drop, Item
 from genwright.rights.licence import Rights
 from genwright.sources.base import Join, Source, SourceSpec, absolute
 from genwright.sources.joined import Joiner
+from genwright.sources.place import Place
 from genwright.sources.tree import Entry
+
+_OF_JOIN = {"rows", "inside", "path", "files", "text", "label", "fields"}
+"""Keys that a table has of its own, with the meaning that they have in a join."""
 
 
 class TableSpec(SourceSpec):
@@ -27,6 +31,10 @@ class TableSpec(SourceSpec):
     label: str | None = Field(None, description="The row's class: `{category}`.")
     fields: dict[str, str] = Field({}, description="More that is kept of a row: `{author: '{author}'}`.")
     rows: str | None = Field(None, description="Where the list of rows stands in a JSON file: `data.entries`.")
+    inside: str | None = Field(None, description="The column that holds more rows, as that of a join.")
+    files: dict[str, str] | None = Field(
+        None, description="Further files of a row, by what they are to the task: `{target: 'clean/{id}.png'}`."
+    )
 
     @model_validator(mode="after")
     def _has_no_join(self) -> TableSpec:
@@ -35,7 +43,7 @@ class TableSpec(SourceSpec):
         return self
 
     def relative_to(self, folder: Path) -> TableSpec:
-        return self.model_copy(update={"table": absolute(self.table, folder)})
+        return super().relative_to(folder).model_copy(update={"table": absolute(self.table, folder)})
 
     def title(self) -> str:
         return f"table:{Path(self.table).name}"
@@ -51,20 +59,13 @@ class TableSource(Source):
         file = Path(spec.table)
         if not file.is_file():
             raise RequestError(f"{file}: there is no such table; check `table` in the recipe.")
-        join = Join(
-            table=file.name,
-            rows=spec.rows,
-            path=spec.path,
-            text=spec.text,
-            label=spec.label,
-            lookup=None,
-            fields=spec.fields,
-        )
-        joiner = Joiner(self.name, join, [Entry(file.name, str(file), file.stat().st_size)])
-        joiner.entries = _Beside(file.parent, joiner.entries)
-        rights = Rights({}, spec.licence)
-        for item in joiner.offer():
-            item.licence, item.notice = rights.of(item.path)
+        said = spec.model_dump(include=_OF_JOIN, exclude_none=True)
+        join = Join.model_validate({"table": file.name, **said})
+        table = Entry(file.name, str(file), file.stat().st_size)
+        place = Place(self.name, _Beside(file.parent, {table.path: table}), Rights({}, spec.licence))
+        further = dict.fromkeys(join.files or {}, place)
+        for item in Joiner(place, join, further=further).offer():
+            item.licence, item.notice = place.rights.of(item.path)
             yield item
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 from genwright import ledger
@@ -23,10 +24,16 @@ def check(task: BaseTask, run: Run, *, trains: bool, anyway: bool, fresh: bool =
     """
     least = about(task.name).least
     begun = (run.stage("train") / "recipe.json").exists() and not fresh
-    if least is None or begun:
+    if begun or (least is None and not about(task.name).roles):
+        return
+    items = list(ledger.leaves(ledger.read(run.stage("collect") / ledger.LEDGER)))
+    if wanting := _wanting(task, items):
+        if trains and not anyway:
+            raise RequestError(f"{run.folder}: {wanting}; add data, or train on it all the same with --anyway.")
+        say(f"{run.folder}: {wanting}.")
+    if least is None:
         return
     needed = (least.from_weights or 0) if task.starts_from_weights else least.from_nothing
-    items = ledger.leaves(ledger.read(run.stage("collect") / ledger.LEDGER))
     kept, training = _amounts(task, items, None if least.larger else needed)
     if kept >= needed and 2 * training >= needed:
         larger = least.larger(task.model, kept) if least.larger else ""
@@ -41,6 +48,18 @@ def check(task: BaseTask, run: Run, *, trains: bool, anyway: bool, fresh: bool =
     if trains and not anyway:
         raise RequestError(f"{told}; {_cures(task, least, kept)}.")
     say(f"{told}; trained on all the same, as asked." if anyway else f"{told}; {_cures(task, least, kept)}.")
+
+
+def _wanting(task: BaseTask, items: Iterable[Item]) -> str:
+    """What there is too little of, where a task tells its sources apart: a style of one picture. "" where there is enough of each."""
+    roles = about(task.name).roles
+    counts = Counter(item.role for item in items)
+    few = [
+        f"{counts[role]:,} with `as: {role}`, which takes about {least:,}"
+        for role, least in roles.items()
+        if counts[role] < least
+    ]
+    return f"too little for `{task.name}` to learn from is kept: {'; '.join(few)}" if few else ""
 
 
 def _amounts(task: BaseTask, items: Iterable[Item], enough: int | None) -> tuple[int, int]:

@@ -69,7 +69,8 @@ def _from_nothing(file: Path) -> Recipe:
 
 def _usable(recipe: Recipe, task: BaseTask) -> Iterator[Item]:
     """Kept items that are of the task's medium, measured, in an order that begins all over the data."""
-    offered = [list(islice((i for i in source.offer() if i.kept), _OFFERED)) for source in open_sources(recipe.data)]
+    sources = {source.name: source for source in open_sources(recipe.data)}
+    offered = [list(islice((i for i in source.offer() if i.kept), _OFFERED)) for source in sources.values()]
     items = list(chain.from_iterable(offered))
     for item in _spread(items, _FITTED * 2):
         if item.file is not None:
@@ -80,7 +81,9 @@ def _usable(recipe: Recipe, task: BaseTask) -> Iterator[Item]:
             if measured.drop or measured.medium != task.medium:
                 continue
             measured.note(item)
-        yield item
+        sources[item.source].complete(item)
+        if item.kept:
+            yield item
 
 
 def _spread(items: Sequence[Item], most: int) -> list[Item]:

@@ -148,8 +148,15 @@ class Sources:
         """Captions beside, folders as labels."""
         one, survey = self.medium, self.survey
         keys = [first, *_exclude(own)]
-        if 2 * survey.captions >= survey.media.get(one.name, 0):
+        count = survey.media.get(one.name, 0)
+        if 2 * survey.captions >= count:
             keys.append(Key("captions", "beside", f"{one.noun}.txt is the caption of {one.noun}{one.suffixes[0]}"))
+            if survey.languages:
+                languages = list(survey.languages)
+                keys.append(Key("language", languages[0], f"there are captions in {', '.join(languages[:40])}"))
+        elif 2 * survey.titles >= count:
+            why = f"the title inside each {one.noun}, else the file's name; there may be {{keywords}} and a {{description}} too"
+            keys.append(Key("text", ["{title}", "{name}"], why))
         if survey.labels:
             keys.append(Key("labels", "folders", f"the folder's name is the {one.noun}'s label"))
         return keys

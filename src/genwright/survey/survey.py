@@ -7,7 +7,8 @@ import os
 import posixpath
 import statistics
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from genwright import cache
@@ -18,11 +19,14 @@ from genwright.files import printable, read_regular
 from genwright.ledger import Drop, Item
 from genwright.media.base import Measures, is_textual, medium_of
 from genwright.media.kind import CODE_SUFFIXES, HEAD_BYTES
+from genwright.media.text import decode
 from genwright.registry import MEDIA
 from genwright.sources.archive import ArchiveSource, is_archive_name
-from genwright.sources.files import FilesSource, same
+from genwright.sources.captions import CAPTION, languages
+from genwright.sources.files import FilesSource
 from genwright.sources.folder import FolderSource
 from genwright.sources.ignored import is_program
+from genwright.sources.place import same
 from genwright.stages.collect.read import Measured, measure
 from genwright.survey.contents import Contents
 from genwright.survey.tables import find_tables
@@ -30,9 +34,6 @@ from genwright.survey.tables import find_tables
 _READ_WHOLE = 5_000
 _READ_WHOLE_BYTES = 2 << 30
 _FEW_PER_LABEL = 5
-
-
-_CAPTIONS = (".txt", ".caption")
 
 
 def look(folder: Path) -> Survey:
@@ -49,6 +50,7 @@ def look(folder: Path) -> Survey:
     contents.read_again(tables.none)
     captions = _captions(items)
     survey.captions = len(captions)
+    survey.languages = _languages(item for item in items if item.path in captions)
     survey.program = is_program(item.path.rstrip("/") for item in items)
     known = {found.table for found in survey.tables}
     kept = _without_duplicates([i for i in items if i.kept and i.path not in captions and i.path not in known])
@@ -61,6 +63,7 @@ def look(folder: Path) -> Survey:
     _sum_up(usable, measures, survey)
     survey.bytes = sum(item.bytes or 0 for item in items if item.kept)
     _note_code(survey, kept)
+    survey.titles = _titles(usable)
     survey.labels = _labels([item for item in kept if _is_described(item)])
     survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in usable if item.detail).most_common(5))
     dropped = [item for item in items if not item.kept]
@@ -168,8 +171,27 @@ def _by_head(head: bytes, item: Item) -> Measured:
 def _captions(items: Sequence[Item]) -> set[str]:
     """Paths of the texts that are the caption of a picture, or what else is no text, beside them."""
     stems = {posixpath.splitext(item.path)[0] for item in items if item.kept and _is_described(item)}
-    texts = (item for item in items if item.kept and item.path.lower().endswith(_CAPTIONS))
+    texts = (item for item in items if item.kept and item.path.lower().endswith(CAPTION))
     return {item.path for item in texts if same(posixpath.splitext(item.path)[0]) in stems}
+
+
+def _languages(captions: Iterable[Item]) -> dict[str, int]:
+    """How many of some captions that have several languages have each."""
+    counts: Counter[str] = Counter()
+    for item in islice(captions, _READ_WHOLE):
+        try:
+            text = decode(read_regular(str(item.file)))
+        except OSError:
+            continue
+        counts.update(list(languages(text)) if isinstance(text, str) else ())
+    return dict(counts.most_common())
+
+
+def _titles(usable: Sequence[Item]) -> int:
+    """How many say inside what they are, if those that were read whole are like the others."""
+    described = [item for item in usable if _is_described(item)]
+    read = sum(item.sha256 is not None for item in described)
+    return round(sum("title" in item.fields for item in described) * len(described) / read) if read else 0
 
 
 def _without_duplicates(items: Sequence[Item]) -> list[Item]:

@@ -17,7 +17,7 @@ from genwright.files import printable
 from genwright.ledger import Drop, Item
 from genwright.media.base import is_textual
 from genwright.registry import TASKS, about
-from genwright.sources.files import same
+from genwright.sources.place import same
 from genwright.sources.rows import SUFFIXES, read_rows
 
 _LARGEST_BYTES = 300_000_000

@@ -90,6 +90,11 @@ def _of_media(survey: Survey) -> Iterator[str]:
             yield f"  {survey.code:,} of them program text, {survey.code_characters:,} characters"
     if survey.captions:
         yield f"  {survey.captions:,} of them with a caption beside them (same name, .txt)"
+    if survey.languages:
+        shown = ", ".join(list(survey.languages)[:5]) + (", ..." if len(survey.languages) > 5 else "")
+        yield f"  the captions are in {len(survey.languages):,} languages: {shown}"
+    if survey.titles:
+        yield f"  {survey.titles:,} of them say inside what they are: a title, as drawings and photographs may have"
     if survey.labels:
         shown = ", ".join(f"{printable(name)} {count:,}" for name, count in list(survey.labels.items())[:5])
         yield f"  in folders that can be their labels: {shown}{', ...' if len(survey.labels) > 5 else ''}"

@@ -52,6 +52,8 @@ class Part:
     initial: Callable[[Family], None] | None = None
     main: bool = False
     source: str | None = None
+    decays_by_passes: bool = False
+    """Whether its weights decay the more the oftener a training sees its data (see stages/train/decay.py)."""
 
 
 class Shown(NamedTuple):
@@ -244,6 +246,11 @@ class BaseTask(ABC):
 
     @abstractmethod
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]: ...
+
+    def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
+        """Examples of a step from which on more teach no more, by how much data there is: a card is given up to that many, in
+        `config.batches`, to be kept busy. None: the part's own batch is right on every device."""
+        return None
 
     @abstractmethod
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:

@@ -76,6 +76,7 @@ class Settings(BaseModel):
     checkpoint_activations: bool = False
     learning_rate: float | None = None
     matrix_learning_rate: float | None = None
+    weight_decay: float | None = None
     log_every: int = Field(default=1, gt=0)
     checkpoint_every: int = Field(default=1000, gt=0)
     keep_checkpoints: int = Field(default=2, ge=1)
@@ -99,9 +100,9 @@ class Settings(BaseModel):
         return self.validate_steps() | self.preview_steps() | {self.steps}
 
     def overriding(self, spec: OptimizerSpec) -> OptimizerSpec:
-        """A phase's optimizer with the learning rates that are given here."""
-        rates = {"learning_rate": self.learning_rate, "matrix_learning_rate": self.matrix_learning_rate}
-        return dataclasses.replace(spec, **{name: rate for name, rate in rates.items() if rate is not None})
+        """A phase's optimizer with what is given here: learning rates, weight decay."""
+        given = {name: getattr(self, name) for name in ("learning_rate", "matrix_learning_rate", "weight_decay")}
+        return dataclasses.replace(spec, **{name: value for name, value in given.items() if value is not None})
 
     def micro_batches(self, accumulate: int | None = None) -> list[int]:
         """Sizes of the micro-batches: they differ by one at most and add up to `batch`. `accumulate` is how many, if not as settled."""

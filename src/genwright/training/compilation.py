@@ -14,14 +14,25 @@ from torch import nn
 
 from genwright.console import say
 
-WORTH_FLOPS = {"cpu": 1.5e13, "cuda": 1e14}
-"""Operations of a whole training from which on compiling wins back its cost: about four minutes of two cores, a few seconds of a card's
-matrix units. Looked up where the budget is no time, so that no clock decides what is computed."""
+_WORTH_SECONDS = {"cpu": 240.0, "cuda": 25.0}
+"""A shorter training, run eagerly, can't win back what compiling costs. On two cores that is half a minute for a step that is a third
+shorter; on an H200 six seconds, and a step that waits for Python gains more than half."""
+_WORTH_FLOPS = {"cpu": 1.5e13, "cuda": 5e15}
+"""The same in operations, looked up where the budget is no time, so that no clock decides what is computed: what two cores do in about
+four minutes, and a large card's matrix units in the other time, eagerly."""
+_WORTH_STEPS = {"cuda": 2500}
+"""A card's steps take ten milliseconds at least while Python calls every kernel, however few operations they have."""
 
 
-def worth(flops: float, device: torch.device) -> bool:
-    """Whether a training of so many operations is long enough for the device to win back what compiling costs."""
-    return flops >= WORTH_FLOPS.get(device.type, float("inf"))
+def worth_seconds(seconds: float, device: torch.device) -> bool:
+    """Whether a training that would take so long eagerly is long enough for the device to win back what compiling costs."""
+    return seconds >= _WORTH_SECONDS.get(device.type, float("inf"))
+
+
+def worth(flops: float, steps: int, device: torch.device) -> bool:
+    """The same of a training of so many operations in so many steps."""
+    never = float("inf")
+    return flops >= _WORTH_FLOPS.get(device.type, never) or steps >= _WORTH_STEPS.get(device.type, never)
 
 
 def possible(device: torch.device) -> bool:

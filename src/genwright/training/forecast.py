@@ -147,12 +147,15 @@ def plan_part(
     held_out_examples: int,
     pass_examples: int,
     spent_seconds: float = 0.0,
+    most_passes: float = float("inf"),
 ) -> PartPlan:
     """Fix the number of steps and what is done between them.
 
-    `measured.validation_seconds` is what one batch of validation costs; `spent_seconds` what planning took of a time budget.
+    `measured.validation_seconds` is what one batch of validation costs; `spent_seconds` what planning took of a time budget, which
+    may buy no more than `most_passes` over the data.
     """
-    steps = steps_for(budget, measured, settings.batch)
+    most = most_passes * pass_examples / settings.batch if budget.unit == "seconds" else float("inf")
+    steps = int(max(min(steps_for(budget, measured, settings.batch), most), 1))
     total = budget.amount
     if budget.unit == "seconds":
         total = max(total - spent_seconds, total * _LEAST_LEARNING)
@@ -165,7 +168,8 @@ def plan_part(
     for _ in range(3 if budget.unit == "seconds" else 0):
         # What is done between the steps costs time that the steps then lack, and depends on their number.
         beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
-        steps = max(1, int(max(total - beside, total * _LEAST_LEARNING) / measured.seconds_per_step))
+        affordable = max(total - beside, total * _LEAST_LEARNING) / measured.seconds_per_step
+        steps = int(max(min(affordable, most), 1))
         plan = _with_steps(steps, measured, settings, train, budget, held_out_examples, pass_examples)
     beside = plan.seconds - plan.settings.steps * measured.seconds_per_step
     plan.expected = Expected(
@@ -319,14 +323,13 @@ def memory_guard(device: torch.device, title: str) -> Iterator[None]:
 
 def check_activations(parameters: int, batch: int, example_bytes: float, accumulate: int, device: torch.device) -> None:
     """Refuse a batch that would not fit beside the model, saying which `accumulate` would make it fit."""
-    if has_room(parameters, batch, example_bytes, accumulate, device):
+    fits, micro = examples_that_fit(parameters, example_bytes, device), -(-batch // accumulate)
+    if micro <= fits:
         return
-    there = devices.memory_bytes(device) - least_memory(parameters)
-    micro = -(-batch // accumulate)
-    fits = int(there // example_bytes) if example_bytes else batch
+    there = max(room_for_examples(parameters, device), 0)
     if fits < 1:
         raise RequestError(
-            f"model: one example alone needs {size_text(example_bytes)} and {device} has {size_text(max(there, 0))} left beside the "
+            f"model: one example alone needs {size_text(example_bytes)} and {device} has {size_text(there)} left beside the "
             "model; make the model or its context smaller."
         )
     raise RequestError(
@@ -335,9 +338,16 @@ def check_activations(parameters: int, batch: int, example_bytes: float, accumul
     )
 
 
-def has_room(parameters: int, batch: int, example_bytes: float, accumulate: int, device: torch.device) -> bool:
-    """Whether a micro-batch has room beside the model."""
-    return -(-batch // accumulate) * example_bytes <= devices.memory_bytes(device) - least_memory(parameters)
+def room_for_examples(parameters: int, device: torch.device) -> float:
+    """Bytes that are left beside the model. On a card a tenth is kept free: what torch has given back lies there in pieces."""
+    share = 1.0 if device.type == "cpu" else 0.9
+    return share * devices.memory_bytes(device) - least_memory(parameters)
+
+
+def examples_that_fit(parameters: int, example_bytes: float, device: torch.device) -> int:
+    """How many examples have room beside the model at once."""
+    there = room_for_examples(parameters, device)
+    return int(there // example_bytes) if example_bytes else (1 << 30 if there >= 0 else 0)
 
 
 def least_memory(parameters: int) -> int:

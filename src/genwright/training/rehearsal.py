@@ -13,7 +13,9 @@ import statistics
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -152,14 +154,23 @@ def _rest(
         checkpoint.write(Path(folder) / checkpoint.name_of(0), weights, saving.capture(trainer))
         measured.checkpoint_seconds = time.monotonic() - start
         with trainer.shown():
-            start = time.monotonic()
             if validate is not None:
-                validate(trainer.step, trainer.settings.steps)
-            measured.validation_seconds = time.monotonic() - start
-            start = time.monotonic()
+                look = partial(validate, trainer.step, trainer.settings.steps)
+                measured.validation_seconds = warm_seconds(look, trainer.device)
             if preview is not None:
-                preview(Path(folder) / "preview")
-            measured.preview_seconds = time.monotonic() - start
+                measured.preview_seconds = warm_seconds(partial(preview, Path(folder) / "preview"), trainer.device)
+
+
+def warm_seconds(work: Callable[[], object], device: torch.device) -> float:
+    """What a piece of work takes when it is not the first of its kind. On a card the first one loads and chooses kernels, and may take a
+    hundred times as long as any other; on a CPU it is like the others."""
+    if device.type != "cpu":
+        work()
+        precision.synchronise(device)
+    start = time.monotonic()
+    work()
+    precision.synchronise(device)
+    return time.monotonic() - start
 
 
 def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float) -> float:

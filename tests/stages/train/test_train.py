@@ -213,8 +213,19 @@ def test_a_budget_that_is_no_time_is_planned_alike_whatever_the_clock_says(
 
 
 def test_compiling_is_decided_by_operations_where_the_budget_is_no_time() -> None:
-    assert not compilation.worth(1e12, CPU) and compilation.worth(1e14, CPU)
-    assert not compilation.worth(1e30, torch.device("mps"))
+    assert not compilation.worth(1e12, 10**6, CPU) and compilation.worth(1e14, 10, CPU)
+    assert not compilation.worth(1e30, 10**9, torch.device("mps"))
+    card = torch.device("cuda")
+    assert not compilation.worth(1e12, 400, card) and compilation.worth(1e16, 400, card)
+    assert compilation.worth(1e12, 5000, card)  # each waits for Python
+
+
+def test_compiling_pays_sooner_on_a_card() -> None:
+    """Six seconds there, half a minute on two cores."""
+    card = torch.device("cuda")
+    assert compilation.worth_seconds(45, card) and not compilation.worth_seconds(45, CPU)
+    assert compilation.worth_seconds(300, CPU) and not compilation.worth_seconds(10, card)
+    assert not compilation.worth_seconds(10**6, torch.device("mps"))
 
 
 def test_where_the_memory_ends_the_plan_says_how_it_went_on(

@@ -319,3 +319,32 @@ def test_sizes_grow_and_can_be_fixed(family: str):
     assert widths == sorted(widths) and len(widths) > 3
     (fixed,) = _task(family, width=48).candidates(facts, Splits({}), torch.device("cpu"))
     assert _width(fixed.network) == 48
+
+
+class _Pictures:
+    """As many as are said, none of which is looked at."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self) -> int:
+        return self.count
+
+
+@pytest.mark.parametrize("family", ["gan", "vae"])
+def test_a_card_gets_widths_and_batches_that_the_pictures_bear(family: str):
+    task = _task(family, width=None)
+    facts, card = task.fit(_items()), torch.device("cuda")
+
+    def found(count: int) -> tuple[int, int | None]:
+        splits = Splits({"train": _Pictures(count)})  # type: ignore[dict-item]
+        configs = task.candidates(facts, splits, card)
+        parts = task.parts(configs[-1].model_copy(update={"batches": {"model": 64}}), facts)
+        assert parts[0].batch == 64 and task.parts(configs[-1], facts)[0].batch == 32
+        return _width(configs[-1].network), task.most_batch(configs[-1], splits)
+
+    few, some, many = (found(count) for count in (10, 1700 * 64**2 // task.model.size**2, 10**6))
+    assert few == (32, 0) and many == (384, 62_500)
+    assert few[0] < some[0] < many[0]
+    (fixed,) = _task(family, width=48).candidates(facts, Splits({"train": _Pictures(10)}), card)  # type: ignore[dict-item]
+    assert _width(fixed.network) == 48

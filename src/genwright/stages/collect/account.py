@@ -111,7 +111,7 @@ def read_notices(run: Run, packages_only: bool = False, most: int = 200_000) -> 
     found = []
     for notice in record.summary.get("notices", []) if record else []:
         file = run.stage("collect") / notice["file"]
-        if file.exists() and not (packages_only and _is_local(notice["source"])):
+        if file.exists() and not (packages_only and (_is_local(notice["source"]) or _is_local(notice["path"]))):
             text = file.read_text("utf-8", "replace")[:most]
             found.append(NoticeText(notice["source"], notice["path"], notice["licence"], text))
     return found
@@ -127,8 +127,12 @@ def public_recipe(recipe: Recipe) -> str:
             if key in source:
                 source[key] = "(on the owner's machine)"
         if any(key in source for key in _LOCAL):
-            for key in ("include", "exclude", "join"):
+            for key in ("include", "exclude", "join", "files"):
                 source.pop(key, None)
+        join = source.get("join", {})
+        for held in (join, *(one for one in join.get("files", {}).values() if isinstance(one, dict))):
+            if any(key in held.get("from", {}) for key in _LOCAL):
+                held["from"] = "(on the owner's machine)"
     for section in (content["model"], *(part for part in content["model"].values() if isinstance(part, dict))):
         start = section.get("from")
         if isinstance(start, str) and is_path(start):

@@ -14,7 +14,7 @@ from typing import IO, TYPE_CHECKING
 
 from genwright.console import progress
 from genwright.files import read_regular
-from genwright.ledger import WHOLE_ROW, Drop, Item
+from genwright.ledger import WHOLE_ROW, Drop, Further, Item
 from genwright.media.base import Measures, Probed, is_of, medium, medium_of
 from genwright.media.kind import HEAD_BYTES
 from genwright.media.text import probe_row
@@ -23,7 +23,7 @@ from genwright.run import write_atomic
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
 
-_VERSION = 3
+_VERSION = 4
 _AT_ONCE = 64
 _COLUMNS = ("characters", "width", "height")
 """Measures that have a column in the ledger."""
@@ -121,27 +121,47 @@ class Reader:
                 line.update(done, item.path[-40:].encode("ascii", "replace").decode())
 
     def _measured(self, items: Sequence[Item]) -> Iterator[tuple[Item, Measured]]:
-        files: dict[str, Measured] = {}
+        files: dict[tuple[str, bool], Measured] = {}
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
             for start in range(0, len(items), _AT_ONCE):
                 block = items[start : start + _AT_ONCE]
                 # A file that several rows name is read once.
-                paths = {item.file: None for item in block if item.file is not None and item.file not in files}
-                files.update(zip(paths, pool.map(self._of_file, paths), strict=True))
+                wanted = [(item.file, False) for item in block if item.file is not None]
+                wanted += [(one.file, True) for item in block for one in item.files.values()]
+                paths = dict.fromkeys(path for path in wanted if path not in files)
+                files.update(zip(paths, pool.map(lambda path: self._of_file(*path), paths), strict=True))
                 for item in block:
-                    yield item, self._of_row(item) if item.file is None else files[item.file]
+                    for role, one in item.files.items():
+                        self._judge_further(item, role, one, files[one.file, True])
+                    yield item, self._of_row(item) if item.file is None else files[item.file, False]
+
+    def _judge_further(self, item: Item, role: str, one: Further, measured: Measured) -> None:
+        """A further file of an item, as what it is; one that can't be used costs the item."""
+        one.sha256, one.bytes, one.medium = measured.sha256 or None, measured.bytes, measured.medium or None
+        one.licence = measured.fields.get("licence", one.licence)
+        drop = measured.drop
+        if drop is None and one.bytes > self.max_item_bytes:
+            drop = Drop("too_large", f"{one.bytes:,} bytes; the limit is {self.max_item_bytes:,}")
+        if drop is None and one.medium == self.medium.name:
+            drop = self.medium.limit(measured.measures, measured.bytes, self.settings)
+        if drop is not None and item.kept:
+            item.drop(Drop(drop.reason, f"its {role}, {one.path}" + (f": {drop.detail}" if drop.detail else "")))
 
     def _of_row(self, item: Item) -> Measured:
         content = item.fields.get("text", item.fields.get(WHOLE_ROW, ""))
         return _probed(content.encode("utf-8", "surrogatepass"), "text", lambda: probe_row(content))
 
-    def _of_file(self, file: str) -> Measured:
+    def _of_file(self, file: str, further: bool = False) -> Measured:
+        """What a file measures; a further one of an item may be of another medium than the task's."""
         try:
             status = os.lstat(file)
-            key = f"{file}\t{status.st_size}\t{status.st_mtime_ns}"
+            key = f"{file}\t{status.st_size}\t{status.st_mtime_ns}" + "\tfurther" * further
             measured = self.seen.get(key)
             if measured is None:
-                measured = measure(read_regular(file), self.medium.name)
+                data = read_regular(file)
+                head = data[:HEAD_BYTES]
+                other = further and not is_of(head, self.medium.name)
+                measured = measure(data, medium_of(head) if other else self.medium.name)
                 assert self.log is not None
                 self.log.write(_line(key, measured))
         except OSError as error:
@@ -154,6 +174,8 @@ class Reader:
 
     def _judge(self, item: Item, measured: Measured) -> None:
         measured.note(item)
+        if not item.kept:
+            return
         item.detail = item.detail or measured.detail
         drop = measured.drop or self._wrong_medium(item)
         drop = drop or self.medium.limit(measured.measures, measured.bytes, self.settings)

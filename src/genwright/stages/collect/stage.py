@@ -69,6 +69,9 @@ def read_items(recipe: Recipe, sources: Sequence[Source], task: BaseTask, seen: 
     _limit(items, recipe.data.limit)
     with Reader(seen, task, recipe.data.max_item_bytes) as reader:
         reader.read(items)
+        by_name = {source.name: source for source in sources}
+        for item in items:
+            by_name[item.source].complete(item)
         _drop_duplicates(items)
         if not any(item.kept for item in items):
             _tell(items, sources)
@@ -97,7 +100,9 @@ def _offered(source: Source) -> Iterator[Item]:
     """Everything a source offers. Fetching and unpacking, which come before the first item, have progress lines of their own."""
     items = source.offer()
     for first in items:
-        yield from track(chain([first], items), f"look through {source.name}")
+        for item in track(chain([first], items), f"look through {source.name}"):
+            item.role = source.spec.as_
+            yield item
 
 
 def _limit(items: Sequence[Item], limit: int | None) -> None:
@@ -111,10 +116,10 @@ def _limit(items: Sequence[Item], limit: int | None) -> None:
 
 
 def _drop_duplicates(items: Sequence[Item]) -> None:
-    first: dict[str, Item] = {}
+    first: dict[tuple[str | None, ...], Item] = {}
     for item in items:
         if item.kept and item.sha256 is not None:
-            original = first.setdefault(item.sha256, item)
+            original = first.setdefault((item.sha256, *item.beside()), item)
             if original is not item:
                 elsewhere = f" in {original.source}" if original.source != item.source else ""
                 row = f" row {original.row}" if original.row is not None else ""
@@ -158,7 +163,9 @@ def _summary(rows: Sequence[Item], sources: Sequence[Source], notices: list[dict
 
 
 def _outputs(rows: Sequence[Item]) -> str:
-    return digest([[i.id, i.sha256, i.split, i.start, i.stop, i.fields, i.reason, i.licence] for i in rows])
+    return digest(
+        [[i.id, i.sha256, i.split, i.start, i.stop, i.fields, i.reason, i.licence, *i.beside()] for i in rows]
+    )
 
 
 def _tell(rows: Sequence[Item], sources: Sequence[Source]) -> None:

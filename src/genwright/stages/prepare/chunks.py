@@ -42,7 +42,7 @@ class Former:
 
 def item_key(item: Item, key: str) -> str:
     """Names the examples of an item: its content and place, under the facts and settings that `key` stands for."""
-    return digest(key, [item.id, item.sha256, item.start, item.stop, item.fields])
+    return digest(key, [item.id, item.sha256, item.start, item.stop, item.fields, *item.beside()])
 
 
 def size_of(item: Item) -> int:

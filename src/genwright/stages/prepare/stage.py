@@ -78,8 +78,12 @@ def load_splits(run: Run, task: BaseTask) -> Splits:
     index = read_json(folder / "index.json")
     stores = {split: ExampleStore([folder / "parts" / name for name in index[split]]) for split in SPLITS}
     items = {item.id: item for item in ledger.read(run.stage("collect") / "ledger.parquet")}
-    content = {split: sorted({f"{i} {items[i].sha256}" for i in store.ids}) for split, store in stores.items()}
+    content = {split: sorted({_seal(items[i]) for i in store.ids}) for split, store in stores.items()}
     return Splits(stores, items, digest(content))
+
+
+def _seal(item: Item) -> str:
+    return " ".join(str(part) for part in (item.id, item.sha256, *item.beside()))
 
 
 def _fit(task: BaseTask, items: Sequence[Item], run: Run, refit: bool) -> str:

@@ -51,7 +51,7 @@ def open_account(
     `data`, or None where that is not known. Raises RequestError when the recipe asks for another model than the one that
     is being trained, or for less than it has had.
     """
-    sections = recipe.model_dump(mode="json", include={"model", "train"})
+    sections = _sections(recipe)
     file = folder / "recipe.json"
     wanted = parse_more(more) if more else None
     if not file.exists():
@@ -115,8 +115,12 @@ def refuse_other_settings(recipe: Recipe, folder: Path) -> None:
     file = folder / "recipe.json"
     if file.exists():
         account = Account.model_validate_json(file.read_text(encoding="utf-8"))
-        _refuse_changed_keys(account, recipe.model_dump(mode="json", include={"model", "train"}), folder)
+        _refuse_changed_keys(account, _sections(recipe), folder)
         _difference(Budget.parse(account.train["budget"]), recipe.train.budget)
+
+
+def _sections(recipe: Recipe) -> dict[str, Any]:
+    return recipe.model_dump(mode="json", include={"model"}) | {"train": recipe.train.asked()}
 
 
 def _refuse_changed_keys(account: Account, sections: dict[str, Any], folder: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from genwright.console import progress, say
+from genwright.console import duration, progress, say
 from genwright.families.base import Compiles, Family
 from genwright.hardware import device as devices
 from genwright.model import Model
@@ -17,7 +17,9 @@ from genwright.recipe import Recipe, TrainSettings
 from genwright.run import SCRATCH, Run
 from genwright.settings import Budget
 from genwright.stages.train import sizes
+from genwright.stages.train.decay import most_passes, with_decay
 from genwright.stages.train.jobs import Job, Workshop
+from genwright.stages.train.memory import within_memory
 from genwright.stages.train.mixing import foretold
 from genwright.stages.train.sizes import Chosen
 from genwright.stages.train.taking import take
@@ -25,17 +27,13 @@ from genwright.tasks.base import BaseTask, Splits
 from genwright.training import compilation, forecast, precision
 from genwright.training.base import Settings
 from genwright.training.forecast import PartPlan, Plan
-from genwright.training.rehearsal import Measured, memory_of_one_step, rehearse
+from genwright.training.rehearsal import Measured, rehearse
 
 _REHEARSAL_SECONDS = 3.0
+_SHORTER = 0.9
+"""A training that ends before this share of its budget is told of."""
 _HURRY_SHARE = 0.05
 """Two cycles of phases must do for a rehearsal where they take longer than this share of a budget in minutes."""
-_COMPILE_FROM_SECONDS = 240.0
-"""A shorter training can't win back what compiling costs: half a minute on two cores for a step that is a third shorter."""
-_LONG_SECONDS = 2.0
-"""Where a step of one example takes longer, memory is foretold by a smaller second one."""
-_SMALL_BATCH = 16
-"""Examples that are simply tried, because the two small batches by which memory is foretold are not much smaller."""
 
 
 def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, started: float) -> PartPlan:
@@ -45,7 +43,7 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
     """
     budget = budget.times(job.share)
     settings = sizes.first_settings(job, train)
-    settings = _within_memory(job, settings, train)
+    settings = within_memory(job, settings, train)
     building = time.monotonic()
     family = job.build()
     building = time.monotonic() - building
@@ -60,9 +58,15 @@ def plan_job(job: Job, train: TrainSettings, budget: Budget, scratch: Path, star
         pass_examples=job.pass_examples(),
         # It is built twice more: to be trained, and to be handed on.
         spent_seconds=time.monotonic() - started + 2 * building,
+        most_passes=most_passes(job, train, measured, settings.batch),
     )
+    if plan.expected and plan.expected.limit and plan.seconds < _SHORTER * plan.expected.limit:
+        say(
+            f"train: {plan.passes:.0f} passes over the data take {duration(plan.seconds)} of the budget, and more would only learn them by "
+            "heart (train.weight_decay: 0 takes them all the same)."
+        )
     forecast.check_room([plan], scratch)
-    return plan
+    return with_decay(plan, job, train, family.phases[0].optimizer)
 
 
 Rest = Callable[[Model, Splits, Path], dict[str, float]]
@@ -151,9 +155,9 @@ def _verdict(workshop: Workshop, part: PartPlan) -> str:
 
 
 def _rehearse(
-    job: Job, family: Family, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path
+    job: Job, family: Family, settings: Settings, train: TrainSettings, budget: Budget, scratch: Path | None
 ) -> Measured:
-    """A short training is rehearsed shortly."""
+    """A short training is rehearsed shortly; without `scratch` its steps alone."""
     looks = min(settings.batch, job.held_out_examples()) if train.validate_times else 0
     seconds = min(_REHEARSAL_SECONDS, budget.amount * 0.03 if budget.unit == "seconds" else _REHEARSAL_SECONDS)
     return rehearse(
@@ -184,11 +188,10 @@ def _compiled_or_not(
     operations does, so that the same recipe is the same computation on a busy day.
     """
     steps, by_clock = forecast.steps_for(budget, eager, settings.batch), budget.unit == "seconds"
-    long_enough = (
-        steps * eager.seconds_per_step >= _COMPILE_FROM_SECONDS
-        if by_clock
-        else compilation.worth(steps * eager.flops_per_step, job.device)
-    )
+    if by_clock:
+        long_enough = compilation.worth_seconds(steps * eager.seconds_per_step, job.device)
+    else:
+        long_enough = compilation.worth(steps * eager.flops_per_step, steps, job.device)
     if train.compile == "off" or (train.compile == "auto" and not long_enough):
         return settings, eager
     if not compilation.possible(job.device):
@@ -201,51 +204,15 @@ def _compiled_or_not(
         return settings, eager
     wanted = settings.model_copy(update={"compile": True})
     try:
-        compiled = _rehearse(job, family, wanted, train, budget, scratch)
+        compiled = _rehearse(job, family, wanted, train, budget, None)
     except Exception as error:  # whatever the compiler could not do, the eager model can
         say(
             f"train: torch.compile can't take this model ({type(error).__name__}), so it runs eagerly; only the speed changes."
         )
         return settings, eager
     faster = compiled.seconds_per_step < eager.seconds_per_step  # the cost is paid by now
+    beside = {name: getattr(eager, name) for name in ("checkpoint_seconds", "validation_seconds", "preview_seconds")}
+    compiled = compiled.model_copy(update=beside)  # none of it is compiled
     if train.compile == "on" or not by_clock or faster:
         return wanted, compiled
     return settings, eager
-
-
-def _within_memory(job: Job, settings: Settings, train: TrainSettings) -> Settings:
-    """Save memory where it is short and that is allowed. Raises RequestError for a batch that can't fit all the same."""
-    if settings.micro_batches()[0] < _SMALL_BATCH:
-        return settings
-    parameters, an_example = _memory(job, settings)
-    if train.checkpoint_activations == "auto" and not forecast.has_room(
-        parameters, settings.batch, an_example, settings.accumulate, job.device
-    ):
-        thrifty = settings.model_copy(update={"checkpoint_activations": True})
-        needed = an_example
-        parameters, an_example = _memory(job, thrifty)
-        if an_example < needed:
-            settings = thrifty
-            say(
-                f"train: an example needs {forecast.size_text(needed)}, too much for a batch, so activations are computed again in the "
-                f"backward pass ({forecast.size_text(an_example)}); same result, longer steps (train.checkpoint_activations)."
-            )
-    forecast.check_activations(parameters, settings.batch, an_example, settings.accumulate, job.device)
-    return settings
-
-
-def _memory(job: Job, settings: Settings) -> tuple[int, float]:
-    """(parameters, bytes that an example needs), by steps of two small batches."""
-    batches, parameters = job.training(), 0
-
-    def memory(size: int) -> int:
-        nonlocal parameters
-        family = job.build()
-        parameters = sum(parameter.numel() for parameter in family.modules.parameters())
-        small = settings.model_copy(update={"batch": size, "accumulate": 1})
-        return memory_of_one_step(family, batches, small, job.device)
-
-    start = time.monotonic()
-    one = memory(1)
-    several = 5 if time.monotonic() - start < _LONG_SECONDS else 2
-    return parameters, max(memory(several) - one, 0) / (several - 1)

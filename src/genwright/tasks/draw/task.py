@@ -46,6 +46,8 @@ from genwright.tasks.verdict import Training
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
 _BATCH = 32
+_LEAST_STEPS_A_PASS = 16
+"""Of a pass over the pictures: fewer steps of more would see hardly more variety each."""
 _LOOKED_AT = 200
 """Held-out pictures among which one is looked for that has words to ask for."""
 
@@ -150,17 +152,26 @@ class Draw(BaseTask):
         return {"data": data, **given_of(np.stack([example["condition"] for example in examples]))}
 
     def candidates(self, facts: DrawFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
-        return networks_of(self.family).candidates(self.model)
+        networks = networks_of(self.family)
+        if device.type != "cuda":
+            return networks.candidates(self.model)
+        return networks.for_card(self.model, self._drawn(facts), len(splits["train"]))
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         def build(trained: object) -> Family:
             entry = FAMILIES[config.family]
             schema = entry.load_options().Settings
             settings = schema.model_validate({name: getattr(self.model, name) for name in schema.model_fields})
-            drawn = Drawn(self.model.size, facts.condition, facts.condition_count)
-            return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=settings)
+            built = networks_of(config.family).build(self._drawn(facts), config.network)
+            return entry.load()(**built, settings=settings)
 
-        return [Part("model", build, batch=_BATCH)]
+        return [Part("model", build, batch=config.batches.get("model", _BATCH))]
+
+    def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
+        return len(splits["train"]) // _LEAST_STEPS_A_PASS
+
+    def _drawn(self, facts: DrawFacts) -> Drawn:
+        return Drawn(self.model.size, facts.condition, facts.condition_count)
 
     def preview(self, model: Model, engine: Engine, splits: Splits, file_stem: Path) -> Path:
         """Eight held-out conditions side by side, four pictures of each below one another."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from genwright.model import ModelConfig
@@ -15,6 +16,10 @@ from genwright.networks.text_encoder import condition_encoder
 from genwright.networks.told import condition_tokens
 from genwright.networks.unet import UNet
 from genwright.registry import FAMILIES
+
+_PARAMETERS_A_VALUE = 0.25
+"""Networks with more parameters than this for each value (pixel by channel) of the data only learn it by heart: R3GAN's for CIFAR-10 and
+FFHQ-64 have 0.1 to 0.25."""
 
 
 @dataclass(frozen=True)
@@ -35,10 +40,23 @@ class Drawn:
 @dataclass(frozen=True)
 class Networks:
     """A family's own: `candidates` gives sizes from small to large by the recipe's model settings, `build` the networks of one by
-    the names that the family's constructor knows them by, from what is drawn and `ModelConfig.network`."""
+    the names that the family's constructor knows them by, from what is drawn and `ModelConfig.network`. `large` goes on where
+    `candidates` ends, for cards."""
 
     candidates: Callable[[Any], list[ModelConfig]]
     build: Callable[[Drawn, dict[str, Any]], dict[str, nn.Module]]
+    large: Callable[[Any], list[ModelConfig]] = lambda settings: []
+
+    def for_card(self, settings: Any, drawn: Drawn, pictures: int) -> list[ModelConfig]:
+        """Sizes for a card, whose time is no limit for small data: so many pictures are. The smallest is always among them."""
+        first, *others = [*self.candidates(settings), *self.large(settings)]
+        most = _PARAMETERS_A_VALUE * pictures * 3 * drawn.size**2
+        return [first, *(config for config in others if self._parameters(drawn, config) <= most)]
+
+    def _parameters(self, drawn: Drawn, config: ModelConfig) -> int:
+        with torch.device("meta"):
+            built = self.build(drawn, config.network)
+        return sum(parameter.numel() for network in built.values() for parameter in network.parameters())
 
 
 @dataclass(frozen=True)
@@ -69,12 +87,17 @@ class ResNetSize:
 
 
 _WIDTHS = (32, 48, 64, 96, 128, 192)
+_LARGE = (256, 384)
 _LEAST_STEPS = 1000
 """Two players that answer each other need many small steps more than they need width."""
 
 
 def resnet_candidates(settings: Any) -> list[ModelConfig]:
     return [_resnet(settings.family, width) for width in (_WIDTHS if settings.width is None else (settings.width,))]
+
+
+def resnet_large(settings: Any) -> list[ModelConfig]:
+    return [_resnet(settings.family, width) for width in _LARGE] if settings.width is None else []
 
 
 def _resnet(family: str, width: int) -> ModelConfig:
@@ -193,8 +216,8 @@ def flow_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]
 
 NETWORKS = {
     "flow": Networks(flow_candidates, flow_networks),
-    "gan": Networks(resnet_candidates, gan_networks),
-    "vae": Networks(resnet_candidates, vae_networks),
+    "gan": Networks(resnet_candidates, gan_networks, resnet_large),
+    "vae": Networks(resnet_candidates, vae_networks, resnet_large),
 }
 """By family; another package that adds a family to `draw` adds its networks here."""
 

@@ -129,18 +129,26 @@ class TextTask(BaseTask):
             return [text_from.candidate(self.model, self.context, facts, splits, device)]
         lengths = splits["train"].lengths("tokens")
         text_sizes.check_context(self.context, int(lengths.max()))
-        tokens = int(lengths.sum())
-        return text_sizes.candidates(self.model.model_copy(update={"context": self.context}), facts.size, tokens)
+        longest = int(np.quantile(lengths, 0.95)) if device.type == "cuda" else None
+        settings = self.model.model_copy(update={"context": self.context})
+        return text_sizes.candidates(settings, facts.size, int(lengths.sum()), longest)
+
+    def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
+        if self.model.from_ is not None:
+            return None
+        tokens = int(splits["train"].lengths("tokens").sum())
+        return text_sizes.most_batch(config.network["max_position_embeddings"], tokens)
 
     def parts(self, config: ModelConfig, facts: Any) -> list[Part]:
         if self.model.from_ is not None:
             return [text_from.part(self.model, config, facts)]
         network, ends = DecoderConfig(**config.network), {"end_tokens": facts.end_tokens, "token_ids": facts.token_ids}
+        optimizer = text_sizes.optimizer_for(network, config.batches["model"])
 
         def build(trained: object) -> Transformer:
-            return Transformer(Decoder(network), facts.end_token, **ends)
+            return Transformer(Decoder(network), facts.end_token, optimizer, **ends)
 
-        return [Part("model", build, batch=config.batches["model"])]
+        return [Part("model", build, batch=config.batches["model"], decays_by_passes=True)]
 
     def held_out_scores(self, model: Model, store: ExampleStore, seed: int) -> list[tuple[Metric, Score]]:
         score = held_out_bits(model, store, seed)

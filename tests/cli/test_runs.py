@@ -40,6 +40,14 @@ def test_a_finished_run_is_called_so(tmp_path: Path):
     assert describe(run).state == "finished"
 
 
+def test_a_report_takes_what_its_page_does(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = draw_run(tmp_path / "emoji")
+    run.report.write_text("a page", encoding="utf-8")
+    run.complete("report", inputs="r", outputs="r", seconds=0.1)
+    runs("show", [run.folder], where=tmp_path, yes=False, as_json=True)
+    assert json.loads(capsys.readouterr().out)["stages"]["report"]["bytes"] == len("a page")
+
+
 def test_a_record_of_another_version_is_said_and_does_not_hide_the_rest(tmp_path: Path):
     run = draw_run(tmp_path / "emoji")
     file = run.stage("train") / "stage.json"

@@ -155,7 +155,7 @@ def test_figures_and_tables_without_sentences_are_no_prose(tmp_path: Path, capsy
     prose = {f"{n}.md": f"# {n}\n" + PROSE * 40 for n in range(5)}
     folder = write(tmp_path / "notes", {**prose, "marks.csv": marks, "log.txt": measured})
     loaded = recipe.load(new(folder))
-    assert "2 of them (log.txt, ...): figures, or a table without sentences" in capsys.readouterr().out
+    assert "2 files (log.txt, ...): figures, or a table without sentences" in capsys.readouterr().out
     assert not {"marks.csv", "log.txt"} & {item.path for item in kept(loaded)}
     with pytest.raises(RequestError, match=r"nothing usable in it; it holds 1 table of figures, such as log\.txt"):
         new(write(tmp_path / "numbers", {"log.txt": measured}))

@@ -281,7 +281,7 @@ def test_ends_of_texts_that_would_be_learnt_as_letters_are_told(
     story = "Once there was a river who lived in a stone. It was very happy.\n<|endoftext|>\n"
     (tmp_path / "stories" / "all.txt").write_text(story * 300)
     new(tmp_path / "stories")
-    assert "1 of them: lines end in <|endoftext|>" in capsys.readouterr().out
+    assert "1 file: lines end in <|endoftext|>" in capsys.readouterr().out
 
 
 def test_tables_as_windows_writes_them_are_seen(tmp_path: Path) -> None:

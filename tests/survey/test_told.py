@@ -148,6 +148,62 @@ def test_examples_of_pictures_have_their_words_and_sizes(tmp_path: Path, capsys:
     assert words == f'  | 16 x 16 pixels, with the words "a red heart of size {number}"'
 
 
+def test_each_kind_of_reading_is_told_of_files_and_none_is_left_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "notes"
+    folder.mkdir()
+    prose = "Die Lampe war zu einer kleinen Flamme niedergebrannt, und es wurde spät. " * 20
+    for number, (ending, encoding) in enumerate((("txt", "utf-16"), ("md", "utf-32"), ("txt", "cp1252"))):
+        (folder / f"{number}.{ending}").write_bytes(f"{number} {prose}".encode(encoding))
+    for number, mark in enumerate(("<|endoftext|>", "<|end_of_text|>")):
+        written(folder, f"end{number}.txt", f"{prose} {number}\n{mark}\n" * 3)
+    written(folder, "page.html", f"<html><body><p>{prose}</p></body></html>")
+    written(folder, "drawing.txt", f'<svg xmlns="http://www.w3.org/2000/svg"><text>{prose}</text></svg>')
+    Image.new("RGB", (20, 30)).save(folder / "photo.png")
+    new(folder)
+    told = capsys.readouterr().out.partition("\n\n")[0].splitlines()
+    assert "of them" not in " ".join(told)  # the line above is about pictures
+    assert any(line.startswith("  1 file: a web page, read by lxml") for line in told)
+    for what in ("read as utf-16", "read as utf-32", "read as cp1252", "lines end in <|endoftext|>"):
+        assert any(line.startswith(f"  1 file: {what}") for line in told), what
+
+
+def test_examples_say_no_counts_of_the_few_that_they_were_chosen_from(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stamps"
+    folder.mkdir()
+    for number in range(70):
+        Image.new("RGB", (20 + number, 30), (3 * number, 0, 0)).save(folder / f"{number}.png")
+        written(folder, f"{number}.txt", f"{number} " + " ".join(f"word{part}" for part in range(60)))
+    new(folder)
+    said = capsys.readouterr()
+    assert "with the words" in said.out
+    assert "captions are longer" not in said.err
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_a_command_that_would_be_refused_is_not_offered(
+    many: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "stamps"
+    folder.mkdir()
+    for number in range(60 if many else 10):
+        Image.new("RGB", (20, 30), (4 * number, 0, 0)).save(folder / f"{number}.png")
+    file = new(folder, shown=False)
+    said = capsys.readouterr().out
+    assert ("It is too little to learn from: add data first." in said) != many
+    assert said.rstrip().endswith("genwright run stamps.yaml" + ("" if many else " --anyway"))
+    assert ("run stamps.yaml --anyway" in file.read_text(encoding="utf-8")) != many
+
+
+def test_a_little_is_not_told_as_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    written(tmp_path / "texts", "a.txt", PROSE * 10)
+    new(tmp_path / "texts", shown=False)
+    assert f"1 file, {len(PROSE) * 10} B usable" in capsys.readouterr().out
+
+
 def test_json_has_endings_and_examples(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     written(tmp_path / "texts", "a.txt", PROSE * 60)
     written(tmp_path / "texts", "b.csv", "a,b\n1,2\n3,4\n")

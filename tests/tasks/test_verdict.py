@@ -16,6 +16,7 @@ from genwright.tasks.write import verdict as write_verdict
 FALLING = Training(passes=5, falling=True)
 SETTLED = Training(passes=5, stopped_early=True, falling=False)
 UNSEEN = Training(passes=0.3, falling=True)
+LEVELLED = Training(passes=0.3, falling=False)
 
 
 def score(value: float, reach: float = 0.02, n: int = 1000) -> Score:
@@ -197,10 +198,18 @@ def test_no_more_time_where_it_would_not_help_and_no_more_data_before_it_was_see
     made = worse if bad else SHEETS[name]()
     assert judged(name, made, FALLING).next.startswith("More time")
     assert judged(name, made, UNSEEN).next.startswith("More time")
+    assert judged(name, made, LEVELLED).next.startswith("More time: it has not yet seen all of its data once")
     for ended in (SETTLED, Training(passes=5, falling=False)):
         assert "more time:" not in judged(name, made, ended).next.lower()
     stuck = judged(name, made, Training(passes=0.3, stopped_early=True)).next.lower()
     assert not stuck.startswith(("more time", "more data"))
+
+
+@pytest.mark.parametrize(
+    ("passes", "told"), [(1.2, "its data only once"), (2.6, "its data 3 times only"), (None, "too few times")]
+)
+def test_how_often_the_data_was_seen_is_said_in_words(passes: float | None, told: str) -> None:
+    assert told in judged("draw", drawn(4.5), Training(passes=passes)).next
 
 
 def test_a_training_that_ended_is_advised_weights_or_another_family() -> None:

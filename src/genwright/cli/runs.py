@@ -152,12 +152,18 @@ def size_bytes(folder: Path) -> int:
     return total
 
 
+def _bytes(run: Run, stage: str) -> int:
+    """What a stage takes on the disk. The report's are pages beside the others' folders."""
+    pages = [file for file in (run.report, run.public_report) if file.exists()]
+    return sum(file.lstat().st_size for file in pages) if stage == "report" else size_bytes(run.stage(stage))
+
+
 def show(folder: Path, *, as_json: bool) -> None:
     """One run: stages with their seconds, sizes, scores."""
     run = open_run(folder)
     listed = describe(run)
     stages = {
-        stage: {"seconds": record.seconds, "finished": record.finished, "bytes": size_bytes(run.stage(stage)), "summary": record.summary}
+        stage: {"seconds": record.seconds, "finished": record.finished, "bytes": _bytes(run, stage), "summary": record.summary}
         for stage in STAGES
         if (record := run.record(stage))
     }  # fmt: skip

@@ -76,7 +76,7 @@ def _explain_picture(run: Run, passage: str | None, file: Path | None, n: int, a
         "" if found.searched == found.pictures else f", of which the {found.searched:,} nearest by pixels were compared"
     )
     print(
-        f"Searched {found.pictures:,} training pictures{first}; 0 is the same picture to the features that are compared."
+        f"Searched {found.pictures:,} training pictures{first}. At distance 0 a picture would be the same, as far as the features tell."
     )
     print(place)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 
+from genwright.console import count
 from genwright.errors import RequestError
 
 CPU_BF16 = ("amx_bf16", "avx512_bf16", "arm_bf16", "bf16")
@@ -42,7 +43,7 @@ def title(device: torch.device) -> str:
     """The device in words, for records: "AMD EPYC, 2 threads" or the card's name."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"{processor()}, {torch.get_num_threads()} threads" if device.type == "cpu" else device.type
+    return f"{processor()}, {count(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else device.type
 
 
 def has_bf16(device: torch.device) -> bool:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib.resources import files
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,8 @@ def _environment() -> Environment:
         "duration": duration,
         "svg": Markup,
         "md": markdown_text,
+        "said": said,
+        "said_md": said_in_markdown,
         "chars": lambda text, n: text if len(text) <= n else text[: n - 1] + "…",
     }
     environment.globals |= {"style": style, "script": lambda: Markup((_TEMPLATES / "page.js").read_text("utf-8"))}
@@ -125,8 +128,31 @@ def tiles(file: Path, words: Sequence[str], across: int, title: str, most: int |
 
 def markdown_text(value: Any) -> str:
     """Text for one line or one table cell of Markdown: nothing in it is read as markup."""
-    line = " ".join(str(value).split())
+    return _plain(" ".join(str(value).split()))
+
+
+def _plain(line: str) -> str:
     return "".join(f"\\{c}" if c in "\\`*_[]|#" else {"<": "&lt;", ">": "&gt;"}.get(c, c) for c in line)
+
+
+def said(value: Any) -> Markup:
+    """A sentence of ours for HTML: what stands between backticks is code, all is escaped."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if is_code else part for is_code, part in _code_apart(value)
+    )
+
+
+def said_in_markdown(value: Any) -> str:
+    """A sentence of ours for one line of Markdown: what stands between backticks is code, all else plain text."""
+    return "".join(
+        f"`{part}`" if is_code else _plain(part) for is_code, part in _code_apart(" ".join(str(value).split()))
+    )
+
+
+def _code_apart(value: Any) -> Iterator[tuple[bool, str]]:
+    """The parts of a sentence, and whether each is code. An odd backtick marks nothing."""
+    parts = str(value).split("`")
+    return zip(cycle((False, True)), parts if len(parts) % 2 else [str(value)], strict=False)
 
 
 def _encode(content: bytes) -> str:

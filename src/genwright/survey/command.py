@@ -79,12 +79,11 @@ def _end(folder: Path, file: Path, verdict: Verdict, choice: Choice) -> list[str
     if choice.near:
         command = f"genwright new {quoted(folder)} --task {choice.near}"
         lines += [f"Took `{choice.task}`; `{choice.near}` is near to it. For that: {command}", ""]
-    return [
-        *lines,
-        f"Wrote {file}, a recipe for `{choice.task}`. Look into it, then:",
-        "",
-        f"    genwright run {quoted(file)}",
-    ]
+    wrote = f"Wrote {file}, a recipe for `{choice.task}`."
+    if not verdict.enough:  # `run` would refuse it
+        lines.append(f"{wrote} It is too little to learn from: add data first. To train on it all the same:")
+        return [*lines, "", f"    genwright run {quoted(file)} --anyway"]
+    return [*lines, f"{wrote} Look into it, then:", "", f"    genwright run {quoted(file)}"]
 
 
 def _content(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from genwright import recipe as recipes
+from genwright.console import held_back
 from genwright.files import printable, read_regular
 from genwright.ledger import Drop, Item
 from genwright.recipe import Recipe
@@ -49,7 +50,8 @@ def examples(file: Path, count: int = 3) -> Examples:
     recipe = _from_nothing(file)
     task = build_task(recipe)
     items = list(islice(_usable(recipe, task), _FITTED))
-    facts = task.fit(items)
+    with held_back():  # it says how many of these few are cut or unknown; of all of them `prepare` says it
+        facts = task.fit(items)
     seen = []
     for item in _spread(items, len(items)):
         found = next((e for e in task.encode(item, facts) if not isinstance(e, Drop)), None)

@@ -46,11 +46,12 @@ def write_recipe(survey: Survey, task: str, verdict: Verdict, where: Path) -> Pa
 def recipe_text(survey: Survey, task: str, verdict: Verdict, file: Path) -> str:
     """The recipe for a survey, as YAML with comments."""
     sources = "".join(_source(one, survey) for one in Sources(survey, task, verdict).recipe(file))
+    anyway = "" if verdict.enough else " --anyway"
     return f"""\
 # {task}: {verdict.text}
 #
 #   genwright plan {file.name}     what it would cost, before anything is trained
-#   genwright run {file.name}      all of it; the results are in runs/{file.stem}/, with a report to open in a browser
+#   genwright run {file.name}{anyway}      all of it; the results are in runs/{file.stem}/, with a report to open in a browser
 
 task: {task}
 

@@ -65,7 +65,7 @@ def look(folder: Path) -> Survey:
     _note_code(survey, kept)
     survey.titles = _titles(usable)
     survey.labels = _labels([item for item in kept if _is_described(item)])
-    survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in usable if item.detail).most_common(5))
+    survey.remarks = dict(Counter(item.detail.partition(" (")[0] for item in usable if item.detail).most_common())
     dropped = [item for item in items if not item.kept]
     survey.dropped = dict(Counter(str(item.reason) for item in dropped).most_common())
     survey.examples = {str(item.reason): _example(item) for item in reversed(dropped)}

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from shutil import get_terminal_size
 
 from genwright.about import Found, Private, Survey, Verdict
-from genwright.console import count
+from genwright.console import count, size
 from genwright.files import legible, printable
 from genwright.media.base import is_textual, medium
 from genwright.registry import MEDIA
@@ -31,7 +31,7 @@ def lines_of(survey: Survey, judged: Mapping[str, Verdict], choice: Choice) -> l
     """What lies in the folder, what of it the task takes, what it is good for."""
     sources = Sources(survey, choice.task, judged[choice.task])
     return [
-        f"{printable(survey.folder)}: {count(survey.offered, 'file')}, {survey.bytes / 1e6:,.1f} MB usable",
+        f"{printable(survey.folder)}: {count(survey.offered, 'file')}, {size(survey.bytes)} usable",
         *_of_media(survey),
         *(f"  {_sentence(table)}" for table in survey.tables[:5]),
         *([f"  and {len(survey.tables) - 5:,} more such files"] if len(survey.tables) > 5 else []),
@@ -40,7 +40,7 @@ def lines_of(survey: Survey, judged: Mapping[str, Verdict], choice: Choice) -> l
             for name, files in survey.media.items()
             if name not in MEDIA
         ),
-        *(f"  {count:,} of them: {remark}" for remark, count in survey.remarks.items()),
+        *(f"  {count(files, 'file')}: {remark}" for remark, files in survey.remarks.items()),
         *_no_prose(survey, sources),
         "",
         f"What `{choice.task}` takes of it:",
@@ -139,7 +139,7 @@ def _no_prose(survey: Survey, sources: Sources) -> Iterator[str]:
 
 
 def _some(paths: Sequence[str]) -> str:
-    return f"{len(paths):,} of them ({printable(paths[0])}{', ...' if len(paths) > 1 else ''}):"
+    return f"{count(len(paths), 'file')} ({printable(paths[0])}{', ...' if len(paths) > 1 else ''}):"
 
 
 def _table(counted: Mapping[str, Counter[str]], sources: Sources, survey: Survey) -> Iterator[str]:

@@ -59,7 +59,9 @@ class Training:
     @property
     def would_go_on(self) -> bool:
         """Whether more time can be expected to help."""
-        if self.stopped_early or self.falling is False:
+        if self.stopped_early or (
+            self.falling is False and not self.unseen
+        ):  # a schedule that ends levels the loss, too
             return False
         return bool(self.falling) or self.passes is None or self.passes < _MANY_PASSES
 
@@ -173,7 +175,10 @@ def _time(training: Training) -> str:
     elif training.falling:
         why = "its loss was still falling when the training ended"
     else:
-        why = "it has seen its data " + (f"{training.passes:,.0f} times only" if training.passes else "too few times")
+        times = round(training.passes or 0)
+        why = "it has seen its data " + (
+            "only once" if times == 1 else f"{times:,} times only" if times else "too few times"
+        )
     return f"more time: {why}; run it again with `--more`, for as long as before or longer"
 
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from torch import nn
 from torch.nn.modules.module import register_module_parameter_registration_hook
 
-from genwright.console import Printed, duration
+from genwright.console import Printed, count, duration
 from genwright.errors import RequestError
 from genwright.hardware import device as devices
 from genwright.recipe import Budget, TrainSettings
@@ -126,9 +126,9 @@ class Plan(Printed, BaseModel):
         )
         for name, part in self.parts.items():
             title = "a step" if len(self.parts) == 1 else f"a step of {name}"
-            yield title, f"{_short(part.measured.seconds_per_step)} for {part.settings.batch} examples"
+            yield title, f"{_short(part.measured.seconds_per_step)} for {count(part.settings.batch, 'example')}"
         passes = ", ".join(f"{part.passes:,.1f}" for part in self.parts.values())
-        yield "steps", f"{self.steps:,} ({self.examples:,} examples, {passes} passes over the data)"
+        yield "steps", f"{self.steps:,} ({count(self.examples, 'example')}, {passes} passes over the data)"
         yield "training", duration(self.seconds)
         if self.stages:
             parts = [f"{name} {'at most ' * (name == 'evaluate')}{duration(s)}" for name, s in self.stages.items()]

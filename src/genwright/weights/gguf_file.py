@@ -71,7 +71,7 @@ def _reader(file: Path, shown: str) -> Any:
         with file.open("rb") as content:
             if content.read(4) != b"GGUF":
                 raise RequestError(f"{shown}: not a GGUF file; name a GGUF file or a Hugging Face folder.")
-        with progress(f"read {file.name}"):
+        with progress(f"read {shown}"):
             return GGUFReader(file)
     except _BROKEN as error:
         raise RequestError(f"{shown}: the GGUF file is truncated or damaged ({error}); get it again.") from error

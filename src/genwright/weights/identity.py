@@ -29,7 +29,7 @@ def _hash_file(file: Path) -> str:
     if record.exists():
         return json.loads(record.read_text(encoding="utf-8"))["sha256"]
     digest = hashlib.sha256()
-    with file.open("rb") as content, progress(f"hash {file.name}", status.st_size) as line:
+    with file.open("rb") as content, progress("hash the weights", status.st_size) as line:
         done = 0
         while block := content.read(_BLOCK_BYTES):
             digest.update(block)

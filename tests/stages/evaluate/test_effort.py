@@ -74,7 +74,11 @@ def test_a_small_evaluation_that_must_do_is_not_made_twice(tmp_path: Path, capsy
     assert bench.evaluate(recipe(), tmp_path).protocol["samples"] == 4
     assert len(bench.made) == 1
     plan = effort.Effort.model_validate_json((tmp_path / effort.FILE).read_text())
-    assert plan.share and f"--set evaluate.share={plan.share:.2g}" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert plan.share and f"--set evaluate.share={plan.share:.2g}" in said
+    assert "the fewest there are, for which 50s are too short" in said and "enough for;" not in said
+    Bench(fixed=1.0, whole=600.0).evaluate(recipe(), tmp_path / "fits")
+    assert "as many as 50s are enough for" in capsys.readouterr().err
 
 
 def test_where_even_twenty_take_too_long_texts_are_cut_first_and_then_there_are_fewer(tmp_path: Path) -> None:

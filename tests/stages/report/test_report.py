@@ -19,9 +19,9 @@ from genwright.errors import RequestError
 from genwright.explain.view import explain_nearest
 from genwright.media.image import grid
 from genwright.media.text import Passage, passages
-from genwright.pages.page import tiles
+from genwright.pages.page import said_in_markdown, tiles
 from genwright.run import Run
-from genwright.scores import ScoreSheet
+from genwright.scores import ScoreSheet, Verdict
 from genwright.stages.collect.account import log_bins, public_recipe, read_data
 from genwright.stages.report import stage as report
 from helpers.example_run import HOSTILE, SECRET, draw_run, write_run
@@ -180,6 +180,19 @@ def test_a_torn_preview_and_a_torn_metrics_line_cost_nothing(tmp_path: Path):
         out.write('{"step": 1801, "gener')
     (part / "previews" / "step-001800.png").write_bytes(b"\x89PNG\r\n\x1a\n cut short")
     assert "step 1,575" in write(run)
+
+
+def test_what_a_sentence_of_ours_calls_code_is_code(tmp_path: Path):
+    run = draw_run(tmp_path / "run")
+    file = run.stage("evaluate") / "scores.json"
+    sheet = ScoreSheet.read(file)
+    sheet.verdict = Verdict(grade="weak", why="<b>No</b> `--more`", next="give `evaluate.share`, not 5 ` in all")
+    sheet.write(file)
+    page = write(run)
+    assert "&lt;b&gt;No&lt;/b&gt; <code>--more</code>" in page
+    assert "give `evaluate.share`, not" in page  # three of them: nothing tells what they enclose
+    card = said_in_markdown("a_b: `--set a_b=1` and *")
+    assert card == "a\\_b: `--set a_b=1` and \\*"
 
 
 def test_nothing_of_a_name_is_markup(drawn: Run):

@@ -53,7 +53,9 @@ def test_a_word_that_was_never_seen_is_said_and_the_picture_is_drawn(capsys: pyt
     assert capsys.readouterr().err == ""
     facts.prompt("a green dragon")
     said = capsys.readouterr().err
-    assert said == "Never seen in training: green, dragon (did you mean dragonfly?); what is drawn goes by the rest.\n"
+    assert said == "Never seen in training: green, dragon (did you mean dragonfly?); what is drawn may be anything.\n"
+    facts.prompt("a green heart")
+    assert capsys.readouterr().err == "Never seen in training: green; what is drawn goes by the rest.\n"
 
 
 def test_of_a_prompt_that_is_cut_it_is_said_what_is_read(capsys: pytest.CaptureFixture[str]) -> None:

@@ -44,13 +44,21 @@ class Effort(BaseModel):
     """What the evaluation may take in all, trials included; None: as long as it takes."""
     share: float | None = None
     """The share of the budget that would be about enough to say something; None where what there is is enough."""
+    least: bool = False
+    """Whether even the smallest evaluation takes longer than it may, and is made all the same."""
     asked: str
     """A hash of the settings and the budget that this is for."""
 
     def text(self) -> str:
         if self.effort == 1:
             return f"up to {self.of:,} samples"
-        said = f"up to {self.samples:,} of {self.of:,} samples, as many as {duration(self.seconds or 0)} are enough for"
+        allowed = duration(self.seconds or 0)
+        why = (
+            f"the fewest there are, for which {allowed} are too short"
+            if self.least
+            else f"as many as {allowed} are enough for"
+        )
+        said = f"up to {self.samples:,} of {self.of:,} samples, {why}"
         if self.share is None:
             return said
         return (
@@ -99,6 +107,7 @@ def evaluate(recipe: Recipe, folder: Path, score: Evaluate) -> ScoreSheet:
             of=recipe.evaluate.samples,
             seconds=allowed,
             share=trials.needed(enough) / recipe.train.budget.amount if effort < enough else None,
+            least=effort == trials.first and trials.took[0][1] > allowed,
             asked=_asked(recipe),
         )
         made = trials.sheets.get(effort)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from genwright.console import duration, progress, say
+from genwright.console import count, duration, progress, say
 from genwright.families.base import Compiles, Family
 from genwright.hardware import device as devices
 from genwright.model import Model
@@ -142,9 +142,9 @@ def summed_up(workshop: Workshop, chosen: Chosen, plans: dict[str, PartPlan], pa
 def _verdict(workshop: Workshop, part: PartPlan) -> str:
     """A sentence on whether data and budget suit each other."""
     counts = {split: len(store) for split, store in workshop.splits.stores.items()}
-    has = f"{counts['train']:,} training examples"
+    has = count(counts["train"], "training example")
     if part.pass_examples != counts["train"]:
-        has += f" ({part.pass_examples:,} windows)"
+        has += f" ({count(part.pass_examples, 'window')})"
     if not counts["validation"]:
         return f"{has} and none held out: nothing will tell when it only learns by heart; more data would."
     if part.passes < 1:

@@ -213,8 +213,8 @@ def _train(job: Job, recipe: Recipe, run: Run, account: Account, part: PartPlan,
     done = next((checkpoint.about(kept)["step"] for kept in checkpoint.finished_in(place / "checkpoints")), 0)
     going_on = f" from step {done:,} on" if done else ""
     say(
-        f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {part.steps:,} steps of "
-        f"{settings.batch} examples, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'}{', deterministic' * settings.deterministic})"
+        f"train {job.name}: {job.config.title}, {part.measured.parameters:,} parameters, {count(part.steps, 'step')} of "
+        f"{count(settings.batch, 'example')}, about {duration(part.seconds * (1 - done / part.steps))}{going_on} ({settings.precision}, {'compiled' if settings.compile else 'eager'}{', deterministic' * settings.deterministic})"
     )
     values = {"task": recipe.task, "family": recipe.family, **settings.model_dump()}
     with tracking.tracker(recipe.train.track, place, run.name, job.name, values) as listeners:
@@ -263,7 +263,7 @@ def _revise(part: PartPlan, revision: Revision, place: Path) -> None:
     part.revision = revision
     write_atomic(place / "plan.json", part.model_dump_json(indent=1) + "\n")
     say(
-        f"train: the machine is slower than when the plan was made, so {revision.steps:,} steps instead of {part.settings.steps:,} are "
+        f"train: the machine is slower than when the plan was made, so {count(revision.steps, 'step')} instead of {part.settings.steps:,} are "
         f"taken, to keep to {part.budget}."
     )
 

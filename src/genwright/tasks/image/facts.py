@@ -92,15 +92,16 @@ class DrawFacts:
                 f'The prompt is longer than the {self.tokens - 1} tokens that the model reads: what is drawn is "{self.read(prompt)}".'
             )
         if unknown := self.unseen(prompt):
-            say(
-                f"Never seen in training: {', '.join(map(self._with_near, unknown[:5]))}; what is drawn goes by the rest."
-            )
+            rest = "goes by the rest" if len(unknown) < len(self._asked(prompt)) else "may be anything"
+            say(f"Never seen in training: {', '.join(map(self._with_near, unknown[:5]))}; what is drawn {rest}.")
 
     def unseen(self, prompt: str) -> list[str]:
         """The words of a prompt that no training caption has, but for single letters like "a" of scripts that have words."""
         known = set(self.known_words)
-        words = (word for word in dict.fromkeys(words_of(prompt)) if len(word) > 1 or _WORD_ALONE.match(word))
-        return [word for word in words if word not in known] if known else []
+        return [word for word in self._asked(prompt) if word not in known] if known else []
+
+    def _asked(self, prompt: str) -> list[str]:
+        return [word for word in dict.fromkeys(words_of(prompt)) if len(word) > 1 or _WORD_ALONE.match(word)]
 
     def _with_near(self, word: str) -> str:
         near = get_close_matches(word, self.known_words, n=1, cutoff=0.75)

@@ -86,6 +86,14 @@ def whole(place: Path) -> Iterator[Path]:
             remove(temporary)
 
 
+def share(file: Path) -> None:
+    """Give a file the rights that a new one gets here. safetensors makes its own for their user alone, so that a service that runs as
+    another user, or a colleague, could read all of a model but its weights."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    file.chmod(0o666 & ~mask)
+
+
 def remove(place: Path) -> None:
     """Remove a file, a link or a folder with all that is in it; one that is not there is no fault."""
     if place.is_dir() and not place.is_symlink():

@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save_file
 
 from genwright.errors import RequestError
 from genwright.families.base import Family, Foreign, foreign_config
+from genwright.files import share
 from genwright.model import Model, ModelConfig
 from genwright.recipe import Recipe, recipe_class
 from genwright.registry import TASKS
@@ -40,11 +41,9 @@ def save(model: Model, folder: Path) -> None:
         files = family.foreign_files() if isinstance(family, Foreign) else {}
         for file, content in files.items():
             (place / file).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        save_file(
-            {k: v.contiguous() for k, v in family.export_tensors().items()},
-            place / (ADAPTER if files else WEIGHTS),
-            metadata={"format": "pt"},
-        )
+        stored = place / (ADAPTER if files else WEIGHTS)
+        save_file({k: v.contiguous() for k, v in family.export_tensors().items()}, stored, metadata={"format": "pt"})
+        share(stored)
         if flat:
             config.update(foreign_config(family))
     config["genwright"] = {

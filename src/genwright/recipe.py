@@ -349,4 +349,4 @@ def _nearest(word: str, valid: list[str]) -> str:
 
 
 def _why(error: Exception) -> str:
-    return getattr(error, "strerror", None) or "not UTF-8"
+    return getattr(error, "strerror", None) or "not UTF-8: save it as that"

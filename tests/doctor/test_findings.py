@@ -67,7 +67,7 @@ def test_a_machine_that_has_everything_is_well() -> None:
         ({"reached": [Card("GTX 1650", 4 << 30, None, (7, 5))], "architectures": ["sm_75"]}, r"4\.3 GB", "train.accumulate"),
         ({"triton": False}, "nothing is compiled for the card", "triton"),
         ({"compiler": "", "openmp": False}, "No C\\+\\+ compiler: with one, text is written", "g\\+\\+"),
-        ({"openmp": False}, "can't compile with OpenMP", "libomp"),
+        ({"openmp": False, "trouble": "unsupported option -fopenmp"}, r"c\+\+ can't compile our code \(unsupported option -fopenmp\)", "libomp"),
         ({"omp_threads": "1", "threads": 1}, "OMP_NUM_THREADS=1 is set, so 1 of 16 cores", "Unset it"),
         ({"memory_bytes": 2 * 10**9}, r"2 GB of memory", "small sizes"),
         ({"folders": [Folder(what="cache", path="/c", free_bytes=10**8)]}, r"/c \(cache\) has 100 MB free", "GENWRIGHT_CACHE"),
@@ -103,6 +103,22 @@ def test_what_is_wrong_is_told_before_what_would_help() -> None:
     ill = machine(reached=[], torch=Build("2.13.0+cpu", None, None), compiler="", openmp=False)
     text = as_text(Diagnosis(genwright="1", machine=ill, findings=findings(ill)), 300)
     assert text.index("a CPU build, so nothing") < text.index("What would help") < text.index("No C++ compiler")
+
+
+def test_where_the_system_tells_nothing_of_its_processor_torch_is_asked(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """macOS has no /proc, and a hardened container hides it."""
+    read = Path.read_text
+
+    def hidden(self: Path, *args: Any, **more: Any) -> str:
+        if str(self).startswith("/proc"):
+            raise PermissionError(13, "Permission denied", str(self))
+        return read(self, *args, **more)
+
+    monkeypatch.setattr(Path, "read_text", hidden)
+    assert genwright("doctor", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["machine"]["instructions"]
 
 
 def test_the_command(capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,6 +26,7 @@ CHINESE = "这是一段中文文本，用来检查编码检测是否正确工作
         ("utf-32", RUSSIAN),
         ("cp1252", FRENCH * 3),
         ("latin-1", GERMAN * 3),
+        ("cp1252", "Wie heißt du, 1?;Jörg, danke.\n" * 3),
         ("cp1251", RUSSIAN * 4),
         ("koi8-r", RUSSIAN * 4),
         ("cp1250", "Příliš žluťoučký kůň úpěl ďábelské ódy. " * 4),

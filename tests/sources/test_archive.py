@@ -129,6 +129,13 @@ def test_a_zip_bomb_is_not_unpacked(tmp_path: Path) -> None:
     assert sum(file.stat().st_size for file in (tmp_path / "cache").rglob("*") if file.is_file()) < MEGABYTE
 
 
+def test_a_zip_that_was_cut_short_is_told_as_such(tmp_path: Path) -> None:
+    archive = zipped(tmp_path / "a.zip", ("good.txt", b"good" * 1000))
+    archive.write_bytes(archive.read_bytes()[:40])
+    with pytest.raises(RequestError, match="a zip file whose end is missing: it was cut short; get it again"):
+        offered(archive, tmp_path / "cache")
+
+
 def test_a_zip_that_lies_about_its_size(tmp_path: Path) -> None:
     archive = zipped(tmp_path / "a.zip", ("zeros.txt", bytes(3 * MEGABYTE)))
     data = bytearray(archive.read_bytes())

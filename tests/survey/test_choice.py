@@ -89,6 +89,18 @@ def test_every_table_of_conversations_is_joined(tmp_path: Path) -> None:
     assert len(rows) == 75 and all(isinstance(dialogues(row), list) for row in rows)
 
 
+def test_rows_that_can_not_be_read_are_told_however_few(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A comma behind a row, or a key twice: the table is taken, and they are missing in what is counted."""
+    good = [json.dumps({"prompt": f"Where is {n}?", "response": f"There, {n}."}) for n in range(30)]
+    folder = tmp_path / "talks"
+    folder.mkdir()
+    (folder / "talks.jsonl").write_text(
+        "\n".join([*good, good[0] + ",", '{"prompt": "a", "response": "b", "response": "c"}'])
+    )
+    assert recipe.load(new(folder)).task == "chat"
+    assert "talks.jsonl: 2 of its 32 rows can't be read as those of a table: line 31" in capsys.readouterr().err
+
+
 def test_exports_of_messengers_are_conversations(tmp_path: Path) -> None:
     telegram = {"name": "Ann", "type": "personal_chat", "id": 1, "messages": [
         {"type": "message", "date": f"2023-01-{1 + n // 2:02}T10:00:00", "from": ("Ann", "Me")[n % 2], "text": f"{n}"}

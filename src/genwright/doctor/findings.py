@@ -124,7 +124,7 @@ def _room(machine: Machine) -> Told:
             )
         elif folder.free_bytes is not None and folder.free_bytes < _LITTLE_DISK:
             yield (
-                f"The disk of {folder.path} ({folder.what}) has {size(folder.free_bytes)} free; a run takes one or two, a package of data more.",
+                f"The disk of {folder.path} ({folder.what}) has {size(folder.free_bytes)} free; a run takes one or two GB, a package of data more.",
                 "Make room, or name another disk: GENWRIGHT_CACHE for the cache, --run-dir for runs.",
             )
     if machine.memory_bytes < _LITTLE_MEMORY:
@@ -166,8 +166,8 @@ def _compiler(machine: Machine) -> Told:
         )
     elif not machine.openmp and not machine.native_off:
         yield (
-            f"{machine.compiler} can't compile with OpenMP: with that, text is written two to four times as fast on a processor.",
-            "Install g++, or OpenMP for your compiler (`apt install libomp-dev`, `brew install libomp`), or name another with CXX.",
+            f"{machine.compiler} can't compile our code ({machine.trouble}): with that, text is written two to four times as fast on a processor.",
+            "Mend that; where it is the compiler, install g++, or OpenMP for yours (`apt install libomp-dev`, `brew install libomp`), or name another with CXX.",
         )
 
 

@@ -71,6 +71,8 @@ class Machine(BaseModel):
     """"" where there is none."""
     openmp: bool
     """Whether our own code could be compiled by it."""
+    trouble: str = ""
+    """Why it could not, in the words of the compiler or the system."""
     native_off: bool
     npm: bool
     folders: list[Folder]
@@ -83,6 +85,7 @@ def look(here: Path) -> Machine:
     installed = cards.build()
     assert installed is not None  # torch was imported
     compiler = build.compiler()
+    openmp = build.library() is not None
     return Machine(
         system=f"{platform.system()} {platform.release()}, {platform.machine()}",
         glibc=_glibc(),
@@ -102,7 +105,8 @@ def look(here: Path) -> Machine:
         triton=find_spec("triton") is not None,
         mps=torch.backends.mps.is_available(),
         compiler=shlex.join(compiler) if compiler else "",
-        openmp=build.library() is not None,
+        openmp=openmp,
+        trouble="" if openmp else build.trouble(),
         native_off=os.environ.get(build.SWITCH) == "0",
         npm=shutil.which("npm") is not None or Path(sys.executable).with_name("npm").exists(),
         folders=[_cache(), _folder("here", here)],
@@ -140,7 +144,10 @@ def _cache() -> Folder:
 
 
 def _folder(what: str, path: Path) -> Folder:
-    free = shutil.disk_usage(path).free
+    try:
+        free = shutil.disk_usage(path).free
+    except OSError as error:
+        return Folder(what=what, path=str(path), wrong=f"it can't be looked at ({error.strerror})")
     return Folder(
         what=what, path=str(path), free_bytes=free, wrong="" if os.access(path, os.W_OK) else "it may not be written to"
     )

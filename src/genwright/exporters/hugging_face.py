@@ -27,6 +27,7 @@ from genwright.exporters.comparison import (
     largest_difference,
 )
 from genwright.exporters.source import Source, read_json
+from genwright.files import share
 
 CONFIG_KEYS = (
     "architectures",
@@ -69,6 +70,7 @@ def write_folder(source: Source, kind: str, folder: Path) -> None:
     (folder / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in source.tensors.items()}
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    share(folder / "model.safetensors")
     if lacking := missing_keys(folder):
         raise WorkError(f"export: {folder.name} lacks {', '.join(lacking)}, which vLLM reads; report this as a bug.")
 

@@ -27,6 +27,8 @@ _NAMED = re.compile(
     rb"""(?:<meta[^>]{0,200}charset|<\?xml[^>]{0,200}encoding)\s*=\s*["']?\s*([\w-]{2,40})""", re.IGNORECASE
 )
 _HEAD_BYTES = 4096
+_OLD = ("mac_iceland", "mac_roman", "mac_turkish", "hp_roman8")
+"""Western tables of before Unicode. Nearly all of their bytes are letters, so a few words of Windows make sense in them by chance."""
 
 _COMMON = {
     "cp932": ((0x81, 0x84), (0x88, 0x97)),
@@ -84,11 +86,11 @@ def detect_names(names: Sequence[bytes]) -> str:
     return min(scores, key=lambda encoding: scores[encoding])
 
 
-def _rank(guess: CharsetMatch) -> tuple[float, float, int, bool]:
-    """Less mess, then a likelier language; of equals the one with fewer capitals (KOI8-R read as Windows-1251 is all capitals)."""
+def _rank(guess: CharsetMatch) -> tuple[float, bool, float, int, bool]:
+    """Less mess, then a table that is still in use, then a likelier language; of equals the one with fewer capitals (KOI8-R read as Windows-1251 is all capitals)."""
     text = str(guess)[:10_000]
     mess = guess.chaos + (_rare(text, guess.encoding) if guess.encoding in _COMMON else 0)
-    return mess, -guess.coherence, sum(map(str.isupper, text)), not _may_be_western(guess)
+    return mess, guess.encoding in _OLD, -guess.coherence, sum(map(str.isupper, text)), not _may_be_western(guess)
 
 
 def _may_be_western(guess: CharsetMatch) -> bool:

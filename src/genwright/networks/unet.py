@@ -1,8 +1,8 @@
 """A U-Net that finds the clean picture in a noisy one: convolutions, and attention to picture and caption where the map is small.
 
-The layout of ADM (arXiv:2105.05233) with three changes that a processor is thankful for: pixels are gathered in patches, so that the
-most expensive resolution is met only by the first and the last convolution; what comes from the other side is added, not laid beside; all
-runs in channels-last. The tokens of the caption stand as further keys and values beside those of the picture.
+The layout of ADM (arXiv:2105.05233) with two changes that a processor is thankful for: what comes from the other side is added, not laid
+beside, and all runs in channels-last. The finest level is narrow but sees single pixels: gathered in patches of 2, at equal cost, the last
+of the noise was hardly found (benchmarks/results/flow.txt). The tokens of the caption stand as further keys and values beside those of the picture.
 
 The output is scaled as in EDM (arXiv:2206.00364, table 1), so that input and target of the convolutions have the same size at every time.
 
@@ -12,6 +12,7 @@ vector that says what and when. image_BCHW in [-1, 1].
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import torch
@@ -28,12 +29,16 @@ DEVIATION = 0.5
 """Of a picture's values in [-1, 1], about."""
 
 
+def _norm(channels: int) -> nn.GroupNorm:
+    return nn.GroupNorm(math.gcd(channels, max(1, channels // _GROUP)), channels)
+
+
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions added to the input, the second starting at zero; what and when scale and shift what lies between them."""
 
     def __init__(self, channels: int, told: int):
         super().__init__()
-        self.norm_in, self.norm_between = (nn.GroupNorm(max(1, channels // _GROUP), channels) for _ in range(2))
+        self.norm_in, self.norm_between = (_norm(channels) for _ in range(2))
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
         self.modulation = nn.Linear(told, 2 * channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
@@ -55,8 +60,8 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int, tokens: int):
         super().__init__()
-        self.heads = max(1, channels // _HEAD)
-        self.norm = nn.GroupNorm(max(1, channels // _GROUP), channels)
+        self.heads = math.gcd(channels, max(1, channels // _HEAD))
+        self.norm = _norm(channels)
         self.qkv = nn.Linear(channels, 3 * channels, bias=False)
         self.token_kv = nn.Linear(tokens, 2 * channels, bias=False)
         self.out = nn.Linear(channels, channels, bias=False)
@@ -128,7 +133,7 @@ class UNet(nn.Module):
         self.widen = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.across = nn.ModuleList(nn.Conv2d(width, width, 1) for width in widths[:-1])
-        self.norm = nn.GroupNorm(max(1, widths[0] // _GROUP), widths[0])
+        self.norm = _norm(widths[0])
         self.out = nn.Conv2d(widths[0], pixels, 3, padding=1)
         nn.init.zeros_(self.out.weight)
         nn.init.zeros_(self.out.bias)  # type: ignore[arg-type]

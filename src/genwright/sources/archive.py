@@ -66,7 +66,7 @@ class ArchiveSource(FilesSource):
         file = Path(self.spec.archive)
         members = unpack(file, str(file), self.cache)
         if isinstance(members, Drop):
-            raise RequestError(f"{file}: the archive can't be unpacked ({members.detail}); zip and tar files can be.")
+            raise RequestError(f"{file}: the archive can't be unpacked ({members.detail}).")
         yield from members
 
 
@@ -155,7 +155,10 @@ class _Unpacker:
                 raise OSError(error.errno, error.strerror) from error
             except _BROKEN as error:
                 if not self.members:
-                    return Drop("undecodable", f"no zip or tar archive: {_short(error)}")
+                    self.raw.seek(0)
+                    if self.raw.read(4) == b"PK\x03\x04":  # what lies in a zip file stands at its end
+                        return Drop("undecodable", "a zip file whose end is missing: it was cut short; get it again")
+                    return Drop("undecodable", f"no zip or tar archive, and only those can be: {_short(error)}")
                 self._drop(
                     "(rest of the archive)",
                     Drop("undecodable", f"the archive is cut short or corrupt: {_short(error)}"),

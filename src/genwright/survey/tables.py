@@ -121,7 +121,7 @@ def _rows(table: Item, takers: Takers) -> list[dict[str, Any]]:
         if table.path.lower().endswith(_MEANT):
             say(f"{printable(table.path)}: is called a table and can't be read as one: {error}")
         return []
-    if len(dropped) > len(found):
+    if dropped:
         say(
             f"{printable(table.path)}: {len(dropped):,} of its {len(dropped) + len(found):,} rows can't be read as those of a table: "
             f"{dropped[0].detail}"

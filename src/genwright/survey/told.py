@@ -89,7 +89,7 @@ def _of_media(survey: Survey) -> Iterator[str]:
         if name == "text" and survey.code:
             yield f"  {survey.code:,} of them program text, {survey.code_characters:,} characters"
     if survey.captions:
-        yield f"  {survey.captions:,} of them with a caption beside them (same name, .txt)"
+        yield f"  {survey.captions:,} of them with a caption beside them (a text of the same name)"
     if survey.languages:
         shown = ", ".join(list(survey.languages)[:5]) + (", ..." if len(survey.languages) > 5 else "")
         yield f"  the captions are in {len(survey.languages):,} languages: {shown}"

@@ -55,6 +55,8 @@ def write(
             save_file(_storable(tensors), temporary / _TENSORS)
             (temporary / _STATE).write_text(json.dumps(plain), encoding="utf-8")
             written = [temporary / name for name in (_WEIGHTS, _TENSORS, _STATE)]
+            for file in written:
+                files.share(file)
             accounts = {file.name: _account(file) for file in written}
             manifest = {"format": FORMAT, "about": dict(about or {}), "files": accounts}
             for place in (*written, temporary):

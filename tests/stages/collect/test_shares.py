@@ -100,6 +100,20 @@ def test_every_label_is_learnt_from(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert "too few to hold any of them out" in said and "kind " in said
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (60, "25 items are held out, 42% of all: 20 to score by and 5 to choose the best weights by; scores of fewer than 20 say little, so"),
+        (57, "19 to score by and 4 to choose the best weights by; scores of fewer than 20 say little, and more data helps"),
+    ],
+)  # fmt: skip
+def test_what_is_held_out_is_told_by_what_it_is_for(
+    count: int, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    collected(Run(tmp_path / "run"), "draw", labelled(tmp_path / "data", {"cat": count}))
+    assert said in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("count", [1, 2])
 def test_one_or_two_pictures_leave_nothing_or_one_to_score(
     count: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]

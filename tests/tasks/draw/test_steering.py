@@ -54,6 +54,15 @@ def _blob(name: str) -> Blob:
     return Blob(name=name, data=(PICTURES / name).read_bytes())  # type: ignore[call-arg]
 
 
+@pytest.mark.parametrize(("network", "of"), [("unet", 8), ("transformer", 32)])
+def test_a_width_that_does_not_fit_is_refused_by_its_name(network: str, of: int):
+    schema = recipe_class("draw", "flow").model_fields["model"].annotation
+    settings = {"family": "flow", "size": 16, "network": network}
+    assert schema.model_validate({**settings, "width": 2 * of}).width == 2 * of  # type: ignore[union-attr]
+    with pytest.raises(ValueError, match=f"multiple of {of}"):
+        schema.model_validate({**settings, "width": 2 * of + 4})  # type: ignore[union-attr]
+
+
 def test_only_a_family_that_can_follow_is_asked():
     assert {"negative", "init", "strength", "guidance", "steps"} <= request_class("draw", "flow").model_fields.keys()
     for family in ("gan", "vae"):
@@ -73,7 +82,7 @@ def test_what_was_asked_stands_in_the_picture(model: Model):
     _, made = _drawn(model, init=_blob("1f34e.png"), strength=0.5, negative="green", steps=3)
     assert {"init": "1f34e.png", "strength": 0.5, "negative": "green", "steps": 3}.items() <= made.items()
     _, made = _drawn(model)
-    assert made["guidance"] == 1.5 and not {"init", "strength", "negative"} & made.keys()
+    assert made["guidance"] == 2.5 and not {"init", "strength", "negative"} & made.keys()
 
 
 def test_words_to_lead_away_from_change_the_picture(model: Model):

@@ -1,6 +1,7 @@
 """A task that starts from a folder of somebody's weights: trained, exported, read by transformers and peft, and refused when it must."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -12,6 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from genwright import recipe as recipes
 from genwright.api import Generator
 from genwright.errors import RequestError
+from genwright.model_folder import build_task
 from genwright.request import request_class
 from genwright.run import Run
 from genwright.stages.pipeline import Options, run_stages
@@ -277,6 +279,23 @@ def test_other_weights_of_the_same_name_are_noticed(base, tmp_path):
 def test_what_does_not_go_together_is_refused(base, model, message, tmp_path):
     with pytest.raises(RequestError, match=message):
         trained(base, tmp_path / "run", ["collect", "prepare", "train", "evaluate"], **model)
+
+
+def test_a_chat_asks_for_no_more_than_the_weights_can_see_where_the_recipe_names_no_context(base):
+    recipe = recipes.parse(
+        yaml.safe_dump({"task": "chat", "data": {"sources": [{"folder": "x"}]}, "model": {"from": str(base)}})
+    )
+    task = build_task(recipe)
+    task.check()
+    assert task.encoding_settings()["context"] == 128
+
+
+@pytest.mark.skipif(os.name != "posix", reason="rights of files")
+def test_weights_can_be_read_by_whom_the_rest_of_the_model_can(whole, change):
+    """A service runs as another user; safetensors writes for its own user alone."""
+    for run in (whole, change):
+        rights = {file.name: file.stat().st_mode & 0o777 for file in run.stage("export").iterdir() if file.is_file()}
+        assert any(name.endswith(".safetensors") for name in rights) and len(set(rights.values())) == 1, rights
 
 
 def test_paths_are_taken_from_the_recipes_folder(base, tmp_path):

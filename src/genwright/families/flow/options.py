@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from genwright.settings import Section
 
@@ -21,8 +21,8 @@ class Settings(Section):
     width: int | None = Field(
         None,
         ge=16,
-        description="Channels at the highest resolution (unet) or of every patch (transformer), a multiple of 16; default: chosen by budget, "
-        "data and device.",
+        description="Channels at the highest resolution, a multiple of 8 (unet), or of every patch, a multiple of 32 (transformer); default: "
+        "chosen by budget, data and device.",
     )
     time_mean: float = Field(
         0.0,
@@ -49,6 +49,13 @@ class Settings(Section):
         description="Steps after which a weight counts half in the average that generates; never more than a twentieth of those taken.",
     )
 
+    @model_validator(mode="after")
+    def _width_fits(self) -> Settings:
+        of = {"unet": 8, "transformer": 32}[self.network]
+        if self.width is not None and self.width % of:
+            raise ValueError(f"width is {self.width}; for `network: {self.network}` it must be a multiple of {of}")
+        return self
+
 
 class Controls(Section):
     steps: int = Field(8, ge=1, le=256, description="Steps from noise to picture: more are slower and finer.")
@@ -58,7 +65,7 @@ class Controls(Section):
         "the mean of those at its two ends, twice the work.",
     )
     guidance: float = Field(
-        1.5, ge=0, le=20, description="How much more than learned the words count; 1: as learned, and half the work."
+        2.5, ge=0, le=20, description="How much more than learned the words count; 1: as learned, and half the work."
     )
     strength: float = Field(
         0.6, gt=0, le=1, description="How much of a given picture may change; 1: all of it, as if none were given."

@@ -10,6 +10,7 @@ import ctypes
 import hashlib
 import os
 import platform
+import re
 import shlex
 import shutil
 import subprocess
@@ -28,35 +29,58 @@ SWITCH = "GENWRIGHT_NATIVE"
 """Environment variable: 0 leaves all work to torch."""
 
 _FLAGS = ["-std=c++17", "-O3", "-ffp-contract=off", "-fno-math-errno", "-fopenmp", "-fPIC", "-shared"]
+_FAILURES = (OSError, subprocess.SubprocessError, RequestError)
 
 
 @cache
 def library() -> ctypes.CDLL | None:
     """The compiled decoder, or None where it can't be had (no compiler, no OpenMP, or switched off)."""
-    if os.environ.get(SWITCH) == "0":
-        return None
     program = compiler()
-    if program is None:
+    if program is None or os.environ.get(SWITCH) == "0":
         return None
     try:
-        command = [
-            *program,
-            *_FLAGS,
-            "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native",
-        ]
-        file = caches.folder("native") / f"decoder-{_fingerprint(command)}.so"
-        if not file.exists():
-            _compile(command, file)
-        return ctypes.CDLL(str(file))
-    except (OSError, subprocess.SubprocessError, RequestError):
+        return _made(program)
+    except _FAILURES:
         return None
+
+
+def trouble() -> str:
+    """Why the decoder can't be had though there is a compiler: what that says, or the system; "" where all is well. For people."""
+    program = compiler()
+    if program is None or os.environ.get(SWITCH) == "0":
+        return ""
+    try:
+        _made(program)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode(errors="replace").splitlines() if error.stderr else []
+        told = (line.strip() for line in said if re.search("error|no space", line, re.IGNORECASE))
+        return next(told, f"it ends with status {error.returncode}")
+    except _FAILURES as error:
+        return str(error)
+    return ""
+
+
+def _made(program: list[str]) -> ctypes.CDLL:
+    """Raises one of `_FAILURES`."""
+    command = [
+        *program,
+        *_FLAGS,
+        "-mcpu=native" if platform.machine() in ("arm64", "aarch64") else "-march=native",
+    ]
+    file = caches.folder("native") / f"decoder-{_fingerprint(command)}.so"
+    if not file.exists():
+        _compile(command, file)
+    return ctypes.CDLL(str(file))
 
 
 def compiler() -> list[str] | None:
     """The command that compiles C++ here, or None."""
     given = os.environ.get("CXX")
     if given:
-        return shlex.split(given)
+        try:
+            return shlex.split(given)
+        except ValueError:  # a quote that is not closed: no command at all, and said to be none
+            return [given]
     found = next((name for name in ("c++", "g++", "clang++") if shutil.which(name)), None)
     return [found] if found else None
 

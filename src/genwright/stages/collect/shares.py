@@ -32,10 +32,16 @@ def by_share(place: float, shares: Mapping[str, float]) -> str:
     return list(shares)[-1]
 
 
+def scored_split(shares: Mapping[str, float]) -> str:
+    """The split that scores are measured on; "" where nothing is held out."""
+    splits = [split for split, share in list(shares.items())[1:] if share > 0]
+    return "test" if "test" in splits else splits[-1] if splits else ""
+
+
 def held_out(count: int, shares: Mapping[str, float]) -> dict[str, int]:
     """How many of `count` items go to each split but the first, which is learnt from."""
     splits = [split for split, share in list(shares.items())[1:] if share > 0]
-    scored = "test" if "test" in splits else splits[-1] if splits else ""
+    scored = scored_split(shares)
     least = {s: min(ENOUGH, count // _MOST_SCORED) if s == scored else min(ENOUGH // 2, count // _MOST_CHOSEN) for s in splits}  # fmt: skip
     return {split: max(round(shares[split] * count), least[split]) for split in splits}
 

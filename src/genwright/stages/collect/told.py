@@ -9,7 +9,7 @@ from genwright.console import count, say
 from genwright.files import printable
 from genwright.ledger import Item
 from genwright.scores import ENOUGH
-from genwright.stages.collect.shares import are_few
+from genwright.stages.collect.shares import are_few, scored_split
 
 if TYPE_CHECKING:
     from genwright.tasks.base import BaseTask
@@ -29,13 +29,20 @@ def held_out(leaves: Sequence[Item], task: BaseTask) -> None:
     sizes = [sum(leaf.characters or 1 for leaf in some) for some in (held, leaves)]
     cut = len({leaf.parent for leaf in held if leaf.parent is not None})
     what = count(len(held), "block" if cut else "item") + (f" of {count(cut, 'text')}" if cut else "")
+    scored = sum(leaf.split == scored_split(shares) for leaf in held)
     said = f"split: {what} {'is' if len(held) == 1 else 'are'} held out, {sizes[0] / sizes[1]:.0%} of all"
-    enough = len(held) >= ENOUGH
-    say(f"{said}." if enough else f"{said}; scores of fewer than {ENOUGH} say little, and more data helps.")
+    if others := len(held) - scored:
+        said += f": {scored:,} to score by and {others:,} to choose the best weights by"
+    few = f"scores of fewer than {ENOUGH} say little"
+    say(
+        f"{said}; {few}, so of more data the share is smaller."
+        if scored >= ENOUGH
+        else f"{said}; {few}, and more data helps."
+    )
 
 
 def parted(kinds: int, of: int, bound: float) -> None:
-    why = f"there are fewer than {bound}" if bound > 1 else f"each has more than {bound:.0%} of them"
+    why = f"there are fewer than {bound} kinds" if bound > 1 else f"each has more than {bound:.0%} of them"
     say(
         f"split: items that ask for the same (a caption, a question) stand on both sides of the split for {kinds:,} of "
         f"{of:,} kinds, because {why}; so scores are about things that the model has seen others of."

@@ -157,7 +157,7 @@ class Model(text_options.Model):
     context: int | None = Field(
         None,
         ge=16,
-        description=f"Tokens of a conversation that the model sees at once; longer ones are cut by whole turns; default: {CONTEXT}.",
+        description=f"Tokens of a conversation that the model sees at once; longer ones are cut by whole turns; default: {CONTEXT}, or what the weights started from can see, where that is less.",
     )
 
 

@@ -10,7 +10,7 @@ import hashlib
 import json
 import posixpath
 from collections.abc import Iterable, Iterator, Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +36,7 @@ from genwright.tasks.chat import verdict as chat_verdict
 from genwright.tasks.chat.formats import Dialogue, Mapping, Message, dialogues, read_values
 from genwright.tasks.chat.rows import row_blocks, rows_between
 from genwright.tasks.chat.turns import fit, windows
+from genwright.tasks.text import from_weights as text_from
 from genwright.tasks.text.blocks import BLOCKS
 from genwright.tasks.text.task import TextTask, whole_text, window
 from genwright.tasks.verdict import Training
@@ -60,7 +61,11 @@ class Chat(TextTask):
 
     @property
     def context(self) -> int:
-        return self.model.context or chat_options.CONTEXT
+        return self.model.context or self._default_context
+
+    @cached_property
+    def _default_context(self) -> int:
+        return min(chat_options.CONTEXT, text_from.positions(self.model) or chat_options.CONTEXT)
 
     def check(self) -> None:
         super().check()

@@ -125,8 +125,8 @@ def vae_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
 
 @dataclass(frozen=True)
 class UNetSize:
-    """`ModelConfig.network` of a flow's U-Net. `width` is the number of channels at its finest level; the next has twice as many, those
-    below it four times. There is attention where a side has at most `attends` places."""
+    """`ModelConfig.network` of a flow's U-Net. `width` is the number of channels at its finest level; each coarser one has twice
+    as many, up to eight times. There is attention where a side has at most `attends` places."""
 
     width: int
     blocks: int
@@ -140,7 +140,7 @@ class UNetSize:
         return UNet(
             drawn.tokens(self.condition_width, self.condition_layers),
             drawn.size,
-            [self.width * min(2**level, 4) for level in range(levels)],
+            [self.width * min(2**level, 8) for level in range(levels)],
             [self.blocks] * levels,
             [drawn.size // self.patch >> level <= self.attends for level in range(levels)],
             self.patch,
@@ -171,7 +171,7 @@ class DiTSize:
         )
 
 
-_UNET_WIDTHS = (32, 48, 64, 96, 128, 192)
+_UNET_WIDTHS = (16, 24, 32, 48, 64, 96, 128)
 _DIT_WIDTHS = (128, 192, 256, 384, 512)
 _FLOW_STEPS = 1200
 
@@ -187,8 +187,15 @@ def _chosen(width: int | None, widths: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _unet(size: int, width: int) -> ModelConfig:
-    network = {"width": width, "blocks": 1, "patch": 2, "attends": 8, "condition_width": 128, "condition_layers": 1}
-    title = f"a U-Net of {width} to {4 * width} channels"
+    network = {
+        "width": width,
+        "blocks": 1,
+        "patch": max(1, size // 64),
+        "attends": 8,
+        "condition_width": 128,
+        "condition_layers": 1,
+    }
+    title = f"a U-Net of {width} channels and more"
     return ModelConfig(family="flow", network={"unet": network}, title=title, least_steps=_FLOW_STEPS)
 
 

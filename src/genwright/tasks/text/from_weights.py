@@ -66,6 +66,11 @@ def _refuse_too_long(context: int | None, known: int) -> None:
         )
 
 
+def positions(model: Any) -> int | None:
+    """How many tokens the weights that are started from can see at once."""
+    return None if model.from_ is None else open_weights(model.from_).config.max_position_embeddings
+
+
 def encoding_settings(model: Any) -> dict[str, Any]:
     """What the examples follow beside the task's own settings: other weights under the same name have another hash."""
     return {} if model.from_ is None else {"from": identify(model.from_)}

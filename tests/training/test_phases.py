@@ -119,9 +119,9 @@ def rates(trainer: Trainer, phase: str) -> list[float]:
     optimizer = trainer.optimizers[phase]
     step = optimizer.step
 
-    def noting(rate_scale: float, total_weight: Any = 1.0) -> torch.Tensor:
+    def noting(rate_scale: float, *others: Any) -> torch.Tensor:
         found.append(rate_scale)
-        return step(rate_scale, total_weight)
+        return step(rate_scale, *others)
 
     optimizer.step = noting  # type: ignore[method-assign]
     return found

@@ -51,9 +51,10 @@ def main() -> None:
     words, place, counts = np.unique(conditions, axis=0, return_inverse=True, return_counts=True)
     count, each = sizes(500)
     several = np.flatnonzero(counts > 1)
-    chosen = np.random.default_rng(0).permutation(several if len(several) else np.arange(len(words)))[:count]
+    there = len(several) >= count  # else the data has one picture a word, but for some by chance
+    chosen = np.random.default_rng(0).permutation(several if there else np.arange(len(words)))[:count]
     print(f"{len(train)} training pictures, {len(words)} words; {len(chosen)} words, {each} samples of each")
-    if len(several):
+    if there:
         groups = [np.flatnonzero(place.ravel() == word)[:each] for word in chosen]
         print("real".ljust(26), by_both([images[group] for group in groups]))
     kept = sorted((run.stage("train") / "model" / "checkpoints").iterdir())

@@ -200,7 +200,16 @@ def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float)
             stretch.seconds.append(take(size))
         stretch.weight_per_step = (float(trainer.weight) - weight) / (trainer.step - step)
     times = whole.batch / size
-    return times if times * sum(stretch.share * _typical(stretch.usual) for stretch in stretches) > hurry else 1.0
+    whole_seconds = sum(stretch.share * _whole(stretch, size, whole.batch) for stretch in stretches)
+    return times if whole_seconds > hurry else 1.0
+
+
+def _whole(stretch: _Stretch, size: int, batch: int) -> float:
+    """What a whole cycle takes by two small ones, of one example and of `size`: much of a small network's time is the same for any number."""
+    small = _typical(stretch.usual)
+    if size == 1 or len(stretch.seconds) < 2:
+        return small * batch / size
+    return small + max(stretch.seconds[1] - stretch.seconds[0], 0.0) / (size - 1) * (batch - size)
 
 
 def _steps(

@@ -3,8 +3,9 @@
     python benchmarks/busy_machine.py [--budget 120s] [--recipes demo-write demo-draw-gan]
 
 Each recipe is run whole three times: alone, beside one busy process a core from before its start to its end, and beside as many that
-begin once the plan is made. Rows of other recipes that were measured before are kept. A row says how long the train stage took beside its budget, whether its plan was revised, how long the
-evaluation took beside its share, and by how much the time left grew at most between two of the lines that were printed.
+begin once the plan is made. Rows of other recipes that were measured before are kept. A row says how long the train stage took beside
+its budget, whether its plan was revised, how long the evaluation took beside its share, and by how much the time left grew at most
+between two of the lines that were printed.
 """
 
 from __future__ import annotations

@@ -175,7 +175,8 @@ def warm_seconds(work: Callable[[], object], device: torch.device) -> float:
 
 def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float) -> float:
     """Whether whole steps may be rehearsed, by small ones in each stretch: of one example to warm up, and of as many as `hurry` seconds are
-    enough for, unless the first took many times that. -> 1 where a cycle of whole ones takes no longer; else how many of the small ones, which then count, a whole one is."""
+    enough for, unless the first took many times that. -> 1 where a cycle of whole ones takes no longer; else how many of the small ones,
+    which then count, a whole one is."""
     whole, size = trainer.settings, 1
     if whole.batch == 1 or whole.compile:  # nothing is smaller; or how long they are was seen before they were compiled
         return 1.0

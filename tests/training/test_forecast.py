@@ -204,7 +204,7 @@ def test_steps_that_are_long_beside_the_budget_are_rehearsed_small(
         scratch=tmp_path,
         hurry=4.5,
     )
-    assert sizes == [1, 1] and not looked
+    assert sizes == [1, 1, 2] and not looked
     assert measured.seconds_per_step == pytest.approx(32.0) and measured.weight_per_step == 16.0
     planned = forecast.plan_part(
         measured,
@@ -217,6 +217,36 @@ def test_steps_that_are_long_beside_the_budget_are_rehearsed_small(
     )
     assert planned.seconds == pytest.approx(295, rel=0.12) and planned.settings.steps >= 7
     assert planned.settings.previews == 0 and 1 <= planned.settings.validate_times <= 2
+
+
+@pytest.mark.parametrize(
+    ("each", "fixed", "sizes"),
+    [
+        (0.3, 2.0, [1, 1, 2]),  # most of the step is the same for any number of examples
+        (0.3, 0.5, [1, 1, 5]),
+        (0.01, 2.0, [1, 1, 2, 32, 32]),  # a whole one is no longer than a rehearsal may be, though 32 times a small one is
+        (6.0, 0.0, [1, 1]),
+        (20.0, 0.0, [1]),
+    ],
+)
+def test_a_step_has_a_part_that_is_the_same_for_any_number_of_examples(
+    each: float, fixed: float, sizes: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family, clock, taken = slope_alone(), SimpleNamespace(now=0.0), list[int]()
+    loss = family.loss
+
+    def slow(phase: str, batch: dict[str, torch.Tensor], *rest: object) -> object:
+        taken.append(len(batch["x"]))
+        clock.now += fixed + taken[-1] * each
+        return loss(phase, batch, *rest)  # type: ignore[arg-type]
+
+    family.loss = slow  # type: ignore[method-assign]
+    monkeypatch.setattr("genwright.training.rehearsal.time", SimpleNamespace(monotonic=lambda: clock.now))
+    measured = rehearse(family, Lines(), Settings(steps=1000, batch=32), CPU, 0.0, hurry=4.5)
+    assert taken == sizes
+    whole = pytest.approx(fixed + 32 * each)
+    assert measured.seconds_per_step == whole and measured.first_step_seconds == whole
+    assert measured.last_seconds_per_step == whole and measured.weight_per_step == 32.0
 
 
 def test_what_was_never_short_of_time_is_rehearsed_whole() -> None:

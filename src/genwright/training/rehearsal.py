@@ -62,11 +62,26 @@ class _Stretch:
     borders: Borders
     seconds: list[float] = field(default_factory=list)
     weight_per_step: float = 0.0
+    examples: int | None = None
+    """How many examples the last step had, if it was a small one, after ones of a single example; None: steps were whole."""
 
     @property
     def usual(self) -> list[float]:
         """Without the first two, which warm up; where two had to do, without the first; a single one is all there is."""
         return self.seconds[2:] or self.seconds[1:] or self.seconds
+
+    def whole(self, batch: int) -> float:
+        """What a cycle of whole steps takes. By two small ones, much of a small network's time is the same for any number of examples."""
+        if self.examples is None:
+            return _typical(self.usual)
+        if self.examples == 1:
+            return self.seconds[-1] * batch
+        _, one, some = self.seconds
+        each = min(max(some - one, 0.0) / (self.examples - 1), some / self.examples)
+        return some + each * (batch - self.examples)
+
+    def weight(self, batch: int) -> float:
+        return self.weight_per_step * (1.0 if self.examples is None else batch / self.examples)
 
 
 def rehearse(
@@ -99,23 +114,23 @@ def rehearse(
         cycle = math.lcm(*(phase.every for phase in family.phases))
         stretches = [_Stretch(*stretch) for stretch in phases.stretches(family.phases, settings.steps)]
         before = peak_memory(device)
-        times = 1.0 if hurry is None else _look(stretches, trainer, cycle, hurry)
-        if times == 1.0:
+        if hurry is None or not _look(stretches, trainer, cycle, hurry):
             _steps(stretches, trainer, cycle, seconds, at_most_steps, hurry)
+        small, batch = [stretch.examples for stretch in stretches if stretch.examples is not None], settings.batch
         measured = Measured(
             parameters=sum(p.numel() for p in family.modules.parameters()),
             flops_per_step=flops,
-            weight_per_step=sum(stretch.share * stretch.weight_per_step for stretch in stretches) * times,
-            seconds_per_step=sum(stretch.share * _typical(stretch.usual) for stretch in stretches) * times / cycle,
-            first_step_seconds=stretches[0].seconds[0] * times / cycle,
+            weight_per_step=sum(stretch.share * stretch.weight(batch) for stretch in stretches),
+            seconds_per_step=sum(stretch.share * stretch.whole(batch) for stretch in stretches) / cycle,
+            first_step_seconds=(stretches[0].whole(batch) if small else stretches[0].seconds[0]) / cycle,
             memory_bytes=0,
-            last_seconds_per_step=_typical(stretches[-1].usual) * times / cycle,
-            last_weight_per_step=stretches[-1].weight_per_step * times,
+            last_seconds_per_step=stretches[-1].whole(batch) / cycle,
+            last_weight_per_step=stretches[-1].weight(batch),
         )
         is_long = hurry is not None and measured.seconds_per_step * cycle > hurry
-        if times > 1:  # what gradients and moments take does not grow with the examples
+        if small:  # what gradients and moments take does not grow with the examples
             kept = 12 * sum(optimizer.numbers for optimizer in trainer.optimizers.values())
-            activations = max(peak_memory(device) - before - kept, 0) * times / settings.batch
+            activations = max(peak_memory(device) - before - kept, 0) / max(small)
         else:
             activations = 0.0
         _rest(trainer, measured, None if is_long else validate, None if is_long else preview, scratch)
@@ -123,7 +138,7 @@ def rehearse(
             measured.validation_seconds = measured.seconds_per_step / 2 if validate else 0.0
             measured.preview_seconds = None
         measured.memory_bytes = peak_memory(device) + round(
-            activations * (settings.micro_batches()[0] - settings.batch / times)
+            activations * (settings.micro_batches()[0] - max(small, default=0))
         )
         if settings.compile:
             compilation.remove(family.modules)
@@ -173,13 +188,12 @@ def warm_seconds(work: Callable[[], object], device: torch.device) -> float:
     return time.monotonic() - start
 
 
-def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float) -> float:
-    """Whether whole steps may be rehearsed, by small ones in each stretch: of one example to warm up, and of as many as `hurry` seconds are
-    enough for, unless the first took many times that. -> 1 where a cycle of whole ones takes no longer; else how many of the small ones,
-    which then count, a whole one is."""
-    whole, size = trainer.settings, 1
-    if whole.batch == 1 or whole.compile:  # nothing is smaller; or how long they are was seen before they were compiled
-        return 1.0
+def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float) -> bool:
+    """Whether small steps have to do, tried in each stretch: one of one example to warm up, one more unless that took many times `hurry`
+    seconds, and if this did not one of as many as `hurry` is enough for. False where a cycle of whole ones takes no longer than `hurry`."""
+    whole = trainer.settings
+    if whole.batch <= 2 or whole.compile:  # nothing is smaller; or how long they are was seen before they were compiled
+        return False
 
     def take(examples: int) -> float:
         trainer.settings = trainer.micro_batches.settings = whole.model_copy(
@@ -192,25 +206,23 @@ def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float)
     for stretch in stretches:
         trainer.progress.borders = stretch.borders
         step, weight = trainer.step, float(trainer.weight)
-        stretch.seconds = [take(1)]
-        size = min(max(int(hurry / stretch.seconds[0]), size), whole.batch)
-        if size == whole.batch:
-            return 1.0
+        stretch.seconds, stretch.examples = [take(1)], 1
         if stretch.seconds[0] <= _FAR * hurry:
-            step, weight = trainer.step, float(trainer.weight)
-            stretch.seconds.append(take(size))
+            stretch.seconds.append(take(1))
+            size = max(int(hurry / stretch.seconds[1]), 2)
+            if size >= whole.batch:
+                break
+            if stretch.seconds[1] <= hurry:
+                step, weight = trainer.step, float(trainer.weight)
+                stretch.seconds.append(take(size))
+                stretch.examples = size
         stretch.weight_per_step = (float(trainer.weight) - weight) / (trainer.step - step)
-    times = whole.batch / size
-    whole_seconds = sum(stretch.share * _whole(stretch, size, whole.batch) for stretch in stretches)
-    return times if whole_seconds > hurry else 1.0
-
-
-def _whole(stretch: _Stretch, size: int, batch: int) -> float:
-    """What a whole cycle takes by two small ones, of one example and of `size`: much of a small network's time is the same for any number."""
-    small = _typical(stretch.usual)
-    if size == 1 or len(stretch.seconds) < 2:
-        return small * batch / size
-    return small + max(stretch.seconds[1] - stretch.seconds[0], 0.0) / (size - 1) * (batch - size)
+    else:
+        if sum(stretch.share * stretch.whole(whole.batch) for stretch in stretches) > hurry:
+            return True
+    for stretch in stretches:
+        stretch.examples = None
+    return False
 
 
 def _steps(

@@ -16,12 +16,12 @@ CAPTIONS = torch.tensor([[START, 5, 6, 7], [START, 7, PAD, PAD], [START, PAD, PA
 KINDS = {"text": CAPTIONS, "label": torch.tensor([[2], [0], [1]]), "none": torch.zeros(3, 1, dtype=torch.long)}
 
 
-def _network(kind: str, condition: str = "text") -> nn.Module:
+def _network(kind: str, condition: str = "text", beside: int = 0) -> nn.Module:
     torch.manual_seed(0)
     encoder = condition_tokens(condition, {"text": 10, "label": 3}.get(condition, 1), 32, 1)
     if kind == "unet":
-        return UNet(encoder, 16, [16, 32], [1, 1], [False, True], 2)
-    return DiT(encoder, 16, 64, 2, 4, 16)
+        return UNet(encoder, 16, [16, 32], [1, 1], [False, True], 2, beside=beside)
+    return DiT(encoder, 16, 64, 2, 4, 16, beside=beside)
 
 
 def _trained_like(network: nn.Module) -> nn.Module:
@@ -51,6 +51,18 @@ def test_rows_keep_to_themselves_in_any_order(kind: str, condition: str):
     torch.testing.assert_close(turned, whole[order], rtol=1e-4, atol=1e-4)
     alone = network(z[1:2], time[1:2], until[1:2], {"condition": given["condition"][1:2]}, told[1:2])
     torch.testing.assert_close(alone, whole[1:2], rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize("kind", ["unet", "transformer"])
+def test_a_picture_beside_is_seen_row_by_row(kind: str):
+    network, (z, time, until, given, told) = _trained_like(_network(kind, beside=4)), _inputs()
+    beside = torch.randn(3, 4, 16, 16, generator=torch.Generator().manual_seed(5))
+    usual = network(z, time, until, given | {"beside": beside}, told)
+    assert usual.shape == z.shape
+    beside[1] += 1
+    changed = network(z, time, until, given | {"beside": beside}, told)
+    moved = (changed - usual).abs().amax((1, 2, 3))
+    assert moved[1] > 0.01 and moved[[0, 2]].max() < 1e-4
 
 
 @pytest.mark.parametrize("kind", ["unet", "transformer"])

@@ -224,7 +224,11 @@ def test_steps_that_are_long_beside_the_budget_are_rehearsed_small(
     [
         (0.3, 2.0, [1, 1, 2]),  # most of the step is the same for any number of examples
         (0.3, 0.5, [1, 1, 5]),
-        (0.01, 2.0, [1, 1, 2, 32, 32]),  # a whole one is no longer than a rehearsal may be, though 32 times a small one is
+        (
+            0.01,
+            2.0,
+            [1, 1, 2, 32, 32],
+        ),  # a whole one is no longer than a rehearsal may be, though 32 times a small one is
         (6.0, 0.0, [1, 1]),
         (20.0, 0.0, [1]),
     ],

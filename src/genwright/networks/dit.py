@@ -105,7 +105,8 @@ class FinalLayer(nn.Module):
 
 
 class DiT(nn.Module):
-    """Noisy picture, times and what is given -> the clean picture. `bottleneck` is the rank at which a patch is read."""
+    """Noisy picture, times and what is given -> the clean picture. `bottleneck` is the rank at which a patch is read. `beside`: channels of another
+    picture, `given["beside"]` of the same height and width, that is seen beside the noisy one (arXiv:2111.05826)."""
 
     turn_cos: Tensor
     turn_sin: Tensor
@@ -120,13 +121,15 @@ class DiT(nn.Module):
         bottleneck: int,
         conditional: bool = True,
         channels: int = 3,
+        beside: int = 0,
     ):
         super().__init__()
         tokens: int = encoder.width  # type: ignore[assignment]
         self.shape, self.patch, self.conditional = (channels, size, size), patch, conditional
         self.encoder = encoder
         pixels = channels * patch**2
-        self.img_in = nn.Sequential(nn.Linear(pixels, bottleneck), nn.Linear(bottleneck, width))
+        self.beside = beside
+        self.img_in = nn.Sequential(nn.Linear(pixels + beside * patch**2, bottleneck), nn.Linear(bottleneck, width))
         self.time_in, self.leap_in = Embedder(_FEATURES, width), Leap(width)
         self.txt_in = nn.Linear(tokens, width)
         self.blocks = nn.ModuleList(Block(width) for _ in range(layers))
@@ -142,7 +145,8 @@ class DiT(nn.Module):
         token_BLD, real_BL = self.encoder(given["condition"], told_B)
         token_BLD = self.txt_in(token_BLD)
         time_BD = self.time_in(time_features(1 - time_B, _FEATURES)) + self.leap_in(time_B, until_B)
-        x_BTD = self.img_in(F.pixel_unshuffle(noisy_BCHW, self.patch).flatten(2).transpose(1, 2))
+        x_BCHW = torch.cat([noisy_BCHW, given["beside"]], 1) if self.beside else noisy_BCHW
+        x_BTD = self.img_in(F.pixel_unshuffle(x_BCHW, self.patch).flatten(2).transpose(1, 2))
         seen = F.pad(real_BL, (0, x_BTD.shape[1]), value=True)[:, None, None]
         for block in self.blocks:
             x_BTD = block(x_BTD, token_BLD, seen, time_BD, (self.turn_cos, self.turn_sin))

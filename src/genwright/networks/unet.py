@@ -104,7 +104,8 @@ class Level(nn.Module):
 
 class UNet(nn.Module):
     """Noisy picture, times and what is given -> the clean picture. `widths` and `blocks` go by level from the finest to the coarsest;
-    `attends` says at which of them there is attention. The way up has a block more at the coarsest level, the middle.
+    `attends` says at which of them there is attention. The way up has a block more at the coarsest level, the middle. `beside`: channels of
+    another picture, `given["beside"]` of the same height and width, that is seen beside the noisy one (arXiv:2111.05826).
     """
 
     def __init__(
@@ -117,6 +118,7 @@ class UNet(nn.Module):
         patch: int,
         conditional: bool = True,
         channels: int = 3,
+        beside: int = 0,
     ):
         super().__init__()
         tokens: int = encoder.width  # type: ignore[assignment]
@@ -125,7 +127,8 @@ class UNet(nn.Module):
         self.encoder = encoder
         self.when, self.what = TimeOfStep(told), Gist(tokens, told)
         pixels = channels * patch * patch
-        self.stem = nn.Conv2d(pixels, widths[0], 3, padding=1)
+        self.beside = beside
+        self.stem = nn.Conv2d(pixels + beside * patch * patch, widths[0], 3, padding=1)
         seen = [tokens if there else None for there in attends]
         levels = list(zip(widths, blocks, seen, strict=True))
         self.down = nn.ModuleList(Level(width, count, told, of) for width, count, of in levels)
@@ -146,7 +149,10 @@ class UNet(nn.Module):
         token_BLD, real_BL = self.encoder(given["condition"], told_B)
         told_BE = self.when(time_B, until_B) + self.what(token_BLD, real_BL)
         keep, into, out = scales(time_B)
-        found = self._network(noisy_BCHW * into, told_BE, token_BLD, real_BL)
+        x_BCHW = noisy_BCHW * into
+        if self.beside:
+            x_BCHW = torch.cat([x_BCHW, given["beside"]], 1)
+        found = self._network(x_BCHW, told_BE, token_BLD, real_BL)
         return keep * noisy_BCHW + out * found
 
     def _network(self, x: Tensor, told_BE: Tensor, token_BLD: Tensor, real_BL: Tensor) -> Tensor:

@@ -24,11 +24,13 @@ FFHQ-64 have 0.1 to 0.25."""
 
 @dataclass(frozen=True)
 class Drawn:
-    """What networks are to draw: pictures of a side in pixels, from a condition with so many ids."""
+    """What networks are to draw: pictures of a side in pixels, from a condition with so many ids, and where a task gives one from another
+    picture of so many channels beside."""
 
     size: int
     condition: str
     condition_count: int
+    beside: int = 0
 
     def encoder(self, width: int) -> nn.Module:
         return condition_encoder(self.condition, self.condition_count, width)
@@ -145,6 +147,7 @@ class UNetSize:
             [drawn.size // self.patch >> level <= self.attends for level in range(levels)],
             self.patch,
             drawn.condition != "none",
+            beside=drawn.beside,
         )
 
 
@@ -168,6 +171,7 @@ class DiTSize:
             self.patch,
             self.bottleneck,
             drawn.condition != "none",
+            beside=drawn.beside,
         )
 
 

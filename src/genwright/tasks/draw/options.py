@@ -67,7 +67,7 @@ ABOUT = About(
     limits="Small pictures in the manner of the pictures it learned from. It knows the words of their captions and no others, draws no "
     "legible text and no faces of real people that were not in its data, and should not be taken to show anything that exists.",
     verdict=_verdict,
-    least=Least("pictures", _PICTURES_FOR_SIZE[SIZES[0]], _FROM_RUN, larger=_larger),
+    least=Least("pictures", _PICTURES_FOR_SIZE[SIZES[0]], _FROM_RUN, larger=_larger, weights="model: {from: RUN}"),
     traceable=True,
 )
 

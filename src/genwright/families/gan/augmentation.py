@@ -13,12 +13,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def augment(image_BCHW: Tensor, rng: torch.Generator, strength: float) -> Tensor:
+def augment(image_BCHW: Tensor, rng: torch.Generator, strength: float | Tensor) -> Tensor:
     """Colour, translation and cut-out, each drawn for every picture; `strength` is the share of pictures changed by each.
 
     Data that is no picture (it has other axes) stays as it is.
     """
-    if not strength or image_BCHW.ndim != 4:
+    if image_BCHW.ndim != 4 or (isinstance(strength, float) and not strength):
         return image_BCHW
     return cut_out(translate(recolour(image_BCHW, rng, strength), rng, strength), rng, strength)
 
@@ -27,11 +27,11 @@ def _uniform(shape: tuple[int, ...], image_BCHW: Tensor, rng: torch.Generator) -
     return torch.rand(shape, generator=rng, device=image_BCHW.device)
 
 
-def _chosen(image_BCHW: Tensor, rng: torch.Generator, strength: float) -> Tensor:
+def _chosen(image_BCHW: Tensor, rng: torch.Generator, strength: float | Tensor) -> Tensor:
     return _uniform((len(image_BCHW), 1, 1, 1), image_BCHW, rng) < strength
 
 
-def recolour(image_BCHW: Tensor, rng: torch.Generator, strength: float) -> Tensor:
+def recolour(image_BCHW: Tensor, rng: torch.Generator, strength: float | Tensor) -> Tensor:
     """Brightness by up to 0.25 either way, saturation by 0.5 to 1.5, contrast by 0.75 to 1.25."""
     chosen = _chosen(image_BCHW, rng, strength).float()
     shape = (3, len(image_BCHW), 1, 1, 1)
@@ -42,7 +42,7 @@ def recolour(image_BCHW: Tensor, rng: torch.Generator, strength: float) -> Tenso
     return middle + (coloured - middle) * (1 + contrast / 2) + bright / 2
 
 
-def translate(image_BCHW: Tensor, rng: torch.Generator, strength: float, share: float = 0.125) -> Tensor:
+def translate(image_BCHW: Tensor, rng: torch.Generator, strength: float | Tensor, share: float = 0.125) -> Tensor:
     """Shift by whole pixels, up to `share` of the side; what comes in from outside is 0."""
     batch, _, height, width = image_BCHW.shape
     reach = max(1, round(height * share))
@@ -55,7 +55,7 @@ def translate(image_BCHW: Tensor, rng: torch.Generator, strength: float, share: 
     return padded_BHWC[picture, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def cut_out(image_BCHW: Tensor, rng: torch.Generator, strength: float, share: float = 0.5) -> Tensor:
+def cut_out(image_BCHW: Tensor, rng: torch.Generator, strength: float | Tensor, share: float = 0.5) -> Tensor:
     """Set a square of `share` of the side to 0, its centre anywhere in the picture."""
     batch, _, height, width = image_BCHW.shape
     chosen = _chosen(image_BCHW, rng, strength)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from genwright.settings import Section
 
 TASKS: tuple[str, ...] = ()
 """Tasks that it can do beside those that name it."""
+
+
+FIRST_STRENGTH = 0.3
 
 
 class Settings(Section):
@@ -21,11 +24,17 @@ class Settings(Section):
     penalty_share: int = Field(
         4, ge=1, description="The penalties are taken on one in this many pictures of a batch; saves time."
     )
-    augment: float = Field(
-        0.3,
+    augment: float | Literal["adaptive"] = Field(
+        "adaptive",
+        description="Share of pictures that colour, shift and cut-out change before the discriminator sees them. `adaptive`: from "
+        f"{FIRST_STRENGTH}, more where the discriminator is too often right about training pictures, which is where data is small.",
+    )
+    variety: float = Field(
+        0.4,
         ge=0,
         le=1,
-        description="Share of pictures that colour, shift and cut-out change before the discriminator sees them.",
+        description="How far apart pictures of one word must lie at least, by their values, beside pictures of different words. The generator "
+        "pays for less: nothing else asks it to heed its noise where data has a picture a word. 0: it may ignore it.",
     )
     width: int | None = Field(
         None,
@@ -35,6 +44,13 @@ class Settings(Section):
     ema_halflife: float = Field(
         100.0, gt=0, description="Steps after which a weight counts half in the average that generates."
     )
+
+    @field_validator("augment")
+    @classmethod
+    def _is_a_share(cls, value: float | str) -> float | str:
+        if not isinstance(value, str) and not 0 <= value <= 1:
+            raise ValueError("must be `adaptive` or a share from 0 to 1")
+        return value
 
 
 class Controls(Section):

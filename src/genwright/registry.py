@@ -94,6 +94,7 @@ TASKS = Registry(
         "chat": _room("tasks", "chat", "Chat"),
         "complete": _room("tasks", "complete", "Complete"),
         "draw": _room("tasks", "draw", "Draw"),
+        "repair": _room("tasks", "repair", "Repair"),
     },
 )
 FAMILIES = Registry(

@@ -1,4 +1,4 @@
-"""Which networks each family of `draw` is made of, and in which sizes."""
+"""Which networks each family that makes pictures is made of, and in which sizes."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from genwright.families.base import Family
 from genwright.model import ModelConfig
 from genwright.networks import resnet
 from genwright.networks.dit import DiT
@@ -223,9 +224,23 @@ NETWORKS = {
     "gan": Networks(resnet_candidates, gan_networks, resnet_large),
     "vae": Networks(resnet_candidates, vae_networks, resnet_large),
 }
-"""By family; another package that adds a family to `draw` adds its networks here."""
+"""By family; another package that adds a family of pictures adds its networks here."""
 
 
 def networks_of(family: str) -> Networks:
     FAMILIES[family].load()  # one from another package adds its networks when it is imported
     return NETWORKS[family]
+
+
+def family_of(config: ModelConfig, drawn: Drawn, settings: Any) -> Family:
+    """The family of a size with its networks, by the recipe's model settings."""
+    entry = FAMILIES[config.family]
+    schema = entry.load_options().Settings
+    own = schema.model_validate({name: getattr(settings, name) for name in schema.model_fields})
+    return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=own)
+
+
+def sizes_for(family: str, settings: Any, drawn: Drawn, pictures: int, device: torch.device) -> list[ModelConfig]:
+    """The sizes of a family that a device is offered, from small to large, for so many pictures."""
+    networks = networks_of(family)
+    return networks.candidates(settings) if device.type != "cuda" else networks.for_card(settings, drawn, pictures)

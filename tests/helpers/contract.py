@@ -74,6 +74,12 @@ def names(folder: Path) -> None:
             (folder / f"{a}{b}.txt").write_text(f"{a}{b}", encoding="utf-8")
 
 
+def pictures_and_a_broken_one(folder: Path) -> None:
+    """Beside the pictures the one that the task's example names."""
+    copied(ASSETS / "pictures")(folder)
+    shutil.copy(ASSETS / "pictures" / "1f34e.png", folder.parent / "broken.png")
+
+
 def tones(folder: Path) -> None:
     """Recordings of a thousandth of full scale and more; and the one that the task's example names."""
     folder.mkdir()
@@ -91,6 +97,7 @@ TINY = {
     "chat": Tiny(conversations, (*DECODER, "model.context=64")),
     "complete": Tiny(copied(ASSETS / "runs" / "484daea" / "data" / "code"), (*DECODER, "model.context=64")),
     "draw": Tiny(copied(ASSETS / "pictures"), ("model.size=16",)),
+    "repair": Tiny(pictures_and_a_broken_one, ("model.size=16",)),
     "names": Tiny(names, (*DECODER, "model.context=16")),
     "mosaic": Tiny(copied(ASSETS / "pictures"), ("model.size=8", "model.codec.width=8", "model.prior.width=16")),
     "loudness": Tiny(tones, ()),

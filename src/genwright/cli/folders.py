@@ -20,7 +20,15 @@ Answer = Callable[[Any, Delivery], None]
 """Answers a checked request and delivers what comes of it."""
 
 
-def each(folder: Path, bare: str, schema: type[BaseModel], options: Mapping[str, Any], how: Delivery, made: Medium, answer: Answer) -> None:
+def each(
+    folder: Path,
+    bare: str,
+    schema: type[BaseModel],
+    options: Mapping[str, Any],
+    how: Delivery,
+    made: Medium,
+    answer: Answer,
+) -> None:
     """Answer the same request for every file of a folder, in order of their names. One that can't be worked on costs itself alone.
 
     Raises RequestError where the folder has none, or `out` is no other folder, and WorkError at the end where some could not be worked on.

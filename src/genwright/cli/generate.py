@@ -91,10 +91,10 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
             torch.set_num_threads(threads)
         from genwright.api import Generator
 
-        model = Generator(run, device, **how)
+        model, made = Generator(run, device, **how), medium(told.medium)
 
         def answer(request: Any, delivery: Delivery) -> None:
-            delivery.check(medium(told.medium))  # before minutes are spent on what then has no place
+            delivery.check(made)  # before minutes are spent on what then has no place
             deliver(model.answer(request), delivery)
 
         delivery = Delivery(
@@ -106,7 +106,7 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
             grid=grid,
         )
         if takes_file and bare and prompt and Path(prompt).is_dir():
-            return each(Path(prompt), bare, schema, options, delivery, medium(told.medium), answer)
+            return each(Path(prompt), bare, schema, options, delivery, made, answer)
         if takes_file:
             text, asked_for = Path(prompt or "").stem, prompt
         else:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import struct
 import zlib
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -47,8 +48,10 @@ def read(data: bytes) -> Deep:
     found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None or found.dtype != np.uint16:
         raise ValueError("a picture of 16 bits that can't be read")
-    found = found[..., None] if found.ndim == 2 else found
-    return np.ascontiguousarray(found[..., [2, 1, 0, 3][: found.shape[2]]] if found.shape[2] > 2 else found)
+    values: Deep = (
+        found.astype(np.uint16, copy=False)[..., None] if found.ndim == 2 else found.astype(np.uint16, copy=False)
+    )
+    return np.ascontiguousarray(values[..., [2, 1, 0, 3][: values.shape[2]]] if values.shape[2] > 2 else values)
 
 
 def shown(values_HWC: Deep) -> Image.Image:
@@ -60,7 +63,7 @@ def shown(values_HWC: Deep) -> Image.Image:
     return picture
 
 
-def png(values_HWC: Deep, info: dict[str, Any], chunks: PngImagePlugin.PngInfo) -> bytes:
+def png(values_HWC: Deep, info: Mapping[Any, Any], chunks: PngImagePlugin.PngInfo) -> bytes:
     """A PNG of 16 bits with the profile and the EXIF block that `info` holds, and `chunks`."""
     height, width, channels = values_HWC.shape
     out = io.BytesIO()

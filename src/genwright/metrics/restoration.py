@@ -33,7 +33,9 @@ def psnr(images_NHWC: Images, true_NHWC: Images) -> NDArray[np.float64]:
 def ssim(images_NHWC: Images, true_NHWC: Images) -> NDArray[np.float64]:
     """Structural similarity (Wang and others 2004, eq. 13): means, variances and covariance under a Gaussian window of 11 pixels (fewer in
     smaller pictures) and deviation 1.5, mean over places and channels; 1 for the same picture."""
-    x, y = (torch.from_numpy(np.ascontiguousarray(one)).permute(0, 3, 1, 2).double() for one in (images_NHWC, true_NHWC))
+    x, y = (
+        torch.from_numpy(np.ascontiguousarray(one)).permute(0, 3, 1, 2).double() for one in (images_NHWC, true_NHWC)
+    )
     window = min(_WINDOW, *x.shape[2:])
 
     def smooth(values: Tensor) -> Tensor:
@@ -52,7 +54,9 @@ def ssim(images_NHWC: Images, true_NHWC: Images) -> NDArray[np.float64]:
     return (above / below).flatten(1).mean(1).numpy()
 
 
-def mean_over(values_N: NDArray[np.floating], groups: Sequence[str], rng: np.random.Generator, rounds: int = 1_000) -> Estimate:
+def mean_over(
+    values_N: NDArray[np.floating], groups: Sequence[str], rng: np.random.Generator, rounds: int = 1_000
+) -> Estimate:
     """The mean with its 95 % bootstrap interval over groups: pieces of one photograph are drawn together, for they are alike. Of differences
     between two ways on the same pictures it is the paired interval. Raises ValueError when there is no value."""
     values = np.asarray(values_N, np.float64)

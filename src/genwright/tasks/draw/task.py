@@ -36,7 +36,14 @@ from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
-from genwright.tasks.image.facts import DrawFacts, caption_tokenizer, evenly_captions, group_of, tokens_read, words_by_count
+from genwright.tasks.image.facts import (
+    DrawFacts,
+    caption_tokenizer,
+    evenly_captions,
+    group_of,
+    tokens_read,
+    words_by_count,
+)
 from genwright.tasks.image.networks import Drawn, family_of, sizes_for
 from genwright.tasks.image.pixels import Pictures, given_of, to_network
 from genwright.tasks.image.sampling import draw, sample

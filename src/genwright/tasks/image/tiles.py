@@ -127,7 +127,9 @@ class Work:
         for start in range(0, len(self.wanted[row]), self.batch):
             columns = self.wanted[row][start : start + self.batch]
             spans = [slice(column * stride, column * stride + size) for column in columns]
-            tiles, beside = (torch.stack([of[..., span] for span in spans]).to(self.device) for of in (z_CRP, beside_DRP))
+            tiles, beside = (
+                torch.stack([of[..., span] for span in spans]).to(self.device) for of in (z_CRP, beside_DRP)
+            )
             for span, found_CHW in zip(spans, self.foresee(tiles, beside, time, ahead).float().cpu(), strict=True):
                 clean_CRP[..., span] += window * found_CHW
                 weight_RP[..., span] += window

@@ -47,14 +47,16 @@ def controls_of(request: Any, job: Job) -> dict[str, Any]:
         raise RequestError("`n`: the answer `mean` is one picture; ask for `answer` sample to have several.")
     steered = {"steps", "solver"} & request.model_fields_set
     if steered:
-        raise RequestError(f"`{min(steered)}` is of the answer `sample`; this one is `mean`, made in one step; leave it out.")
+        raise RequestError(
+            f"`{min(steered)}` is of the answer `sample`; this one is `mean`, made in one step; leave it out."
+        )
     return MEAN | {"guidance": request.guidance}
 
 
 def answer_of(request: Any, job: Job) -> str:
     if request.answer != "auto":
         return request.answer
-    return "sample" if job.holes_HW.any() else "mean"
+    return "sample" if job.holes.any() else "mean"
 
 
 def _named(request: Any) -> str:
@@ -69,12 +71,16 @@ def _marked(request: Any, original: Original, max_pixels: int) -> NDArray[np.boo
         return None
     mask, name = read(request.mask, "mask", max_pixels), request.mask.name or "the mask"
     if mask.size != (original.width, original.height):
-        sizes = "{} x {} pixels, and {} has {} x {}".format(*mask.size, _named(request), original.width, original.height)
+        sizes = "{} x {} pixels, and {} has {} x {}".format(
+            *mask.size, _named(request), original.width, original.height
+        )
         raise RequestError(f"`mask`: {name} has {sizes}; make it as large as the picture, upright.")
     layer = mask.convert("RGBA") if mask.mode not in ("I;16", "I") else _grey(mask)
     white = np.asarray(Image.alpha_composite(Image.new("RGBA", layer.size, "black"), layer).convert("L")) >= _HALF
     if not white.any():
-        raise RequestError(f"`mask`: {name} marks nothing, for no pixel of it is white; paint white what is to be filled.")
+        raise RequestError(
+            f"`mask`: {name} marks nothing, for no pixel of it is white; paint white what is to be filled."
+        )
     return white
 
 
@@ -89,18 +95,24 @@ def _box(request: Any, original: Original) -> NDArray[np.bool_]:
     marked[top : top + height, left : left + width] = True
     if left + width > original.width or top + height > original.height or not marked.any():
         size = f"{_named(request)} has {original.width} x {original.height} pixels"
-        raise RequestError(f"`box`: {request.box} is empty or does not lie in the picture: {size}; give x,y,width,height.")
+        raise RequestError(
+            f"`box`: {request.box} is empty or does not lie in the picture: {size}; give x,y,width,height."
+        )
     return marked
 
 
 def _transparent(request: Any, original: Original) -> tuple[NDArray[np.bool_], Original]:
     """The transparent pixels as what is missing, where nothing else is asked for; else says what is seen of the picture, and asks."""
-    clear = None if original.alpha_HW is None else original.alpha_HW == 0
+    clear = None if original.alpha is None else original.alpha == 0
     if clear is not None and clear.any():
         say(f"{_named(request)}: its transparent pixels are filled ({clear.mean():.1%} of it).")
         return clear, original.opaque(clear)
     phrases, kinds = seen.told(original.picture())
-    found = f"{' and '.join(phrases)} can be seen in it" if phrases else "no noise, no JPEG blocks and no blur can be seen in it"
+    found = (
+        f"{' and '.join(phrases)} can be seen in it"
+        if phrases
+        else "no noise, no JPEG blocks and no blur can be seen in it"
+    )
     fixes = "".join(f" `fix` {kind}," for kind in kinds)
     raise RequestError(
         f"{_named(request)}: {original.width} x {original.height} pixels; {found}. Say what is to be mended:{fixes or ' `fix` noise, blur or jpeg,'}"

@@ -35,7 +35,7 @@ def filled(seen: Picture, known: Known, way: str) -> Picture:
     flags = {"telea": cv2.INPAINT_TELEA, "navier_stokes": cv2.INPAINT_NS}
     missing = (~known).astype(np.uint8)
     found = cv2.inpaint(np.where(known[..., None], seen, np.uint8(0)), missing, _RADIUS, flags[way])
-    return np.where(known[..., None], seen, found)
+    return np.where(known[..., None], seen, found).astype(np.uint8)
 
 
 def denoised(seen: Picture, deviation: float) -> Picture:
@@ -45,4 +45,4 @@ def denoised(seen: Picture, deviation: float) -> Picture:
 
     strength = float(np.clip(deviation, _LEAST_STRENGTH, _MOST_STRENGTH))
     swapped = cv2.fastNlMeansDenoisingColored(np.ascontiguousarray(seen[..., ::-1]), None, strength, strength, 7, 21)
-    return np.ascontiguousarray(swapped[..., ::-1])
+    return np.ascontiguousarray(swapped[..., ::-1], np.uint8)

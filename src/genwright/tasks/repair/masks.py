@@ -43,7 +43,7 @@ def half(size: int, rng: np.random.Generator) -> Known:
     """One of the four halves."""
     known = np.ones((size, size), np.bool_)
     known[: size // 2] = False
-    return np.rot90(known, rng.integers(4)).copy()
+    return np.rot90(known, int(rng.integers(4))).copy()
 
 
 def border(size: int, rng: np.random.Generator) -> Known:

@@ -66,8 +66,8 @@ class Job:
     """One picture to mend: `holes` is where it is not known, `changes` where it may change, `kinds` what is to be mended there."""
 
     original: Original
-    holes_HW: np.ndarray
-    changes_HW: np.ndarray
+    holes: np.ndarray
+    changes: np.ndarray
     kinds: tuple[str, ...]
     background: str
     strength: float = 1.0
@@ -80,13 +80,15 @@ class Job:
         def rows(first: int, count: int) -> Tensor:
             chosen = reflected(first, count, tiling.height)
             seen_RPC = torch.from_numpy(self.original.seen(chosen, columns, ground)).permute(2, 0, 1)
-            known_RP = torch.from_numpy(~self.holes_HW[chosen][:, columns]).float()[None]
+            known_RP = torch.from_numpy(~self.holes[chosen][:, columns]).float()[None]
             return torch.cat([seen_RPC * known_RP, known_RP])
 
         return rows
 
 
-def over_tiles(model: Model, job: Job, controls: dict[str, Any], rng: torch.Generator, size: int, line: Line) -> Iterator[Original]:
+def over_tiles(
+    model: Model, job: Job, controls: dict[str, Any], rng: torch.Generator, size: int, line: Line
+) -> Iterator[Original]:
     """Mends a picture of any size in tiles of `size`; work for `Turns`, which gives the new picture after each band, as far as it is mended."""
     family = model.family
     if not isinstance(family, Foresees):
@@ -94,7 +96,7 @@ def over_tiles(model: Model, job: Job, controls: dict[str, Any], rng: torch.Gene
     original, made, tiling = job.original, job.original.copy(), Tiling(job.original.height, job.original.width, size)
     condition = torch.from_numpy(told(*job.kinds)).long().to(model.device)
     starts = (row * tiling.stride for row in range(tiling.rows))
-    wanted = [tiling.touched(row, job.changes_HW[top : top + size]) for row, top in enumerate(starts)]
+    wanted = [tiling.touched(row, job.changes[top : top + size]) for row, top in enumerate(starts)]
     line.total, done = controls["steps"] * sum(map(len, wanted)), 0
 
     def foresee(z: Tensor, seen: Tensor, time: float, until: float) -> Tensor:
@@ -112,19 +114,22 @@ def over_tiles(model: Model, job: Job, controls: dict[str, Any], rng: torch.Gene
     top, ground, columns = 0, colour(job.background), np.arange(tiling.width)
     for band_CRP in bands:
         rows = np.arange(top, min(top + band_CRP.shape[1], original.height))
-        found_RWC = band_CRP[:, : len(rows), : tiling.width].permute(1, 2, 0).numpy()
+        found_RWC = band_CRP[:, : len(rows), : tiling.width].permute(1, 2, 0).clamp(-1, 1).numpy()
         if job.strength < 1:
             before = original.seen(rows, columns, ground)
-            share = np.where(job.holes_HW[rows], 1, job.strength)[..., None].astype(np.float32)
+            share = np.where(job.holes[rows], 1, job.strength)[..., None].astype(np.float32)
             found_RWC = before + share * (found_RWC - before)
         if len(rows):
-            made.put(top, found_RWC, job.changes_HW[rows], ground)
+            made.put(top, found_RWC, job.changes[rows], ground)
         top += band_CRP.shape[1]
         yield made
 
 
-def repaired(model: Model, engine: Engine, job: Job, controls: dict[str, Any], seed: int, index: int, size: int, line: Line) -> Original:
+def repaired(
+    model: Model, engine: Engine, job: Job, controls: dict[str, Any], seed: int, index: int, size: int, line: Line
+) -> Original:
     """The picture mended, by the engine."""
     work = over_tiles(model, job, controls, request_stream(seed, index), size, line)
-    *_, made = engine.submit(Turns(), lambda session: session.start(work, None, None))
+    turns = Turns()
+    *_, made = engine.submit(turns, lambda session: turns.start(work))
     return made

@@ -85,7 +85,9 @@ class Prepare(Section):
 
 
 class Model(Section):
-    size: Side = Field(32, description="Side of what the network sees at once, in pixels: a power of two from 16 to 256.")
+    size: Side = Field(
+        32, description="Side of what the network sees at once, in pixels: a power of two from 16 to 256."
+    )
     from_noise: float = Field(
         0.3,
         ge=0,
@@ -107,7 +109,9 @@ class Request(Section):
         "Without it the transparent pixels are filled, where nothing else is asked for. With `fix`: what is to be mended.",
     )
     box: str = Field("", description="The same as a box: x,y,width,height in pixels from the upper left corner.")
-    fix: list[Literal["noise", "blur", "jpeg"]] = Field([], description="What to mend; may be given twice.", max_length=2)
+    fix: list[Literal["noise", "blur", "jpeg"]] = Field(
+        [], description="What to mend; may be given twice.", max_length=2
+    )
     scale: Literal[1, 2, 4] = Field(1, description="Times as wide and as high as the picture is; 1: as large as it is.")
     answer: Literal["auto", "mean", "sample"] = Field(
         "auto",
@@ -116,16 +120,24 @@ class Request(Section):
     )
     n: int = Field(1, ge=1, le=1024, description="How many pictures; more than one needs `sample`.")
     seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same pictures.")
-    steps: int = Field(8, ge=1, le=256, description="Steps from noise to picture of a `sample`: more are slower and finer.")
+    steps: int = Field(
+        8, ge=1, le=256, description="Steps from noise to picture of a `sample`: more are slower and finer."
+    )
     solver: Literal["leap", "euler"] = Field(
         "leap",
         description="`leap`: by steps of the length that was learned; `euler`: along the direction at each step's beginning.",
     )
     guidance: float = Field(
-        1.0, ge=0, le=20, description="How much more than learned counts what is to be mended; 1: as learned, half the work."
+        1.0,
+        ge=0,
+        le=20,
+        description="How much more than learned counts what is to be mended; 1: as learned, half the work.",
     )
     strength: float = Field(
-        1.0, gt=0, le=1, description="How much of `fix` and `scale` is laid over the picture: 0.5 is half way from what it was."
+        1.0,
+        gt=0,
+        le=1,
+        description="How much of `fix` and `scale` is laid over the picture: 0.5 is half way from what it was.",
     )
 
     @field_validator("box")
@@ -143,11 +155,15 @@ class Request(Section):
     @model_validator(mode="after")
     def _goes_together(self) -> Request:
         if len(set(self.fix)) + (self.scale > 1) > 2 or len(set(self.fix)) < len(self.fix):
-            raise ValueError("`fix` and `scale` name at most two different things to mend at once; mend the rest afterwards")
+            raise ValueError(
+                "`fix` and `scale` name at most two different things to mend at once; mend the rest afterwards"
+            )
         if self.mask is not None and self.box:
             raise ValueError("give either `mask` or `box`, not both")
         if self.scale > 1 and (self.mask is not None or self.box):
-            raise ValueError("`scale` is for the whole picture; fill its `mask` or `box` first, and scale what comes of it")
+            raise ValueError(
+                "`scale` is for the whole picture; fill its `mask` or `box` first, and scale what comes of it"
+            )
         return self
 
     @property

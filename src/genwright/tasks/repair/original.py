@@ -24,6 +24,8 @@ from genwright.request import Blob
 
 Values = NDArray[Any]
 """uint8 or uint16."""
+Seen = NDArray[np.floating]
+"""What the network sees, or found: values in [-1, 1]."""
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 _KEPT = ("icc_profile", "exif")
 """Of what Pillow tells of a file, that is put into the new one."""
@@ -31,65 +33,65 @@ _KEPT = ("icc_profile", "exif")
 
 @dataclass(frozen=True)
 class Original:
-    """`values_HWC`: uint8 or uint16; `alpha_HW`: of the same kind, or None."""
+    """`values`: uint8 or uint16[H, W, C]; `alpha`: [H, W] of the same kind, or None."""
 
     name: str
-    values_HWC: Values
-    alpha_HW: Values | None
+    values: Values
+    alpha: Values | None
     info: dict[str, Any] = field(default_factory=dict)
 
     @property
     def height(self) -> int:
-        return self.values_HWC.shape[0]
+        return self.values.shape[0]
 
     @property
     def width(self) -> int:
-        return self.values_HWC.shape[1]
+        return self.values.shape[1]
 
     @property
     def most(self) -> int:
         """The largest value: 255 or 65,535."""
-        return int(np.iinfo(self.values_HWC.dtype).max)
+        return int(np.iinfo(self.values.dtype).max)
 
-    def seen(self, rows: Any, columns: Any, background: tuple[int, int, int]) -> NDArray[np.float32]:
+    def seen(self, rows: Any, columns: Any, background: tuple[int, int, int]) -> Seen:
         """Some rows and columns (indexes) as the network sees them: float32[R, W, 3] in [-1, 1], on a background of 8 bits."""
-        values = self.values_HWC[rows][:, columns].astype(np.float32) * (2 / self.most) - 1
-        values = np.broadcast_to(values, (*values.shape[:2], 3))
-        if self.alpha_HW is None:
+        values = self.values[rows][:, columns].astype(np.float32) * (2 / self.most) - 1
+        values = np.array(np.broadcast_to(values, (*values.shape[:2], 3)))
+        if self.alpha is None:
             return values
         ground = np.array(background, np.float32) / 127.5 - 1
-        share = self.alpha_HW[rows][:, columns, None].astype(np.float32) / self.most
+        share = self.alpha[rows][:, columns, None].astype(np.float32) / self.most
         return share * values + (1 - share) * ground
 
-    def put(self, first: int, found_RWC: NDArray[np.float32], changes_RW: NDArray[np.bool_], ground: tuple[int, int, int]) -> None:
+    def put(self, first: int, found_RWC: Seen, changes_RW: NDArray[np.bool_], ground: tuple[int, int, int]) -> None:
         """Write what was found, float32[R, W, 3] in [-1, 1] on the background, into the pixels of some rows that are to change. Where the
         picture is partly transparent the background is taken out of it again; where it is wholly so, nothing would be seen."""
         rows = slice(first, first + len(found_RWC))
-        if self.alpha_HW is not None:
-            share = self.alpha_HW[rows, :, None].astype(np.float32) / self.most
+        if self.alpha is not None:
+            share = self.alpha[rows, :, None].astype(np.float32) / self.most
             laid = np.array(ground, np.float32) / 127.5 - 1
             found_RWC = np.where(share > 0, (found_RWC - (1 - share) * laid) / np.maximum(share, 1e-6), found_RWC)
-            changes_RW = changes_RW & (self.alpha_HW[rows] > 0)
-        if self.values_HWC.shape[2] == 1:
+            changes_RW = changes_RW & (self.alpha[rows] > 0)
+        if self.values.shape[2] == 1:
             found_RWC = found_RWC @ _LUMA[:, None]
-        scaled = ((np.clip(found_RWC, -1, 1) + 1) * (self.most / 2)).round().astype(self.values_HWC.dtype)
-        self.values_HWC[rows][changes_RW] = scaled[changes_RW]
+        scaled = ((np.clip(found_RWC, -1, 1) + 1) * (self.most / 2)).round().astype(self.values.dtype)
+        self.values[rows][changes_RW] = scaled[changes_RW]
 
     def opaque(self, where_HW: NDArray[np.bool_]) -> Original:
         """The same with some pixels no longer transparent; without an alpha channel where that leaves none."""
-        assert self.alpha_HW is not None
-        alpha = np.where(where_HW, self.alpha_HW.dtype.type(self.most), self.alpha_HW)
-        return replace(self, alpha_HW=None if (alpha == self.most).all() else alpha)
+        assert self.alpha is not None
+        alpha = np.where(where_HW, self.alpha.dtype.type(self.most), self.alpha)
+        return replace(self, alpha=None if (alpha == self.most).all() else alpha)
 
     def copy(self) -> Original:
-        return replace(self, values_HWC=self.values_HWC.copy())
+        return replace(self, values=self.values.copy())
 
     def larger(self, factor: int) -> Original:
         """Bicubic, each channel by itself."""
         if factor == 1:
             return self
-        values = np.stack([self._resized(self.values_HWC[..., c], factor) for c in range(self.values_HWC.shape[2])], -1)
-        return replace(self, values_HWC=values, alpha_HW=None if self.alpha_HW is None else self._resized(self.alpha_HW, factor))
+        values = np.stack([self._resized(self.values[..., c], factor) for c in range(self.values.shape[2])], -1)
+        return replace(self, values_HWC=values, alpha=None if self.alpha is None else self._resized(self.alpha, factor))
 
     def _resized(self, plane_HW: Values, factor: int) -> Values:
         plane = Image.fromarray(plane_HW.astype(np.float32))
@@ -98,7 +100,7 @@ class Original:
 
     def picture(self) -> Image.Image:
         """As what a medium encodes."""
-        planes = self.values_HWC if self.alpha_HW is None else np.concatenate([self.values_HWC, self.alpha_HW[..., None]], 2)
+        planes = self.values if self.alpha is None else np.concatenate([self.values, self.alpha[..., None]], 2)
         if self.most > 255:
             made = deep.shown(planes)
         else:

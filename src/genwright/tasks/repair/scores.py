@@ -62,7 +62,7 @@ TITLES = classical.TITLES | {"model": "this model, mean", "sample": "this model,
 class Material:
     """Held-out pictures with the item that each is of, and training pictures."""
 
-    true_NHWC: Pictures
+    true: Pictures
     items: list[str]
     reference: Pictures
     names: list[str]
@@ -92,16 +92,18 @@ def score(model: Model, splits: Splits, settings: EvaluateSettings, folder: Path
         return _too_few(splits)
     material = gather(splits, names, settings)
     if not classical.is_there():
-        say(f"evaluate: without OpenCV there are no rows of other ways to mend pictures; {classical.INSTALL} adds them.")
+        say(
+            f"evaluate: without OpenCV there are no rows of other ways to mend pictures; {classical.INSTALL} adds them."
+        )
     table, engine = Table(material, settings.seed), Engine()
     seen = _Seen(model, material)
     table.scores["real"] = {column(KID, trial): seen.kid(seen.true, settings.seed) for trial in TRIALS}
     exhibits, shown = [], {}
     for trial in TRIALS:
-        examples = damaged(trial, material.true_NHWC, settings.seed)
+        examples = damaged(trial, material.true, settings.seed)
         ways = _ways(model, engine, trial, examples, table)
         _measure(table, seen, trial, ways)
-        exhibits.append(_exhibit(folder, trial, examples, ways, material.true_NHWC))
+        exhibits.append(_exhibit(folder, trial, examples, ways, material.true))
         shown[trial.name] = ways
     varied = _variety(model, engine, material, settings)
     if varied is not None:
@@ -120,7 +122,9 @@ def gather(splits: Splits, names: Sequence[str], settings: EvaluateSettings) -> 
     train = splits["train"]
     order = stream(settings.seed, "scores", "reference").permutation(len(train))[: settings.samples]
     reference = np.stack([train[int(i)]["image"] for i in order])
-    return Material(np.stack([image for image, _ in found]), [item for _, item in found], reference, list(names), len(rows))
+    return Material(
+        np.stack([image for image, _ in found]), [item for _, item in found], reference, list(names), len(rows)
+    )
 
 
 def damaged(trial: Trial, images_NHWC: Pictures, seed: int) -> list[Example]:
@@ -128,9 +132,7 @@ def damaged(trial: Trial, images_NHWC: Pictures, seed: int) -> list[Example]:
     return [trial.apply(image, stream(seed, "damage", trial.name, i)) for i, image in enumerate(images_NHWC)]
 
 
-def _ways(
-    model: Model, engine: Engine, trial: Trial, examples: list[Example], table: Table
-) -> dict[str, Pictures]:
+def _ways(model: Model, engine: Engine, trial: Trial, examples: list[Example], table: Table) -> dict[str, Pictures]:
     """The damaged pictures mended in every way that is meant for the damage, by the rows' names."""
     known = [example["known"].astype(bool) for example in examples]
     ways = {"identity": np.stack([flat(one["seen"], known_HW) for one, known_HW in zip(examples, known, strict=True)])}
@@ -173,8 +175,10 @@ class _Seen:
 
     def __init__(self, model: Model, material: Material):
         self.device = model.device
-        self.reference = features.extract_cached(material.reference, self.device, "evaluate: features of training pictures")
-        self.true = features.extract_cached(material.true_NHWC, self.device, "evaluate: features of held-out pictures")
+        self.reference = features.extract_cached(
+            material.reference, self.device, "evaluate: features of training pictures"
+        )
+        self.true = features.extract_cached(material.true, self.device, "evaluate: features of held-out pictures")
 
     def of(self, images_NHWC: Pictures, title: str) -> NDArray[np.floating]:
         return features.extract(images_NHWC, self.device, f"evaluate: features, {title}")
@@ -184,7 +188,7 @@ class _Seen:
 
 
 def _measure(table: Table, seen: _Seen, trial: Trial, ways: dict[str, Pictures]) -> None:
-    true_NHWC = table.material.true_NHWC
+    true_NHWC = table.material.true
     quality = {name: restoration.psnr(images, true_NHWC) for name, images in ways.items()}
     other = against(trial)
     for name, images in ways.items():
@@ -205,12 +209,12 @@ def against(trial: Trial) -> str:
 def _variety(model: Model, engine: Engine, material: Material, settings: EvaluateSettings) -> Estimate | None:
     """Of several samples for each of a few pictures of which half is missing."""
     count, each = sizes(settings.samples)
-    chosen = evenly_of(len(material.true_NHWC), count)
+    chosen = evenly_of(len(material.true), count)
     if len(chosen) < _LEAST:
         return None
     half = next(trial for trial in TRIALS if trial.name == "half")
-    examples = [one for one in damaged(half, material.true_NHWC[chosen], settings.seed) for _ in range(each)]
-    drawn = mended(model, engine, examples, SAMPLE, settings.seed, first=len(material.true_NHWC))
+    examples = [one for one in damaged(half, material.true[chosen], settings.seed) for _ in range(each)]
+    drawn = mended(model, engine, examples, SAMPLE, settings.seed, first=len(material.true))
     images = np.stack(list(track(drawn, "evaluate: several samples of one picture", len(examples))))
     found = features.extract(images, model.device, "evaluate: variety").reshape(len(chosen), each, -1)
     score = variety([list(group) for group in found], lambda a, b: float(np.linalg.norm(a - b)), settings.seed)
@@ -224,7 +228,12 @@ def evenly_of(there: int, wanted: int) -> NDArray[np.intp]:
 def _sheet(table: Table, splits: Splits, settings: EvaluateSettings) -> ScoreSheet:
     columns = [metric for trial in TRIALS for metric in metrics_of(trial, TITLES[against(trial)])] + [VARIED]
     rows = [
-        Row(name=name, title=TITLES[name], kind=kind, scores={key: _plain(one) for key, one in table.scores[name].items()})  # type: ignore[arg-type]
+        Row(
+            name=name,
+            title=TITLES[name],
+            kind=kind,  # type: ignore[arg-type]
+            scores={key: _plain(one) for key, one in table.scores[name].items()},
+        )  # type: ignore[arg-type]
         for name, kind in KINDS.items()
         if table.scores[name]
     ]
@@ -248,7 +257,7 @@ def _protocol(table: Table, split_hash: str, settings: EvaluateSettings) -> dict
     return {
         "split": " and ".join(material.names),
         "split_hash": split_hash,
-        "samples": len(material.true_NHWC),
+        "samples": len(material.true),
         "held_out_n": len(set(material.items)),
         "held_out_in_all": material.in_all,
         "reference_n": len(material.reference),
@@ -288,6 +297,11 @@ def _too_few(splits: Splits) -> ScoreSheet:
     return ScoreSheet(
         metrics=[metric for trial in TRIALS for metric in metrics_of(trial, TITLES[against(trial)])],
         rows=[Row(name="model", title=TITLES["model"], kind="model", scores={})],
-        protocol={"split_hash": splits.hash, "samples": 0, "held_out_n": 0, "held_out_in_all": counts["test"] + counts["validation"]},
+        protocol={
+            "split_hash": splits.hash,
+            "samples": 0,
+            "held_out_n": 0,
+            "held_out_in_all": counts["test"] + counts["validation"],
+        },
         headline="Nothing can be said about how well this model mends pictures: scores need two held-out pictures; add pictures.",
     )

@@ -5,6 +5,8 @@ Shapes: H W pixels. luma in 0..255.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -13,7 +15,7 @@ Luma = NDArray[np.floating]
 
 _LOOKED_AT = 1024
 """Rows and columns of a larger picture's middle."""
-_NOISE, _BLOCKS, _BLUR = 3.0, 3.0, 0.6
+_NOISE, _BLOCKS, _BLUR = 3.0, 1.6, 0.6
 """From which on noise (of 255), blocks (see `blockiness`) and blur (0 to 1) are told."""
 _LEAST = 24
 """A picture with a shorter side tells nothing."""
@@ -38,8 +40,8 @@ def noise(luma_HW: Luma) -> float:
 
 def blockiness(luma_HW: Luma) -> float:
     """How much larger the jumps across the lines of an 8 x 8 grid are than those between them, at the grid's likeliest place against the next
-    likely; 1: no grid. The less of two ways, since a grid runs both."""
-    return min(_grid(luma_HW), _grid(luma_HW.T))
+    likely; 1: no grid. The geometric mean of both ways, since a grid runs both."""
+    return math.sqrt(_grid(luma_HW) * _grid(luma_HW.T))
 
 
 def _grid(luma_HW: Luma) -> float:

@@ -143,7 +143,10 @@ class Repair(BaseTask):
         chosen = np.linspace(0, len(store) - 1, min(_SHOWN, len(store))).round().astype(int)
         images = [store[int(i)]["image"] for i in chosen]
         trials = [damage.TRIALS[i % len(damage.TRIALS)] for i in range(len(images))]
-        examples = [trial.apply(image, stream("preview", i)) for i, (trial, image) in enumerate(zip(trials, images, strict=True))]
+        examples = [
+            trial.apply(image, stream("preview", i))
+            for i, (trial, image) in enumerate(zip(trials, images, strict=True))
+        ]
         rows = [visible(examples), *(list(mended(model, engine, examples, how, 0)) for how in (MEAN, SAMPLE)), images]
         file = file_stem.with_name(file_stem.name + ".png")
         sheet = pictures.grid(
@@ -169,9 +172,13 @@ class Repair(BaseTask):
         for index in range(request.n):
             with progress(f"mend {request.picture.name or 'the picture'}") as line:
                 made = repaired(model, engine, job, controls, request.seed, index, self.model.size, line)
-            yield Media("image", made.picture(), index, metadata=self._metadata(model, request, answer, controls, index))
+            yield Media(
+                "image", made.picture(), index, metadata=self._metadata(model, request, answer, controls, index)
+            )
 
-    def _metadata(self, model: Model, request: Any, answer: str, controls: dict[str, Any], index: int) -> dict[str, Any]:
+    def _metadata(
+        self, model: Model, request: Any, answer: str, controls: dict[str, Any], index: int
+    ) -> dict[str, Any]:
         made = {"of": request.picture.name, "answer": answer, "task": self.name, "family": self.family}
         made |= {name: value for name, value in (("fix", " ".join(request.fix)), ("box", request.box)) if value}
         made |= {"scale": request.scale} if request.scale > 1 else {}
@@ -182,7 +189,9 @@ class Repair(BaseTask):
 
 def held_out(example: Example) -> Example:
     """An example damaged in a way that follows from its picture: the same every time."""
-    return example | damage.at_random(example["image"], stream("repair", "held out", zlib.crc32(example["image"].tobytes())))
+    return example | damage.at_random(
+        example["image"], stream("repair", "held out", zlib.crc32(example["image"].tobytes()))
+    )
 
 
 def visible(examples: Sequence[Example]) -> list[np.ndarray]:

@@ -58,9 +58,15 @@ def headline(sheet: ScoreSheet) -> str:
     measured = gains(sheet)
     if sheet.protocol.get("held_out_n", 0) < ENOUGH or not measured:
         return "Too few pictures were compared to say in numbers how well this model mends them."
-    sentences = [_sentence(sheet, trial, measured[trial.name]) for trial in TRIALS if trial.name in _TOLD and trial.name in measured]
+    sentences = [
+        _sentence(sheet, trial, measured[trial.name])
+        for trial in TRIALS
+        if trial.name in _TOLD and trial.name in measured
+    ]
     ahead, behind = ahead_and_behind(sheet)
-    rest = f"Of {len(measured)} kinds of damage it is surely ahead at {len(ahead)}" + (f" and behind at {len(behind)}." if behind else ".")
+    rest = f"Of {len(measured)} kinds of damage it is surely ahead at {len(ahead)}" + (
+        f" and behind at {len(behind)}." if behind else "."
+    )
     return " ".join([*sentences, rest])
 
 

@@ -29,7 +29,7 @@ def repair_model(network: str = "unet", **prepare: Any) -> Model:
     asked = {"family": "flow", "size": SIDE, "width": width, "network": network}
     settings = schema["model"].annotation.model_validate(asked)  # type: ignore[union-attr]
     task = Repair(schema["prepare"].annotation.model_validate(prepare), settings, "flow")  # type: ignore[union-attr]
-    (config,) = task.candidates(Nothing(), Splits({"train": []}), torch.device("cpu"))  # type: ignore[dict-item]
+    (config,) = task.candidates(Nothing(), Splits({}), torch.device("cpu"))
     parts = build_parts(task, config, Nothing(), torch.device("cpu"))
     with torch.no_grad():
         for parameter in parts["model"].modules.parameters():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import os
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -89,13 +90,17 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
             import torch
 
             torch.set_num_threads(threads)
-        from genwright.api import Generator
+        made = medium(told.medium)
 
-        model, made = Generator(run, device, **how), medium(told.medium)
+        @cache
+        def model() -> Any:
+            from genwright.api import Generator
+
+            return Generator(run, device, **how)
 
         def answer(request: Any, delivery: Delivery) -> None:
             delivery.check(made)  # before minutes are spent on what then has no place
-            deliver(model.answer(request), delivery)
+            deliver(model().answer(request), delivery)
 
         delivery = Delivery(
             n=options.get("n") or 1,

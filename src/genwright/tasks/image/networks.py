@@ -17,6 +17,7 @@ from genwright.networks.text_encoder import condition_encoder
 from genwright.networks.told import condition_tokens
 from genwright.networks.unet import UNet
 from genwright.registry import FAMILIES
+from genwright.tasks.base import Splits
 
 _PARAMETERS_A_VALUE = 0.25
 """Networks with more parameters than this for each value (pixel by channel) of the data only learn it by heart: R3GAN's for CIFAR-10 and
@@ -240,7 +241,9 @@ def family_of(config: ModelConfig, drawn: Drawn, settings: Any) -> Family:
     return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=own)
 
 
-def sizes_for(family: str, settings: Any, drawn: Drawn, pictures: int, device: torch.device) -> list[ModelConfig]:
-    """The sizes of a family that a device is offered, from small to large, for so many pictures."""
+def sizes_for(family: str, settings: Any, drawn: Drawn, splits: Splits, device: torch.device) -> list[ModelConfig]:
+    """The sizes of a family that a device is offered, from small to large."""
     networks = networks_of(family)
-    return networks.candidates(settings) if device.type != "cuda" else networks.for_card(settings, drawn, pictures)
+    if device.type != "cuda":
+        return networks.candidates(settings)
+    return networks.for_card(settings, drawn, len(splits["train"]))

@@ -91,7 +91,7 @@ class Original:
         if factor == 1:
             return self
         values = np.stack([self._resized(self.values[..., c], factor) for c in range(self.values.shape[2])], -1)
-        return replace(self, values_HWC=values, alpha=None if self.alpha is None else self._resized(self.alpha, factor))
+        return replace(self, values=values, alpha=None if self.alpha is None else self._resized(self.alpha, factor))
 
     def _resized(self, plane_HW: Values, factor: int) -> Values:
         plane = Image.fromarray(plane_HW.astype(np.float32))

@@ -24,6 +24,7 @@ from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
 from genwright.media.base import Media
 from genwright.metrics import features
+from genwright.metrics.image import sharpness
 from genwright.model import Model, ModelConfig
 from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet, Verdict
@@ -97,11 +98,17 @@ class Repair(BaseTask):
         height, width = picture.shape[:2]
         rng, whole = stream("repair", "pieces", item.sha256 or item.id), Image.fromarray(picture)
         largest = min(min(height, width) / size, _SMALLEST_SCALE)
-        for _ in range(crops_of(width, height, size, self.prepare.crops)):
+
+        def piece() -> np.ndarray:
             side = round(size * largest ** rng.random())
             left, top = (int(rng.integers(0, length - side + 1)) for length in (width, height))
-            piece = whole.crop((left, top, left + side, top + side))
-            yield {"image": np.asarray(piece.resize((size, size), Image.Resampling.LANCZOS))}
+            cut = whole.crop((left, top, left + side, top + side))
+            return np.asarray(cut.resize((size, size), Image.Resampling.LANCZOS))
+
+        for _ in range(crops_of(width, height, size, self.prepare.crops)):
+            # Most of a photograph is sky and blur, of which little is learned: of two pieces the one with more in it is kept.
+            pieces = np.stack([piece(), piece()])
+            yield {"image": pieces[int(sharpness(pieces).argmax())]}
 
     def shown(self, example: Example, facts: Nothing) -> list[Shown]:
         return [Shown(f"{self.model.size} x {self.model.size} pixels, damaged anew each time")]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count as number
@@ -130,6 +130,11 @@ class Model(Section):
         if value not in SIZES:
             raise ValueError(f"must be one of {', '.join(map(str, SIZES))}")
         return value
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A model from nothing says no word of what it does not start from: so it said before there was a choice."""
+        return {key: value for key, value in dump(self).items() if key not in ("from", "lora") or value is not None}
 
     def relative_to(self, folder: Path) -> Self:
         if self.from_ is None:

@@ -9,7 +9,8 @@ from pydantic import Field, field_validator
 from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count as number
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
-from genwright.settings import Section
+from genwright.families.codec.options import Settings as CodecSettings
+from genwright.settings import MainSection, PartSection, Section
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
 """How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
@@ -55,7 +56,9 @@ def _larger(model: Any, count: int) -> str:
 
 ABOUT = About(
     medium="image",
-    families=("gan", "flow", "vae"),
+    families=("gan", "flow", "vae", "transformer"),
+    called={"transformer": "codes"},
+    model=lambda family: ModelOfCodes if family == "transformer" else Model,
     example={"n": 16},
     use='made.save(f"{made.index}.png")',
     pipeline="text-to-image",
@@ -108,6 +111,23 @@ class Model(Section):
         if value not in SIZES:
             raise ValueError(f"must be one of {', '.join(map(str, SIZES))}")
         return value
+
+
+class Codec(PartSection, CodecSettings):
+    """The part that turns pictures into codes and back."""
+
+
+class Prior(MainSection):
+    """The part that learns which codes follow on a caption and on one another; the settings of the family are added to it."""
+
+
+class ModelOfCodes(Model):
+    """For `family: transformer`: two parts, trained one after the other."""
+
+    codec: Codec = Field(default_factory=lambda: Codec.model_validate({}), description="Pictures to codes and back.")
+    prior: Prior = Field(
+        default_factory=lambda: Prior.model_validate({}), description="Which codes follow on words and on one another."
+    )
 
 
 class Request(Section):

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from genwright.engine.engine import Engine
 from genwright.families.transformer.family import Transformer
 from genwright.families.transformer.options import Controls, Opening
-from genwright.families.transformer.sampling import (
+from genwright.families.sampling import (
     Choice,
     Settings,
     Uniforms,

@@ -120,6 +120,13 @@ class Codec(PartSection, CodecSettings):
 class Prior(MainSection):
     """The part that learns which codes follow on a caption and on one another; the settings of the family are added to it."""
 
+    @field_validator("from_")
+    @classmethod
+    def _goes_with_its_codec(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError("knows the codes of its own codec alone; take that one, `model.codec.from`, and leave this out")
+        return value
+
 
 class ModelOfCodes(Model):
     """For `family: transformer`: two parts, trained one after the other."""

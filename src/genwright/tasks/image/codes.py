@@ -44,7 +44,7 @@ def candidates(model: Any, device: torch.device) -> list[ModelConfig]:
     found: list[ModelConfig] = []
     for layers, width in _SIZES + _LARGE if device.type == "cuda" else _SIZES:
         network = {"layers": model.prior.layers or layers, "width": model.prior.width or width}
-        title = f"{network['layers']} layers, {network['width']} wide, over {side_of(model) ** 2} codes"
+        title = f"a codec of {model.codec.width} channels, and {network['layers']} layers, {network['width']} wide"
         config = ModelConfig(family=FAMILY, network=network, title=title, least_steps=_LEAST_STEPS)
         if not found or found[-1].network != network:
             found.append(config)
@@ -82,8 +82,6 @@ def parts(model: Any, config: ModelConfig, facts: DrawFacts, flip: bool) -> list
             batch=config.batches.get("prior", _BATCH),
             derive=derive,
             share=1 - _CODEC_SHARE,
-            source=model.prior.from_,
-            alike=("size", "codec"),
             main=True,
         ),
     ]

@@ -42,7 +42,11 @@ class _Everything:
 
     def update(self, layer: int, k_BKTH: Tensor, v_BKTH: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         before = self.held.get(layer)
-        both = (k_BKTH, v_BKTH) if before is None else tuple(torch.cat(p, 2) for p in zip(before, (k_BKTH, v_BKTH)))
+        both = (
+            (k_BKTH, v_BKTH)
+            if before is None
+            else tuple(torch.cat(p, 2) for p in zip(before, (k_BKTH, v_BKTH), strict=True))
+        )
         self.held[layer] = both  # type: ignore[assignment]
         new, there = k_BKTH.shape[2], both[0].shape[2]
         return *both, torch.ones(new, there, dtype=torch.bool).tril(there - new)  # type: ignore[return-value]

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from genwright.networks.decoder import Block, DecoderConfig, KeyValueCache
 from genwright.networks.elementwise import RMSNorm
-from genwright.networks.rope import rope_tables
 from genwright.networks.roles import Role, default_roles
+from genwright.networks.rope import rope_tables
 from genwright.networks.text_encoder import PAD
 
 _THETA = 10_000.0

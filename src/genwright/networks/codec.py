@@ -30,16 +30,16 @@ _MOST_TIMES = 4
 class Quantiser(nn.Module):
     """Numbers to the nearest level and to codes: arXiv:2309.15505, section 3.1 and its appendix. `levels`: how many each number has."""
 
-    levels_D: Tensor
-    basis_D: Tensor
+    levels: Tensor
+    basis: Tensor
 
     def __init__(self, levels: list[int]):
         super().__init__()
         self.count = math.prod(levels)
         """How many different codes there are."""
         basis = [math.prod(levels[:place]) for place in range(len(levels))]
-        self.register_buffer("levels_D", torch.tensor(levels), persistent=False)
-        self.register_buffer("basis_D", torch.tensor(basis), persistent=False)
+        self.register_buffer("levels", torch.tensor(levels), persistent=False)
+        self.register_buffer("basis", torch.tensor(basis), persistent=False)
 
     def forward(self, x_BDGG: Tensor) -> Tensor:
         """Each number squashed between its outermost levels and rounded, as values in [-1, 1]. The gradient passes the rounding."""
@@ -49,22 +49,22 @@ class Quantiser(nn.Module):
     def codes(self, x_BDGG: Tensor) -> Tensor:
         """-> int64[B, T]."""
         digit_BDT = (self._bounded(x_BDGG).round() + self._half()).flatten(2).long()
-        return (digit_BDT * self.basis_D[:, None]).sum(1)
+        return (digit_BDT * self.basis[:, None]).sum(1)
 
     def values(self, code_BT: Tensor) -> Tensor:
         """The reverse of `codes`: what `forward` gives for them, of a square grid."""
         side = math.isqrt(code_BT.shape[1])
-        digit_BDT = code_BT[:, None] // self.basis_D[:, None] % self.levels_D[:, None]
+        digit_BDT = code_BT[:, None] // self.basis[:, None] % self.levels[:, None]
         digit_BDGG = digit_BDT.unflatten(2, (side, side))
         return (digit_BDGG - self._half()).to(torch.get_default_dtype()) / self._half()
 
     def _half(self) -> Tensor:
-        return (self.levels_D // 2)[:, None, None]
+        return (self.levels // 2)[:, None, None]
 
     def _bounded(self, x_BDGG: Tensor) -> Tensor:
         """An even number of levels lies unevenly about 0: -4 to 3."""
-        reach = (self.levels_D - 1)[:, None, None] * (1 + _EDGE) / 2
-        offset = (self.levels_D % 2 == 0)[:, None, None] * 0.5
+        reach = (self.levels - 1)[:, None, None] * (1 + _EDGE) / 2
+        offset = (self.levels % 2 == 0)[:, None, None] * 0.5
         return torch.tanh(wide(x_BDGG) + torch.atanh(offset / reach)) * reach - offset
 
 

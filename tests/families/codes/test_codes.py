@@ -68,7 +68,9 @@ def test_a_caption_counts_a_little_up_to_its_end():
     found = family.loss("model", batch, torch.Generator(), Moment())
     network = family.network
     logits = network.word_logits(network(batch["condition"])[:, :-1])
-    nats = torch.nn.functional.cross_entropy(logits.flatten(0, 1), batch["condition"][:, 1:].flatten(), reduction="none")
+    nats = torch.nn.functional.cross_entropy(
+        logits.flatten(0, 1), batch["condition"][:, 1:].flatten(), reduction="none"
+    )
     nats = nats.view(3, -1)
     words = torch.cat([nats[0], nats[1, :2], nats[2]]).mean()  # the second one has ended before its last place
     assert found.parts["nats_per_word_token"].item() == pytest.approx(words.item(), rel=1e-5)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from genwright.families import losses
@@ -33,8 +34,8 @@ class Codec:
     `discriminator(data_BX) -> (logits of patches, features of its layers)`."""
 
     name: ClassVar[str] = "codec"
-    Controls = Controls
-    Opening = Opening
+    Controls: ClassVar[type[BaseModel]] = Controls
+    Opening: ClassVar[type[BaseModel]] = Opening
     exported: ClassVar[tuple[str, ...]] = ("quantiser", "decoder")
     compiles: ClassVar[bool] = False  # the penalties need a second backward pass
 

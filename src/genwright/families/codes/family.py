@@ -12,6 +12,7 @@ from typing import Any, ClassVar, Protocol
 
 import torch
 import torch.nn.functional as F
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, load_module_tensors, module_tensors
@@ -49,8 +50,8 @@ class Codes:
     """A batch is {"codes": int64[B, T], "condition": int64[B, L]}, in place of data."""
 
     name: ClassVar[str] = "codes"
-    Controls = Controls
-    Opening = Opening
+    Controls: ClassVar[type[BaseModel]] = Controls
+    Opening: ClassVar[type[BaseModel]] = Opening
     exported: ClassVar[tuple[str, ...]] = ("prior",)
 
     def __init__(self, prior: CodePrior, translator: Translator, settings: Settings):

@@ -46,9 +46,7 @@ class CodesSession:
         self._cache = torch.zeros(shape, device=self._device, dtype=network.embed_tokens.weight.dtype)
         self._free = list(range(capacity))
 
-    def start(
-        self, condition: Given, rng: torch.Generator, controls: BaseModel, constraint: Any = None
-    ) -> CodesState:
+    def start(self, condition: Given, rng: torch.Generator, controls: BaseModel, constraint: Any = None) -> CodesState:
         """`condition` may say what to lead away from (`families/given.py`); `constraint` has no meaning here."""
         if constraint is not None:
             raise ValueError("codes can't be constrained")

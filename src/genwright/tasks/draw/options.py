@@ -8,8 +8,8 @@ from pydantic import Field, field_validator
 
 from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count as number
-from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.families.codec.options import Settings as CodecSettings
+from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.settings import MainSection, PartSection, Section
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
@@ -124,7 +124,9 @@ class Prior(MainSection):
     @classmethod
     def _goes_with_its_codec(cls, value: str | None) -> str | None:
         if value is not None:
-            raise ValueError("knows the codes of its own codec alone; take that one, `model.codec.from`, and leave this out")
+            raise ValueError(
+                "knows the codes of its own codec alone; take that one, `model.codec.from`, and leave this out"
+            )
         return value
 
 

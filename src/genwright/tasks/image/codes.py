@@ -31,7 +31,8 @@ _MOST_SIDE = 16
 """Codes a side, where the recipe does not say how much one stands for: the prior's work grows with their square, and more."""
 _BLOCKS = 1
 """Residual blocks at each resolution of the codec."""
-_BATCH = 32
+_BATCH, _CARD_BATCH = 16, 64
+"""Examples of a step: few, for a short budget is better spent on more steps; on a card as many as keep it busy."""
 _CODEC_SHARE = 0.4
 _SIZES = ((3, 96), (3, 128), (4, 192), (6, 256))
 _LARGE = ((8, 384), (12, 512))
@@ -42,10 +43,14 @@ _LEAST_STEPS = 800
 def candidates(model: Any, device: torch.device) -> list[ModelConfig]:
     """Sizes of the prior from small to large; the codec is the same in all, as the recipe has it, so that one may be taken from elsewhere."""
     found: list[ModelConfig] = []
-    for layers, width in _SIZES + _LARGE if device.type == "cuda" else _SIZES:
+    card = device.type == "cuda"
+    batches = dict.fromkeys(("codec", "prior"), _CARD_BATCH if card else _BATCH)
+    for layers, width in _SIZES + _LARGE if card else _SIZES:
         network = {"layers": model.prior.layers or layers, "width": model.prior.width or width}
         title = f"a codec of {model.codec.width} channels, and {network['layers']} layers, {network['width']} wide"
-        config = ModelConfig(family=FAMILY, network=network, title=title, least_steps=_LEAST_STEPS)
+        config = ModelConfig(
+            family=FAMILY, network=network, batches=batches, title=title, least_steps=_LEAST_STEPS
+        )
         if not found or found[-1].network != network:
             found.append(config)
     return found
@@ -71,7 +76,7 @@ def parts(model: Any, config: ModelConfig, facts: DrawFacts, flip: bool) -> list
         Part(
             "codec",
             lambda trained: codec(model),
-            batch=_BATCH,
+            batch=config.batches["codec"],
             share=_CODEC_SHARE,
             source=model.codec.from_,
             alike=("size",),
@@ -79,7 +84,7 @@ def parts(model: Any, config: ModelConfig, facts: DrawFacts, flip: bool) -> list
         Part(
             "prior",
             lambda trained: prior(model, config, facts, codec_of(trained)),
-            batch=config.batches.get("prior", _BATCH),
+            batch=config.batches["prior"],
             derive=derive,
             share=1 - _CODEC_SHARE,
             main=True,

@@ -120,7 +120,9 @@ class Decoder(nn.Module):
         self.stem = _conv(digits, widths[0], 3)
         self.narrow = nn.ModuleList(_conv(a, b, 1) for a, b in pairwise(widths))
         self.stages = _stages(widths, blocks)
+        self.last = _conv(width, width // 2, 1)
         self.unfold = _conv(width, 4 * (width // 2), 3)
+        nn.init.zeros_(self.unfold.weight)
         self.fine = ResidualBlock(width // 2, max(1, blocks * len(widths)))
         self.out = _conv(width // 2, channels, 3)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -132,7 +134,9 @@ class Decoder(nn.Module):
             if number:
                 x = F.interpolate(self.narrow[number - 1](x), scale_factor=2, mode="nearest")
             x = stage(x)
-        x = F.pixel_shuffle(self.unfold(F.leaky_relu(x, _SLOPE)), 2)
+        x = F.leaky_relu(x, _SLOPE)
+        # What neighbouring pixels have of their own starts at zero: else they begin as a checkerboard, of which traces stay.
+        x = F.interpolate(self.last(x), scale_factor=2, mode="nearest") + F.pixel_shuffle(self.unfold(x), 2)
         return wide(self.out(F.leaky_relu(self.fine(x), _SLOPE)))
 
     def parameter_roles(self) -> dict[str, Role]:

@@ -44,12 +44,16 @@ def candidates(model: Any, device: torch.device) -> list[ModelConfig]:
     """Sizes of the prior from small to large; the codec is the same in all, as the recipe has it, so that one may be taken from elsewhere."""
     found: list[ModelConfig] = []
     card = device.type == "cuda"
-    batches = dict.fromkeys(("codec", "prior"), _CARD_BATCH if card else _BATCH)
+    batch = _CARD_BATCH if card else _BATCH
     for layers, width in _SIZES + _LARGE if card else _SIZES:
         network = {"layers": model.prior.layers or layers, "width": model.prior.width or width}
         title = f"a codec of {model.codec.width} channels, and {network['layers']} layers, {network['width']} wide"
         config = ModelConfig(
-            family=FAMILY, network=network, batches=batches, title=title, least_steps=_LEAST_STEPS
+            family=FAMILY,
+            network=network,
+            batches={"codec": batch, "prior": batch},
+            title=title,
+            least_steps=_LEAST_STEPS,
         )
         if not found or found[-1].network != network:
             found.append(config)

@@ -26,12 +26,14 @@ OPTIMIZER = OptimizerSpec(
     learning_rate=0.01,
     matrix_learning_rate=0.006,
     betas=(0.9, 0.95),
+    weight_decay=1.0,
     polar_steps=3,
     warmup=0.02,
     decay=0.5,
     ema_halflife=50,
 )
-"""The rates of the text models (families/transformer)."""
+"""The rates of the text models (families/transformer); thirty times their decay, for pictures are few. On 1,600 emoji, four passes end
+at 3.687 held-out nats a code with it and at 3.691 without, 3.55 and 3.46 on what is learned from."""
 
 
 class Translator(Protocol):

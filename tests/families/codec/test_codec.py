@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from genwright.families.base import Moment, Reconstructs
 from genwright.families.codec.family import Codec
 from genwright.families.codec.options import Settings
-from genwright.networks.codec import Decoder, Encoder, PatchJudge, Quantiser
+from genwright.networks.codes.codec import Decoder, Encoder, PatchJudge, Quantiser
 
 
 class Scaled(nn.Module):

@@ -12,7 +12,7 @@ from genwright.engine.engine import Engine
 from genwright.families.base import Moment, Reconstructs
 from genwright.families.codes.family import Codes
 from genwright.families.codes.options import Controls, Settings
-from genwright.networks.code_prior import CodePrior
+from genwright.networks.codes.prior import CodePrior
 
 WORDS, CAPTION, CODES, SIDE = 11, 4, 7, 3
 

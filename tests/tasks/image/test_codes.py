@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from genwright.errors import RequestError
 from genwright.families.codec.family import Codec
 from genwright.model_folder import build_task
 from genwright.run import Run, read_json
+from genwright.stages.export import stage as export
 from genwright.stages.prepare.stage import load_splits
 from genwright.stages.train import stage as train
 from genwright.tasks.image import codes
@@ -119,6 +121,18 @@ def test_a_codec_of_another_size_is_refused(
     for attempt in (train.plan, train.run):
         with pytest.raises(RequestError, match=said):
             attempt(recipe, run, task=build_task(recipe), device=CPU)
+
+
+def test_a_model_of_two_parts_is_not_gone_on_from(trained: tuple[recipes.Recipe, Run], tmp_path: Path):
+    shutil.copytree(trained[1].folder, tmp_path / "run")
+    export.run(trained[0], Run(tmp_path / "run"), task=build_task(trained[0]), device=CPU)
+    with pytest.raises(RequestError, match="a model of several parts can't be gone on from"):
+        build_task(_recipe(**{"from": str(tmp_path / "run")})).check()
+
+
+def test_a_place_is_one_beside_the_recipe(tmp_path: Path):
+    text = "task: draw\ndata: {sources: [{folder: x}]}\nmodel: {family: transformer, codec: {from: ../theirs}}\n"
+    assert recipes.parse(text, folder=tmp_path).model.codec.from_ == str(tmp_path / "../theirs")
 
 
 def test_settings_stand_in_the_section_of_their_part():

@@ -22,7 +22,7 @@ from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, l
 from genwright.families.codec.options import Controls, Opening, Settings
 from genwright.families.given import Given
 from genwright.families.one_step import OneStepSession
-from genwright.networks.codec import Quantiser
+from genwright.networks.codes.codec import Quantiser
 from genwright.networks.flops import forward_flops
 
 _PENALTY_SHARE = 4

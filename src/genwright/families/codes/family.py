@@ -19,7 +19,7 @@ from genwright.families.base import Batch, Loss, Moment, OptimizerSpec, Phase, l
 from genwright.families.codes.options import Controls, Opening, Settings
 from genwright.families.codes.session import CodesSession
 from genwright.families.given import Given
-from genwright.networks.code_prior import CodePrior
+from genwright.networks.codes.prior import CodePrior
 from genwright.networks.decoder import matmul_flops
 
 OPTIMIZER = OptimizerSpec(

@@ -20,7 +20,7 @@ from genwright.families.base import State
 from genwright.families.codes.options import Controls
 from genwright.families.given import Given, asked
 from genwright.families.sampling import Choice, Uniforms, choose_tokens
-from genwright.networks.code_prior import CodePrior
+from genwright.networks.codes.prior import CodePrior
 
 
 @dataclass

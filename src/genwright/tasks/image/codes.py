@@ -17,8 +17,8 @@ from genwright.families.base import Batch, Family
 from genwright.families.codec.family import Codec
 from genwright.families.codes.family import Codes
 from genwright.model import ModelConfig
-from genwright.networks.code_prior import CodePrior
-from genwright.networks.codec import Decoder, Encoder, PatchJudge, Quantiser
+from genwright.networks.codes.codec import Decoder, Encoder, PatchJudge, Quantiser
+from genwright.networks.codes.prior import CodePrior
 from genwright.shards import Example
 from genwright.tasks.base import Part
 from genwright.tasks.image.facts import DrawFacts

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from genwright.networks.codec import Decoder, Encoder, PatchJudge, Quantiser
+from genwright.networks.codes.codec import Decoder, Encoder, PatchJudge, Quantiser
 from genwright.networks.roles import parameter_roles
 
 

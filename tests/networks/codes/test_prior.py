@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from genwright.networks.code_prior import CodePrior
+from genwright.networks.codes.prior import CodePrior
 
 WORDS, CAPTION, CODES, SIDE = 11, 5, 7, 3
 

@@ -94,6 +94,7 @@ TASKS = Registry(
         "chat": _room("tasks", "chat", "Chat"),
         "complete": _room("tasks", "complete", "Complete"),
         "draw": _room("tasks", "draw", "Draw"),
+        "restyle": _room("tasks", "restyle", "Restyle"),
     },
 )
 FAMILIES = Registry(
@@ -104,6 +105,7 @@ FAMILIES = Registry(
         "flow": _room("families", "flow", "Flow"),
         "gan": _room("families", "gan", "Gan"),
         "vae": _room("families", "vae", "Vae"),
+        "cycle": Entry("genwright.families.gan.cycle.family:CycleGan", "genwright.families.gan.cycle.options"),
     },
 )
 MEDIA = Registry(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
 from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count as number
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.settings import Section
+from genwright.tasks.image.options import SIZES, Colour, Side
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
 """How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
-SIZES = tuple(_PICTURES_FOR_SIZE)
 
 
 def _verdict(survey: Survey) -> Verdict:
@@ -68,7 +68,7 @@ ABOUT = About(
 
 
 class Prepare(Section):
-    background: str = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
+    background: Colour = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
     fit: Literal["auto", "crop", "pad"] = Field(
         "auto",
         description="How a picture becomes square: `crop` its middle, `pad` it with its border's colour; `auto` pads drawings on a plain ground.",
@@ -84,30 +84,12 @@ class Prepare(Section):
     )
     workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
 
-    @field_validator("background")
-    @classmethod
-    def _is_a_colour(cls, value: str) -> str:
-        from PIL import ImageColor
-
-        try:
-            ImageColor.getrgb(value)
-        except ValueError as error:
-            raise ValueError(f"{value!r} is no colour; write a name such as white, or #rrggbb") from error
-        return value
-
 
 class Model(Section):
-    size: int = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
+    size: Side = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
     condition: Literal["auto", "text", "label", "none"] = Field(
         "auto", description="What pictures are drawn from: `text`, `label`, `none`; `auto` takes what the data has."
     )
-
-    @field_validator("size")
-    @classmethod
-    def _power_of_two(cls, value: int) -> int:
-        if value not in SIZES:
-            raise ValueError(f"must be one of {', '.join(map(str, SIZES))}")
-        return value
 
 
 class Request(Section):

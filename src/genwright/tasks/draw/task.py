@@ -29,7 +29,6 @@ from genwright.metrics import features
 from genwright.model import Model, ModelConfig
 from genwright.networks.text_encoder import PAD
 from genwright.recipe import EvaluateSettings
-from genwright.registry import FAMILIES
 from genwright.request import Blob, controls_of
 from genwright.rights.duties import forbids
 from genwright.scores import ScoreSheet, Verdict
@@ -37,8 +36,15 @@ from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudge, can_be_typed, evenly
 from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
-from genwright.tasks.image.facts import DrawFacts, caption_tokenizer, evenly_captions, tokens_read, words_by_count
-from genwright.tasks.image.networks import Drawn, networks_of
+from genwright.tasks.image.facts import (
+    DrawFacts,
+    caption_tokenizer,
+    evenly_captions,
+    group_of,
+    tokens_read,
+    words_by_count,
+)
+from genwright.tasks.image.networks import Drawn, family_of, sizes_for
 from genwright.tasks.image.pixels import Pictures, given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
 from genwright.tasks.verdict import Training
@@ -68,9 +74,7 @@ class Draw(BaseTask):
 
     def group_key(self, item: Item) -> str:
         """Pictures of one thing stand on one side: by `group` or the words where the table has them, else the content."""
-        return (
-            item.fields.get("group") or " ".join(item.fields.get("text", "").lower().split()) or super().group_key(item)
-        )
+        return group_of(item) or super().group_key(item)
 
     def kind(self, item: Item) -> str:
         return "" if item.fields.get("text") else item.fields.get("label", "")
@@ -152,18 +156,11 @@ class Draw(BaseTask):
         return {"data": data, **given_of(np.stack([example["condition"] for example in examples]))}
 
     def candidates(self, facts: DrawFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
-        networks = networks_of(self.family)
-        if device.type != "cuda":
-            return networks.candidates(self.model)
-        return networks.for_card(self.model, self._drawn(facts), len(splits["train"]))
+        return sizes_for(self.family, self.model, self._drawn(facts), len(splits["train"]), device)
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         def build(trained: object) -> Family:
-            entry = FAMILIES[config.family]
-            schema = entry.load_options().Settings
-            settings = schema.model_validate({name: getattr(self.model, name) for name in schema.model_fields})
-            built = networks_of(config.family).build(self._drawn(facts), config.network)
-            return entry.load()(**built, settings=settings)
+            return family_of(config, self._drawn(facts), self.model)
 
         return [Part("model", build, batch=config.batches.get("model", _BATCH))]
 

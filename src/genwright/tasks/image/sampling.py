@@ -32,12 +32,18 @@ def draw(
 
     Picture i is that of `request_stream(seed, first + i)`. `also` is given with each condition: see `families/given.asked`.
     """
+    return made(model, engine, (given_of(row) | (also or {}) for row in conditions), seed, controls, first)
 
-    def starter(condition: np.ndarray, index: int) -> Callable[[Session], State]:
-        given = given_of(condition) | (also or {})
+
+def made(
+    model: Model, engine: Engine, givens: Iterable[Given], seed: int, controls: BaseModel, first: int = 0
+) -> Iterator[Pictures]:
+    """The same for all that is given with each, by name."""
+
+    def starter(given: Given, index: int) -> Callable[[Session], State]:
         return lambda session: session.start(given, request_stream(seed, index), controls)
 
-    return _collected(model, engine, [starter(row, first + i) for i, row in enumerate(conditions)])
+    return _collected(model, engine, [starter(given, first + i) for i, given in enumerate(givens)])
 
 
 def sample(model: Model, engine: Engine, conditions_NL: np.ndarray, seed: int) -> Pictures:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from PIL import Image
 
 import genwright as gw
 from genwright import recipe as recipes
@@ -85,12 +86,23 @@ def tones(folder: Path) -> None:
             )
 
 
+def two_hands(folder: Path) -> None:
+    """Emoji in two folders: as they are, and in other colours by other names; and the picture that the task's example names."""
+    for number, file in enumerate(sorted((ASSETS / "pictures").glob("*.png"))):
+        red, green, blue, alpha = Image.open(file).convert("RGBA").split()
+        for hand, picture in (("plain", Image.open(file)), ("turned", Image.merge("RGBA", (blue, red, green, alpha)))):
+            (folder / hand).mkdir(parents=True, exist_ok=True)
+            picture.save(folder / hand / f"{hand}-{number}.png")
+    shutil.copy(file, folder.parent / "picture.png")
+
+
 DECODER = ("model.layers=1", "model.width=32")
 TINY = {
     "write": Tiny(copied(ASSETS / "text"), (*DECODER, "model.context=32")),
     "chat": Tiny(conversations, (*DECODER, "model.context=64")),
     "complete": Tiny(copied(ASSETS / "runs" / "484daea" / "data" / "code"), (*DECODER, "model.context=64")),
     "draw": Tiny(copied(ASSETS / "pictures"), ("model.size=16",)),
+    "restyle": Tiny(two_hands, ("model.size=16",)),
     "names": Tiny(names, (*DECODER, "model.context=16")),
     "mosaic": Tiny(copied(ASSETS / "pictures"), ("model.size=8", "model.codec.width=8", "model.prior.width=16")),
     "loudness": Tiny(tones, ()),
@@ -133,7 +145,7 @@ def recipe_of_new(task: str, family: str, here: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     file = here / "data.yaml"
     assert f"a recipe for `{task}`" in said and file.exists()
-    settings = [*TINY[task].settings, *(["model.width=16"] if family in ("flow", "gan", "vae") else [])]
+    settings = [*TINY[task].settings, *(["model.width=16"] if family in ("cycle", "flow", "gan", "vae") else [])]
     if "\n  from: " in file.read_text(encoding="utf-8"):  # so little data is for weights that can write already
         settings += ["model.from=null", "model.lora=null"]
     small = recipes.load(file, [*TRAIN, *settings, f"model.family={family}"])

@@ -193,7 +193,7 @@ class Restyle(BaseTask):
         style = model.facts.asked(request.style, self.model.b)
         whole = Whole.of(request.picture, self.prepare, self.model.size)
         asked = {name: value for name, value in request if name in model.family.Controls.model_fields}
-        (found_HWC,) = restyled(model, engine, whole.square[None], [style], request.seed, asked)
+        (found_HWC,) = restyled(model, engine, np.stack([whole.square]), [style], request.seed, asked)
         made_of = {"picture": request.picture.name, "style": model.facts.styles[int(style[0])], "seed": request.seed}
         made_of |= controls(model, asked).model_dump() | {"task": self.name, "family": self.family}
         made_of |= {key: value for key, value in model.about.items() if isinstance(value, str | int | float)}

@@ -156,7 +156,7 @@ class Draw(BaseTask):
         return {"data": data, **given_of(np.stack([example["condition"] for example in examples]))}
 
     def candidates(self, facts: DrawFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
-        return sizes_for(self.family, self.model, self._drawn(facts), len(splits["train"]), device)
+        return sizes_for(self.family, self.model, self._drawn(facts), splits.stores.get("train", ()), device)
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         def build(trained: object) -> Family:

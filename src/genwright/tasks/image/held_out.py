@@ -1,4 +1,4 @@
-"""What the scores of pictures are measured on."""
+"""Which held-out pictures scores are measured on."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sized
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -255,7 +255,9 @@ def family_of(config: ModelConfig, drawn: Drawn, settings: Any) -> Family:
     return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=own)
 
 
-def sizes_for(family: str, settings: Any, drawn: Drawn, pictures: int, device: torch.device) -> list[ModelConfig]:
-    """The sizes of a family that a device is offered, from small to large, for so many pictures."""
+def sizes_for(family: str, settings: Any, drawn: Drawn, pictures: Sized, device: torch.device) -> list[ModelConfig]:
+    """The sizes of a family that a device is offered, from small to large, for as many pictures as there are to learn from."""
     networks = networks_of(family)
-    return networks.candidates(settings) if device.type != "cuda" else networks.for_card(settings, drawn, pictures)
+    if device.type != "cuda":
+        return networks.candidates(settings)
+    return networks.for_card(settings, drawn, len(pictures))

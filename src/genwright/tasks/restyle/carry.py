@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from genwright.engine.engine import Engine
 from genwright.families.given import AS_IT_IS, START, Given
 from genwright.model import Model
-from genwright.tasks.image.pixels import Pictures, given_of, to_network
+from genwright.tasks.image.pixels import Pictures, given_of, to_bytes, to_network
 from genwright.tasks.image.sampling import made
 from genwright.tasks.restyle.facts import RestyleFacts
 
@@ -42,13 +42,18 @@ def restyled(
 ) -> Iterator[Pictures]:
     """Each picture in the hand of a style (as `Example["style"]` holds it), in order: uint8[H, W, 3]."""
     source_NCHW = to_network(source_NHWC)
-    givens = (_given(model.facts, source_CHW, style) for source_CHW, style in zip(source_NCHW, styles, strict=True))
-    return made(model, engine, givens, seed, controls(model, asked), first)
+    givens = [_given(model.facts, source_CHW, style) for source_CHW, style in zip(source_NCHW, styles, strict=True)]
+    found = made(model, engine, givens, seed, controls(model, asked), first)
+    paired = model.facts.paired
+    for source_CHW, found_CHW in zip(source_NCHW, found, strict=True):
+        yield to_bytes((source_CHW + found_CHW if paired else found_CHW)[None])[0]
 
 
 def _given(facts: RestyleFacts, source_CHW: torch.Tensor, style: np.ndarray) -> Given:
     """All there may be to go by; a family takes of it what it needs."""
-    given = given_of(style) | {START: source_CHW}
+    given = given_of(style)
     if facts.paired:
-        return given | {"beside": source_CHW}
-    return given | {AS_IT_IS + name: value for name, value in given_of(facts.other(style)).items()}
+        return given | {START: torch.zeros_like(source_CHW), "beside": source_CHW}
+    return (
+        given | {START: source_CHW} | {AS_IT_IS + name: value for name, value in given_of(facts.other(style)).items()}
+    )

@@ -3,8 +3,9 @@
 A paired example is {"image": uint8[S, S, 3], "source": uint8[S, S, 3], "style": int32[1]}: a drawing in the hand `style`, and the picture
 it is the other drawing of. One of two sets is {"image", "style"}, of which hand 0 is that of `as: a` and 1 that of `as: b`.
 
-A batch is {"data": image_BCHW, "condition": int64[B, 1]}, with the source as "beside": image_BCHW where there is one. A flow that has learned
-from pairs sees the source beside the noise. One that has not goes back with the source along the flow under the source's hand, and
+A batch is {"data": image_BCHW, "condition": int64[B, 1]}, with the source as "beside": image_BCHW where there is one. A flow that learns from
+pairs sees the source beside the noise, and makes the difference between the two: so it begins with the picture as it is, and a plain ground,
+which differs in nothing, is learned at once. One that does not learn from pairs goes back with the source along the flow under the source's hand, and
 forth under the other (families/flow/session.py). The family `cycle` learns from two sets, and takes pairs for such.
 """
 
@@ -139,7 +140,11 @@ class Restyle(BaseTask):
 
     def collate(self, examples: list[Example]) -> Batch:
         batch = {"data": _stacked(examples, "image"), **given_of(np.stack([one["style"] for one in examples]))}
-        return batch | ({"beside": _stacked(examples, "source")} if "source" in examples[0] else {})
+        if "source" in examples[0]:
+            batch["beside"] = _stacked(examples, "source")
+            if self._may_pair:
+                batch["data"] -= batch["beside"]
+        return batch
 
     def batches(
         self, store: ExampleStore, facts: RestyleFacts, config: ModelConfig, seed: int, part: str, training: bool = True
@@ -149,7 +154,7 @@ class Restyle(BaseTask):
         return ShuffledBatches(self, store, seed, part, augment=training)
 
     def candidates(self, facts: RestyleFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
-        return sizes_for(self.family, self.model, self._drawn(facts), len(splits["train"]), device)
+        return sizes_for(self.family, self.model, self._drawn(facts), splits.stores.get("train", ()), device)
 
     def parts(self, config: ModelConfig, facts: RestyleFacts) -> list[Part]:
         def build(trained: object) -> Family:

@@ -18,7 +18,6 @@ from pathlib import Path
 
 import pytest
 import yaml
-from PIL import Image
 
 import genwright as gw
 from genwright import recipe as recipes
@@ -28,6 +27,7 @@ from genwright.registry import about
 from genwright.run import Run, read_json
 from genwright.training import checkpoint
 from helpers import ASSETS
+from helpers.hands import write_hands
 from helpers.outside import environment
 
 STEPS = 40
@@ -86,23 +86,13 @@ def tones(folder: Path) -> None:
             )
 
 
-def two_hands(folder: Path) -> None:
-    """Emoji in two folders: as they are, and in other colours by other names; and the picture that the task's example names."""
-    for number, file in enumerate(sorted((ASSETS / "pictures").glob("*.png"))):
-        red, green, blue, alpha = Image.open(file).convert("RGBA").split()
-        for hand, picture in (("plain", Image.open(file)), ("turned", Image.merge("RGBA", (blue, red, green, alpha)))):
-            (folder / hand).mkdir(parents=True, exist_ok=True)
-            picture.save(folder / hand / f"{hand}-{number}.png")
-    shutil.copy(file, folder.parent / "picture.png")
-
-
 DECODER = ("model.layers=1", "model.width=32")
 TINY = {
     "write": Tiny(copied(ASSETS / "text"), (*DECODER, "model.context=32")),
     "chat": Tiny(conversations, (*DECODER, "model.context=64")),
     "complete": Tiny(copied(ASSETS / "runs" / "484daea" / "data" / "code"), (*DECODER, "model.context=64")),
     "draw": Tiny(copied(ASSETS / "pictures"), ("model.size=16",)),
-    "restyle": Tiny(two_hands, ("model.size=16",)),
+    "restyle": Tiny(lambda folder: write_hands(folder, same_names=False), ("model.size=16",)),
     "names": Tiny(names, (*DECODER, "model.context=16")),
     "mosaic": Tiny(copied(ASSETS / "pictures"), ("model.size=8", "model.codec.width=8", "model.prior.width=16")),
     "loudness": Tiny(tones, ()),

@@ -80,7 +80,9 @@ def test_the_discriminators_loss_by_hand():
     assert with_penalty.value.item() == pytest.approx(loss.value.item() + 2 * (0.25 + 1), rel=1e-6)
 
 
-@pytest.mark.parametrize(("phase", "trained"), [("generators", {"forth", "back"}), ("discriminators", {"judge_a", "judge_b"})])
+@pytest.mark.parametrize(
+    ("phase", "trained"), [("generators", {"forth", "back"}), ("discriminators", {"judge_a", "judge_b"})]
+)
 def test_each_phase_gives_gradients_to_its_own_networks(phase: str, trained: set[str]):
     family = small(gamma=1)
     spec = next(one for one in family.phases if one.name == phase)
@@ -99,7 +101,11 @@ def test_the_pool_hands_out_what_was_made_before_half_of_the_time():
     made_BX = torch.full((32, 1, 1, 1), -1.0)
     shown = family._pooled("judge_b", made_BX, rng()).flatten()
     former, now = shown[shown != -1], family.extra_state()["pools"]["judge_b"].flatten()
-    assert 8 <= len(former) <= 24 and len(set(former.tolist())) == len(former) and set(former.tolist()) <= set(full.tolist())
+    assert (
+        8 <= len(former) <= 24
+        and len(set(former.tolist())) == len(former)
+        and set(former.tolist()) <= set(full.tolist())
+    )
     assert (now == -1).sum() == len(former) and set(now.tolist()) == set(full.tolist()) - set(former.tolist()) | {-1.0}
 
 
@@ -117,7 +123,9 @@ def test_what_stood_in_the_pool_comes_back_with_the_state():
 def real() -> CycleGan:
     torch.manual_seed(0)
     judges = [Discriminator(condition_encoder("none", 1, 8), [16, 16], [0, 1], 2) for _ in range(2)]
-    return CycleGan(Translator([16, 16], [1, 1], 2), Translator([16, 16], [1, 1], 2), *judges, Settings.model_validate({}))
+    return CycleGan(
+        Translator([16, 16], [1, 1], 2), Translator([16, 16], [1, 1], 2), *judges, Settings.model_validate({})
+    )
 
 
 def test_a_translator_begins_as_the_identity_and_every_weight_of_it_learns():

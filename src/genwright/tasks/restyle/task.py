@@ -64,6 +64,9 @@ class Restyle(BaseTask):
     def check(self) -> None:
         features.weights_file()
 
+    def amount(self, item: Item) -> int:
+        return 1 + len(item.files)
+
     def group_key(self, item: Item) -> str:
         """Drawings of one thing stand on one side of the split: by `group` or `pair` where the table has them, else the content."""
         return item.fields.get("group") or item.fields.get("pair") or super().group_key(item)

@@ -27,6 +27,7 @@ from genwright.registry import about
 from genwright.run import Run, read_json
 from genwright.training import checkpoint
 from helpers import ASSETS
+from helpers.hands import write_hands
 from helpers.outside import environment
 
 STEPS = 40
@@ -98,12 +99,15 @@ TINY = {
     "complete": Tiny(copied(ASSETS / "runs" / "484daea" / "data" / "code"), (*DECODER, "model.context=64")),
     "draw": Tiny(copied(ASSETS / "pictures"), ("model.size=16",)),
     "repair": Tiny(pictures_and_a_broken_one, ("model.size=16",)),
+    "restyle": Tiny(lambda folder: write_hands(folder, same_names=False), ("model.size=16",)),
     "names": Tiny(names, (*DECODER, "model.context=16")),
     "mosaic": Tiny(copied(ASSETS / "pictures"), ("model.size=8", "model.codec.width=8", "model.prior.width=16")),
     "loudness": Tiny(tones, ()),
 }
 SMALL = {("draw", family): ("model.width=16",) for family in ("flow", "gan", "vae")} | {
-    ("draw", "transformer"): ("model.codec.width=16", "model.prior.layers=1", "model.prior.width=32")
+    ("draw", "transformer"): ("model.codec.width=16", "model.prior.layers=1", "model.prior.width=32"),
+    ("restyle", "flow"): ("model.width=16",),
+    ("restyle", "cycle"): ("model.width=16",),
 }
 """Settings that make it small which only some families have."""
 

@@ -159,6 +159,18 @@ def _deep_upright(picture: Image.Image, upright: Image.Image, values_HWC: np.nda
     return shown
 
 
+def opacity(data: bytes) -> np.ndarray | None:
+    """How opaque the pixels of a picture that `decode` takes are, uint8[H, W], upright; None where all of them are."""
+    found = opened(data)
+    if isinstance(found, Drop):
+        return None
+    with _quiet(), _open(found) as picture:
+        if not _has_alpha(picture):
+            return None
+        alpha_HW = np.asarray(_upright(picture).convert("RGBA").getchannel("A"), np.uint8)
+    return None if alpha_HW.min() == 255 else alpha_HW
+
+
 def colour(text: str) -> tuple[int, int, int]:
     """A colour's red, green and blue. Raises ValueError when `text` is no colour."""
     red, green, blue = ImageColor.getrgb(text)[:3]
@@ -274,11 +286,15 @@ def to_rgb(picture: Image.Image, background: tuple[int, int, int]) -> Image.Imag
     """A picture of any mode at 8 bits, laid on a background where it is transparent."""
     if picture.mode.startswith(("I", "F")):
         return Image.fromarray(_to_8_bits(np.asarray(picture))).convert("RGB")
-    if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
+    if _has_alpha(picture):
         layer = picture.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (*background, 255))
         return Image.alpha_composite(ground, layer).convert("RGB")
     return picture.convert("RGB")
+
+
+def _has_alpha(picture: Image.Image) -> bool:
+    return "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:

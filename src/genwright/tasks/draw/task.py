@@ -175,7 +175,7 @@ class Draw(BaseTask):
             return codes.candidates(self.model, device)
         if self.starts_from_weights:
             return [from_run.candidate(self.model, _BATCH)]
-        return sizes_for(self.family, self.model, self._drawn(facts), splits, device)
+        return sizes_for(self.family, self.model, self._drawn(facts), splits.stores.get("train", ()), device)
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         if self.family == codes.FAMILY:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sized
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,9 +15,9 @@ from genwright.networks import resnet
 from genwright.networks.dit import DiT
 from genwright.networks.text_encoder import condition_encoder
 from genwright.networks.told import condition_tokens
+from genwright.networks.translator import Translator
 from genwright.networks.unet import UNet
 from genwright.registry import FAMILIES
-from genwright.tasks.base import Splits
 
 _PARAMETERS_A_VALUE = 0.25
 """Networks with more parameters than this for each value (pixel by channel) of the data only learn it by heart: R3GAN's for CIFAR-10 and
@@ -127,6 +127,19 @@ def vae_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
     }
 
 
+def cycle_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
+    """Both ways between two hands, with a discriminator for each; no network is told anything."""
+    size, alone = ResNetSize(**network), replace(drawn, condition="none")
+    widths, blocks = size.by_stage(drawn)
+    found: dict[str, nn.Module] = {}
+    for way in ("forth", "back"):
+        found[way] = Translator(widths, [max(1, count) for count in blocks], size.patch)
+    for judge in ("judge_a", "judge_b"):
+        encoder = alone.encoder(size.condition_width)
+        found[judge] = resnet.Discriminator(encoder, *size.by_stage(drawn, share=2), size.patch)
+    return found
+
+
 @dataclass(frozen=True)
 class UNetSize:
     """`ModelConfig.network` of a flow's U-Net. `width` is the number of channels at its finest level; each coarser one has twice
@@ -221,6 +234,7 @@ def flow_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]
 
 
 NETWORKS = {
+    "cycle": Networks(resnet_candidates, cycle_networks, resnet_large),
     "flow": Networks(flow_candidates, flow_networks),
     "gan": Networks(resnet_candidates, gan_networks, resnet_large),
     "vae": Networks(resnet_candidates, vae_networks, resnet_large),
@@ -241,9 +255,9 @@ def family_of(config: ModelConfig, drawn: Drawn, settings: Any) -> Family:
     return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=own)
 
 
-def sizes_for(family: str, settings: Any, drawn: Drawn, splits: Splits, device: torch.device) -> list[ModelConfig]:
-    """The sizes of a family that a device is offered, from small to large."""
+def sizes_for(family: str, settings: Any, drawn: Drawn, pictures: Sized, device: torch.device) -> list[ModelConfig]:
+    """The sizes of a family that a device is offered, from small to large, for as many pictures as there are to learn from."""
     networks = networks_of(family)
     if device.type != "cuda":
         return networks.candidates(settings)
-    return networks.for_card(settings, drawn, len(splits["train"]))
+    return networks.for_card(settings, drawn, len(pictures))

@@ -129,7 +129,7 @@ class Repair(BaseTask):
         }
 
     def candidates(self, facts: Nothing, splits: Splits, device: torch.device) -> list[ModelConfig]:
-        return sizes_for(self.family, self.model, self._drawn, splits, device)
+        return sizes_for(self.family, self.model, self._drawn, splits.stores.get("train", ()), device)
 
     def parts(self, config: ModelConfig, facts: Nothing) -> list[Part]:
         def build(trained: object) -> Family:

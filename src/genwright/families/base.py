@@ -262,9 +262,16 @@ class Family(Protocol):
 
 @runtime_checkable
 class Compiles(Protocol):
-    """A family that says whether torch.compile can take its objective (not, where it needs a second backward pass)."""
+    """A family that says whether torch.compile can take its objective (not, where it needs a second backward pass), or on which kinds of
+    device it gains by that."""
 
-    compiles: ClassVar[bool]
+    compiles: ClassVar[bool | tuple[str, ...]]
+
+
+def compiles(family: Family, kind: str, asked: bool = False) -> bool:
+    """Whether torch.compile is for a family on a kind of device; where the user `asked` for it, wherever it can be had."""
+    found = family.compiles if isinstance(family, Compiles) else True
+    return found if isinstance(found, bool) else asked or kind in found
 
 
 @runtime_checkable

@@ -193,6 +193,8 @@ class DiTSize:
 _UNET_WIDTHS = (16, 24, 32, 48, 64, 96, 128)
 _DIT_WIDTHS = (128, 192, 256, 384, 512)
 _FLOW_STEPS = 1200
+_FLOW_BATCHES = {"model": 16}
+"""Examples of a step: with 16 a U-Net came further than with 32 or 8 in equal seconds (benchmarks/results/flow.txt)."""
 
 
 def flow_candidates(settings: Any) -> list[ModelConfig]:
@@ -215,7 +217,9 @@ def _unet(size: int, width: int) -> ModelConfig:
         "condition_layers": 1,
     }
     title = f"a U-Net of {width} channels and more"
-    return ModelConfig(family="flow", network={"unet": network}, title=title, least_steps=_FLOW_STEPS)
+    return ModelConfig(
+        family="flow", network={"unet": network}, batches=_FLOW_BATCHES, title=title, least_steps=_FLOW_STEPS
+    )
 
 
 def _dit(size: int, width: int) -> ModelConfig:

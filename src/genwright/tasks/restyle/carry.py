@@ -44,16 +44,15 @@ def restyled(
     source_NCHW = to_network(source_NHWC)
     givens = [_given(model.facts, source_CHW, style) for source_CHW, style in zip(source_NCHW, styles, strict=True)]
     found = made(model, engine, givens, seed, controls(model, asked), first)
-    paired = model.facts.paired
-    for source_CHW, found_CHW in zip(source_NCHW, found, strict=True):
-        yield to_bytes((source_CHW + found_CHW if paired else found_CHW)[None])[0]
+    for found_CHW in found:
+        yield to_bytes(found_CHW[None])[0]
 
 
 def _given(facts: RestyleFacts, source_CHW: torch.Tensor, style: np.ndarray) -> Given:
     """All there may be to go by; a family takes of it what it needs."""
     given = given_of(style)
     if facts.paired:
-        return given | {START: torch.zeros_like(source_CHW), "beside": source_CHW}
+        return given | {START: source_CHW, "beside": source_CHW}
     return (
         given | {START: source_CHW} | {AS_IT_IS + name: value for name, value in given_of(facts.other(style)).items()}
     )

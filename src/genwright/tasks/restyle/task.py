@@ -4,7 +4,7 @@ A paired example is {"image": uint8[S, S, 3], "source": uint8[S, S, 3], "style":
 it is the other drawing of. One of two sets is {"image", "style"}, of which hand 0 is that of `as: a` and 1 that of `as: b`.
 
 A batch is {"data": image_BCHW, "condition": int64[B, 1]}, with the source as "beside": image_BCHW where there is one. A flow that learns from
-pairs sees the source beside the noise, and makes the difference between the two: so it begins with the picture as it is, and a plain ground,
+pairs sees the source beside the noise; its networks find the difference to that, so it begins with the picture as it is, and a plain ground,
 which differs in nothing, is learned at once. One that does not learn from pairs goes back with the source along the flow under the source's hand, and
 forth under the other (families/flow/session.py). The family `cycle` learns from two sets, and takes pairs for such.
 """
@@ -145,8 +145,6 @@ class Restyle(BaseTask):
         batch = {"data": _stacked(examples, "image"), **given_of(np.stack([one["style"] for one in examples]))}
         if "source" in examples[0]:
             batch["beside"] = _stacked(examples, "source")
-            if self._may_pair:
-                batch["data"] -= batch["beside"]
         return batch
 
     def batches(

@@ -222,6 +222,10 @@ class About:
     medium: str
     families: tuple[str, ...]
     """The families that can do it, default first; others may name it in their `TASKS`."""
+    called: Mapping[str, str] = field(default_factory=dict)
+    """The names in the registry of families that this task's users call otherwise: `{"transformer": "codes"}`."""
+    model: Callable[[str], type[Any]] | None = None
+    """The recipe's section `model` by the family's name, where a family needs another than the options' `Model`: of several parts."""
     example: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a request that every model of the task can answer; what a model's own data has to ask for is put over it
     (`BaseTask.example`). Commands and Python are written from it for people who just made a model; a file is given by its name."""
@@ -237,6 +241,8 @@ class About:
     """Lines of Python for the card that use `tokenizer` and `model` in transformers; "": it can't be used there."""
     verdict: Callable[[Survey], Verdict] | None = None
     """What it could make of a folder. None: `genwright new` writes a recipe for it only where it is asked to."""
+    when_asked: bool = False
+    """Whether `genwright new` recommends it only to who asks by --task, since a folder does not tell that it is meant."""
     least: Least | None = None
     """How much it needs. None: not known, so any amount is trained on."""
     whole_rows: Callable[[dict[str, Any]], bool] | None = None

@@ -262,9 +262,16 @@ class Family(Protocol):
 
 @runtime_checkable
 class Compiles(Protocol):
-    """A family that says whether torch.compile can take its objective (not, where it needs a second backward pass)."""
+    """A family that says whether torch.compile can take its objective (not, where it needs a second backward pass), or on which kinds of
+    device it gains by that."""
 
-    compiles: ClassVar[bool]
+    compiles: ClassVar[bool | tuple[str, ...]]
+
+
+def compiles(family: Family, kind: str, asked: bool = False) -> bool:
+    """Whether torch.compile is for a family on a kind of device; where the user `asked` for it, wherever it can be had."""
+    found = family.compiles if isinstance(family, Compiles) else True
+    return found if isinstance(found, bool) else asked or kind in found
 
 
 @runtime_checkable
@@ -280,6 +287,17 @@ class Readies(Protocol):
 class Reconstructs(Protocol):
     def reconstruct(self, data: Tensor, given: Given) -> Tensor:
         """The data encoded and decoded again."""
+        ...
+
+
+@runtime_checkable
+class Foresees(Protocol):
+    """A family that goes from noise to data in steps, and says at each what data it foresees: so a task may take the steps itself, over
+    data that is larger than a row."""
+
+    def foresee(self, z_BX: Tensor, time: float, until: float, given: Given, guidance: float) -> Tensor:
+        """The clean data_BX that a step from a time (0: noise, 1: data) until a later one points to; `until` = `time`: that the direction
+        at the time itself points to."""
         ...
 
 

@@ -9,7 +9,6 @@ Shapes: B batch, X the data's own axes, Z latent width. data_BX in [-1, 1].
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -23,7 +22,6 @@ from genwright.families.gan.augmentation import augment
 from genwright.families.gan.options import Controls, Opening, Settings
 from genwright.families.given import Given, rows, split
 from genwright.families.one_step import OneStepSession
-from genwright.networks.elementwise import wide
 from genwright.networks.flops import forward_flops
 
 _VARIETY_SHARE = 4
@@ -111,28 +109,11 @@ class Gan:
             parts["right_on_generated"] = (generated_B < 0).float().mean()
         gamma = 0.0 if classic else self.settings.gamma
         if gamma:
-            r1, r2 = self._penalties(judge, seen_BX, given)
+            r1, r2 = penalties(judge, seen_BX, given, self.settings.penalty_share)
             value = value + gamma / 2 * (r1 + r2)
             parts |= {"r1": r1, "r2": r2}
         parts |= self.strength.parts()
         return Loss(value, len(real_BX), {name: part.detach() for name, part in parts.items()})
-
-    def _penalties(self, judge: nn.Module, seen_BX: Tensor, given: Given) -> tuple[Tensor, Tensor]:
-        """R1 and R2 on the first rows of the batch, whose order is random already."""
-        halves = seen_BX.chunk(2)
-        count = max(1, len(halves[0]) // self.settings.penalty_share)
-        some = rows(given, slice(count))
-        real_BX, generated_BX = (half[:count] for half in halves)
-
-        def both(data_BX: Tensor) -> Tensor:
-            return judge.forward(data_BX, some)  # not through torch.compile, which can't differentiate twice
-
-        kind = seen_BX.device.type
-        # A gradient inside the objective has no scaled loss behind it: in fp16 it would be lost.
-        in_fp16 = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
-        with torch.autocast(kind, enabled=False) if in_fp16 else nullcontext():
-            r1_B, r2_B = losses.squared_gradient(both, wide(torch.cat([real_BX, generated_BX]))).chunk(2)
-        return r1_B.mean(), r2_B.mean()
 
     def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
         """None: neither loss says how good what is generated is."""
@@ -177,6 +158,19 @@ class Gan:
             return generator(noise_BZ * controls.truncation, given)
 
         return OneStepSession(capacity, self.latent, device, decode)
+
+
+def penalties(judge: nn.Module, seen_BX: Tensor, given: Given, share: int) -> tuple[Tensor, Tensor]:
+    """R1 and R2 on every `share`-th part of a batch [real, generated]: on its first rows, whose order is random already."""
+    halves = seen_BX.chunk(2)
+    count = max(1, len(halves[0]) // share)
+    some = rows(given, slice(count))
+    real_BX, generated_BX = (half[:count] for half in halves)
+
+    def both(data_BX: Tensor) -> Tensor:
+        return judge.forward(data_BX, some)  # not through torch.compile, which can't differentiate twice
+
+    return losses.zero_centred(both, real_BX, generated_BX)
 
 
 def optimizer(matrix_learning_rate: float, ema_halflife: float | None = None) -> OptimizerSpec:

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from genwright.console import count, duration, progress, say
-from genwright.families.base import Compiles, Family
+from genwright.families.base import Family, compiles
 from genwright.hardware import device as devices
 from genwright.model import Model
 from genwright.recipe import Recipe, TrainSettings
@@ -198,7 +198,7 @@ def _compiled_or_not(
         compilation.say_eager(job.device.type)
         return settings, eager
     family = job.build()
-    if isinstance(family, Compiles) and not family.compiles:
+    if not compiles(family, job.device.type, train.compile == "on"):
         if train.compile == "on":
             say(f"train: torch.compile can't take the objective of {job.config.family}, so it runs eagerly.")
         return settings, eager

@@ -13,7 +13,7 @@ from pydantic import BaseModel
 from torch import Tensor
 
 from genwright.errors import RequestError
-from genwright.families.base import Compiles, Family
+from genwright.families.base import Family, compiles
 from genwright.model import ModelConfig
 from genwright.recipe import TrainSettings
 from genwright.shards import Selection
@@ -145,7 +145,7 @@ def _cost(workshop: Workshop, config: ModelConfig, train: TrainSettings) -> Cost
         least=least,
         most=train.batch or max(most, least),
         least_steps=config.least_steps,
-        compiles=train.compile != "off" and not (isinstance(family, Compiles) and not family.compiles),
+        compiles=train.compile != "off" and compiles(family, workshop.device.type, train.compile == "on"),
     )
 
 

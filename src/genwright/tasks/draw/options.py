@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count as number
+from genwright.families.codec.options import Settings as CodecSettings
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
-from genwright.settings import Section
+from genwright.settings import MainSection, PartSection, Section
+from genwright.tasks.image.options import SIZES, Colour, Side
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
 """How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
-SIZES = tuple(_PICTURES_FOR_SIZE)
 _FROM_RUN = 10
 """How many pictures are enough for a model that can draw others."""
 
@@ -60,7 +61,9 @@ def _larger(model: Any, count: int) -> str:
 
 ABOUT = About(
     medium="image",
-    families=("gan", "flow", "vae"),
+    families=("gan", "flow", "vae", "transformer"),
+    called={"transformer": "codes"},
+    model=lambda family: ModelOfCodes if family == "transformer" else Model,
     example={"n": 16},
     use='made.save(f"{made.index}.png")',
     pipeline="text-to-image",
@@ -73,7 +76,7 @@ ABOUT = About(
 
 
 class Prepare(Section):
-    background: str = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
+    background: Colour = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
     fit: Literal["auto", "crop", "pad"] = Field(
         "auto",
         description="How a picture becomes square: `crop` its middle, `pad` it with its border's colour; `auto` pads drawings on a plain ground.",
@@ -88,17 +91,6 @@ class Prepare(Section):
         False, description="Also learn from mirrored pictures; turn it on where left and right mean nothing."
     )
     workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
-
-    @field_validator("background")
-    @classmethod
-    def _is_a_colour(cls, value: str) -> str:
-        from PIL import ImageColor
-
-        try:
-            ImageColor.getrgb(value)
-        except ValueError as error:
-            raise ValueError(f"{value!r} is no colour; write a name such as white, or #rrggbb") from error
-        return value
 
 
 class Lora(Section):
@@ -119,22 +111,47 @@ class Model(Section):
         None,
         description="Train a low-rank change of the model gone on from instead of all its weights; `{}` takes defaults.",
     )
-    size: int = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
+    size: Side = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
     condition: Literal["auto", "text", "label", "none"] = Field(
         "auto", description="What pictures are drawn from: `text`, `label`, `none`; `auto` takes what the data has."
     )
 
-    @field_validator("size")
-    @classmethod
-    def _power_of_two(cls, value: int) -> int:
-        if value not in SIZES:
-            raise ValueError(f"must be one of {', '.join(map(str, SIZES))}")
-        return value
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A model from nothing says no word of what it does not start from: so it said before there was a choice."""
+        return {key: value for key, value in dump(self).items() if key not in ("from", "lora") or value is not None}
 
     def relative_to(self, folder: Path) -> Self:
-        if self.from_ is None:
-            return self
-        return self.model_copy(update={"from_": str(folder.absolute() / Path(self.from_).expanduser())})
+        placed = super().relative_to(folder)
+        if placed.from_ is None:
+            return placed
+        return placed.model_copy(update={"from_": str(folder.absolute() / Path(placed.from_).expanduser())})
+
+
+class Codec(PartSection, CodecSettings):
+    """The part that turns pictures into codes and back."""
+
+
+class Prior(MainSection):
+    """The part that learns which codes follow on a caption and on one another; the settings of the family are added to it."""
+
+    @field_validator("from_")
+    @classmethod
+    def _goes_with_its_codec(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError(
+                "knows the codes of its own codec alone; take that one, `model.codec.from`, and leave this out"
+            )
+        return value
+
+
+class ModelOfCodes(Model):
+    """For `family: transformer`: two parts, trained one after the other."""
+
+    codec: Codec = Field(default_factory=lambda: Codec.model_validate({}), description="Pictures to codes and back.")
+    prior: Prior = Field(
+        default_factory=lambda: Prior.model_validate({}), description="Which codes follow on words and on one another."
+    )
 
 
 class Request(Section):

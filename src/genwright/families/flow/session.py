@@ -58,7 +58,7 @@ class FlowSession:
             raise ValueError("what a flow makes can't be constrained")
         assert isinstance(controls, Controls)
         wanted = asked({name: value.to(self._device) for name, value in condition.items()})
-        z_X = normal(self._shape, rng, self._device)
+        z_X = controls.truncation * normal(self._shape, rng, self._device)
         times = [0.0]
         if wanted.start is not None and controls.strength < 1:
             times = [1 - controls.strength]

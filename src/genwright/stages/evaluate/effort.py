@@ -21,6 +21,8 @@ from genwright.stages.inputs import digest
 FILE = "plan.json"
 _FIRST = 0.05
 """The first trial is this share of the least evaluation that says something: that alone may take longer than there is time."""
+_LOADS = 0.05
+"""A first trial that takes more of the time is made once more."""
 _TRIAL_SHARE = 0.25
 """A later trial may take this share of the time that is left."""
 _PLAN_SECONDS = 10.0
@@ -157,7 +159,10 @@ class _Trials:
         """The effort for the time allowed. An evaluation grows at most as fast as its effort, for part of it is always the same: so larger
         trials follow while they are a small part of the time that is left."""
         effort = self.first
-        most = self._most(effort, self.seconds(effort), allowed - spent())
+        took = self.seconds(effort)
+        if effort < 1 and _LOADS * allowed < took < _TRIAL_SHARE * allowed:
+            took = min(took, self.seconds(effort))  # the first of a process also loads what all need
+        most = self._most(effort, took, allowed - spent())
         while most < 1 and most * _TRIAL_SHARE > effort:
             effort = most * _TRIAL_SHARE
             most = self._most(effort, self.seconds(effort), allowed - spent())

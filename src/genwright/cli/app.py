@@ -305,6 +305,9 @@ def chat(context: typer.Context) -> None:
 @app.command()
 def explain(
     folder: RunFolder,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="[PROMPT]", help="Words to draw: where was each of them looked at?")
+    ] = None,
     nearest: Annotated[
         str | None, typer.Option("--nearest", metavar="TEXT", help="A generated passage: from which training texts?")
     ] = None,
@@ -314,14 +317,32 @@ def explain(
             "--nearest-file", metavar="FILE", help="The same, read from a file; for a run that draws, a picture."
         ),
     ] = None,
+    between: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--between", metavar="PROMPT PROMPT", help="A strip of pictures from one prompt to another."),
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            "--direction", metavar="LABEL", help="A strip of pictures of PROMPT away from and towards a label, or words."
+        ),
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=100, help="How many training documents.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the pictures that are drawn.")] = 0,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Which training documents a generated passage is nearest to, and what they share; or which training pictures a picture is."""
-    from genwright.explain.view import explain_nearest
+    """Where a generated passage or picture comes from (--nearest); how a picture follows its words (PROMPT, --between, --direction)."""
+    if prompt is None and between is None and direction is None:
+        from genwright.explain.view import explain_nearest
 
-    explain_nearest(folder, nearest, nearest_file, n, as_json)
+        explain_nearest(folder, nearest, nearest_file, n, as_json)
+        return
+    if nearest is not None or nearest_file is not None:
+        raise RequestError("explain: --nearest asks another thing than a prompt does; ask for one of them at a time.")
+    from genwright.explain.strips import explain_drawing
+
+    explain_drawing(folder, prompt, between, direction, seed, as_json)
 
 
 @app.command()

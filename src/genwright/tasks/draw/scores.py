@@ -334,6 +334,7 @@ def _exhibits(
         shown.append(exhibits.beside_real(folder, for_held_out, given.held_out, words))
     shown += exhibits.neighbours(folder, drawn, drawn_words, near, limit.distance if limit else 0.0)
     shown += exhibits.interpolation(folder, model, engine, conditions, settings.seed)
+    shown += exhibits.attention_maps(folder, model, engine, words, settings.seed)
     if held_out:
         shown += exhibits.reconstructions(folder, model.family, given.held_out, conditions, model.device)
     return shown

@@ -188,7 +188,7 @@ def export(
         Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe or a run folder; with --as a model folder too.")
     ],
     form: Annotated[
-        str | None, typer.Option("--as", metavar="FORMAT", help="hf, gguf or onnx, for text models; default: model/.")
+        str | None, typer.Option("--as", metavar="FORMAT", help="hf, gguf or onnx for texts; onnx or diffusers for pictures; default: model/.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where it goes; default: export/FORMAT/TYPE in the run.")
@@ -203,7 +203,7 @@ def export(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write the model for other programs, loaded there and compared before it is called done: model/, or --as hf, gguf, onnx."""
+    """Write the model for other programs, loaded there and compared before it is called done: model/, or --as hf, gguf, onnx, diffusers."""
     _use_threads(threads)
     from genwright.stages.start import recipe_and_run, run_folder
 
@@ -217,7 +217,7 @@ def export(
         _print(record.model_dump(mode="json")) if as_json else show(place, record)
         return
     if out is not None or kind is not None:
-        raise RequestError("--out and --type belong to --as; name a format: hf, gguf or onnx.")
+        raise RequestError("--out and --type belong to --as; name a format: hf, gguf, onnx or diffusers.")
     recipe, made = recipe_and_run(target, sets, run_dir)
     from genwright.stages.pipeline import Options, run_stages
 

@@ -114,8 +114,10 @@ def test_a_diffusers_folder_says_what_stands_in_it_where_diffusers_is_not_there(
 
 @pytest.mark.skipif(find_spec("diffusers") is None, reason="needs diffusers, which is no dependency")
 @pytest.mark.filterwarnings("ignore")
-def test_our_transformer_is_diffusers_own() -> None:
-    """Random weights, random inputs, some tokens closed off."""
+@pytest.mark.parametrize(("noise", "tolerance"), [([1 / 64, 1 / 32], 2e-5), ([0.8, 0.3], 2e-3)])
+def test_our_transformer_is_diffusers_own(noise: list[float], tolerance: float) -> None:
+    """Random weights, random inputs, some tokens closed off. An angle of the time is its share of noise times 1000, so in fp32 its last bits
+    are the larger the more noise there is, and the two multiply in another order."""
     from diffusers import PRXTransformer2DModel  # type: ignore[attr-defined]
 
     torch.manual_seed(0)
@@ -127,13 +129,13 @@ def test_our_transformer_is_diffusers_own() -> None:
         state = {k: v for k, v in ours.state_dict().items() if not k.startswith(("encoder.", "leap_in."))}
         assert theirs.load_state_dict(state, strict=True)
         token_BL, told_B = torch.tensor([[1, 5, 6, 0], [1, 7, 8, 9]]), torch.ones(2, dtype=torch.bool)
-        z_BCHW, time_B = torch.randn(2, 3, 16, 16), torch.tensor([0.2, 0.7])
+        z_BCHW, time_B = torch.randn(2, 3, 16, 16), 1 - torch.tensor(noise)
         found = ours(z_BCHW, time_B, time_B, {"condition": token_BL}, told_B)
         token_BLD, real_BL = ours.encoder(token_BL, told_B)
         wanted = theirs(z_BCHW, 1 - time_B, token_BLD, real_BL).sample
     assert found.std() > 0.1
-    print(f"largest difference {(found - wanted).abs().max():.2g}")
-    torch.testing.assert_close(found, wanted, rtol=1e-5, atol=1e-5)
+    print(f"largest difference {(found - wanted).abs().max():.2g} of {found.abs().max():.2g}")
+    torch.testing.assert_close(found, wanted, rtol=0, atol=tolerance * float(found.abs().max()))
 
 
 @pytest.mark.skipif(find_spec("diffusers") is None or find_spec("ftfy") is None, reason="needs diffusers and ftfy")

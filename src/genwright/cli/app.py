@@ -188,7 +188,12 @@ def export(
         Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe or a run folder; with --as a model folder too.")
     ],
     form: Annotated[
-        str | None, typer.Option("--as", metavar="FORMAT", help="hf, gguf or onnx for texts; onnx or diffusers for pictures; default: model/.")
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="FORMAT",
+            help="hf, gguf or onnx for texts; onnx or diffusers for pictures; default: model/.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where it goes; default: export/FORMAT/TYPE in the run.")
@@ -324,7 +329,9 @@ def explain(
     direction: Annotated[
         str | None,
         typer.Option(
-            "--direction", metavar="LABEL", help="A strip of pictures of PROMPT away from and towards a label, or words."
+            "--direction",
+            metavar="LABEL",
+            help="A strip of pictures of PROMPT away from and towards a label, or words.",
         ),
     ] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=100, help="How many training documents.")] = 5,

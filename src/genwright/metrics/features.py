@@ -73,7 +73,7 @@ def extract(
             image_BCHW = prepare(images_NHWC[start : start + _BATCH]).to(device, memory_format=torch.channels_last)
             found[start : start + _BATCH] = network(image_BCHW).float().cpu().numpy()
     length = np.linalg.norm(found, axis=1, keepdims=True)
-    return found * np.float32(DIMENSIONS ** 0.5) / np.maximum(length, 1e-6)
+    return found * np.float32(DIMENSIONS**0.5) / np.maximum(length, 1e-6)
 
 
 def extract_cached(

@@ -28,9 +28,9 @@ from genwright.model_folder import build_task
 from genwright.run import Run
 from genwright.stages.collect import read as collect_read
 from genwright.stages.collect.record import SplitRecord
-from genwright.tasks.draw.task import Draw
 from genwright.stages.collect.shares import deal, fill_empty
 from genwright.stages.prepare import stage as prepare
+from genwright.tasks.draw.task import Draw
 from genwright.tasks.write.task import item_text
 from helpers import ASSETS, TESTS
 from helpers.collect_task import by_path, collected, write_texts

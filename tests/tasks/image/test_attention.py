@@ -23,7 +23,7 @@ def test_the_picture_is_the_one_that_is_drawn_and_every_word_has_a_map(network: 
     assert np.abs(found.picture.astype(int) - plain.astype(int)).max() <= 1
     assert [one.word for one in found.words] == ["a", "red", "apple"]
     for one in found.words:
-        assert one.map_PP.shape == (16, 16) and one.map_PP.min() == 0 and one.map_PP.max() == pytest.approx(1)
+        assert one.map.shape == (16, 16) and one.map.min() == 0 and one.map.max() == pytest.approx(1)
     assert 0 < sum(one.share for one in found.words) < 1
     tiles = found.tiles()
     assert len(tiles) == 4 and tiles[0][1] == "a red apple" and tiles[1][1].startswith("a  ")

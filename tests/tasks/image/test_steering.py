@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -25,7 +27,7 @@ def test_a_strip_between_two_prompts_begins_and_ends_with_what_each_draws(family
     strip = steering.between(model, Engine(), start, stop, seed=3, steps=5)
     for place, one in ((0, start), (-1, stop)):
         assert differ(strip[place], sample(model, Engine(), one[None], 3)[0]) <= 1
-    steps = [differ(a, b) for a, b in zip(strip, strip[1:], strict=False)]
+    steps = [differ(a, b) for a, b in pairwise(strip)]
     assert min(steps) > 0 and max(steps) <= differ(strip[0], strip[-1]) + 20
 
 

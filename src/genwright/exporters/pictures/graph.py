@@ -107,7 +107,7 @@ def write(model: Model, shapes: Shapes, file: Path) -> list[str]:
             )
     finally:
         for name in _SYMBOLS:
-            torch.onnx.unregister_custom_op_symbolic(name, OPSET)
+            torch.onnx.unregister_custom_op_symbolic(name, OPSET)  # pyright: ignore[reportPrivateImportUsage]
     return list(inputs)
 
 
@@ -125,7 +125,7 @@ def _example(shapes: Shapes, flow: bool) -> dict[str, Tensor]:
 
 def _register() -> None:
     for name, symbol in _SYMBOLS.items():
-        torch.onnx.register_custom_op_symbolic(name, symbol, OPSET)
+        torch.onnx.register_custom_op_symbolic(name, symbol, OPSET)  # pyright: ignore[reportPrivateImportUsage]
 
 
 def _rms_norm(g: Any, x: Any, shape: Any, weight: Any, eps: Any) -> Any:

@@ -262,9 +262,7 @@ def _agreement(
         _field(judge, rows, "image"), [model.facts.words(one) for one in _field(judge, rows, "condition")]
     )
     real = agreement.Captioned(given.held_out, [model.facts.words(one) for one in given.held_out_conditions])
-    return agreement.measure(
-        taught, real, {"model": for_held_out[: len(given.held_out)]}, model.device, settings.seed
-    )
+    return agreement.measure(taught, real, {"model": for_held_out[: len(given.held_out)]}, model.device, settings.seed)
 
 
 def _nearest_by_pixels(drawn: Pictures, given: Material) -> NDArray[np.intp]:

@@ -34,11 +34,11 @@ _DARKEST = 0.12
 
 @dataclass(frozen=True)
 class WordMap:
-    """`share`: of all attention, that went to the word. `map_PP` is brightest (1) where most of it did, and 0 where least."""
+    """`share`: of all attention, that went to the word. `map` [P, P] is brightest (1) where most of it did, and 0 where least."""
 
     word: str
     share: float
-    map_PP: NDArray[np.floating]
+    map: NDArray[np.floating]
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Looked:
 
     def tiles(self) -> list[tuple[Pictures, str]]:
         """The picture, then the picture lit where each word was looked at, with what stands below each."""
-        lit = [(_lit(self.picture, one.map_PP), f"{one.word}  {one.share:.0%}") for one in self.words]
+        lit = [(_lit(self.picture, one.map), f"{one.word}  {one.share:.0%}") for one in self.words]
         return [(self.picture, " ".join(one.word for one in self.words)), *lit]
 
 
@@ -71,7 +71,7 @@ def look(model: Model, engine: Engine, prompt: str, seed: int, controls: BaseMod
         controls = controls or model.family.Controls()
         (picture,) = draw(model, engine, [model.facts.encode(prompt, prompt)], seed, controls)
     side = picture.shape[0]
-    whole_LPP = sum(_resized(one, side) for one in found) / len(found)
+    whole_LPP = np.mean([_resized(one, side) for one in found], axis=0)
     return Looked(picture, [_of_word(word, whole_LPP[tokens].sum(0)) for word, tokens in spans])
 
 

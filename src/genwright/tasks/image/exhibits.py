@@ -130,9 +130,7 @@ def interpolation(folder: Path, model: Model, engine: Engine, conditions_NL: np.
     ]
 
 
-def attention_maps(
-    folder: Path, model: Model, engine: Engine, words: Sequence[str], seed: int
-) -> list[Exhibit]:
+def attention_maps(folder: Path, model: Model, engine: Engine, words: Sequence[str], seed: int) -> list[Exhibit]:
     """Some samples, each with where it looked at the words that it was drawn for; nothing for a model that can't say."""
     told = [one for one in dict.fromkeys(words) if one]
     if not attention.can_look(model) or not told:
@@ -150,7 +148,7 @@ def attention_maps(
             name="attention",
             title="Where each word was looked at",
             caption="Samples, each followed by itself lit where the network looked at each word (attention maps, mean over layers and steps), and "
-            "how much of all its attention the word got. `genwright explain RUN \"some words\"` does so for any.",
+            'how much of all its attention the word got. `genwright explain RUN "some words"` does so for any.',
             file=_sheet(folder, "attention", [np.stack(images)]),
             words=below,
             across=_ACROSS,

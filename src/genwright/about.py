@@ -195,6 +195,8 @@ class Least:
     from_nothing: int
     from_weights: int | None = None
     """None where a model can't start from weights."""
+    weights: str = field(default_factory=from_weights_line)
+    """The line of a recipe that starts from weights."""
     larger: Callable[[Any, int], str] | None = None
     """A sentence by the recipe's section `model` and the amount, where there is enough for a smaller model than that asks for."""
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel
 from torch import Tensor, nn
 
 from genwright.families.given import Given
+from genwright.networks.low_rank import merged_state
 
 Batch = dict[str, Any]
 """What one micro-batch holds: tensors by name, as the part's `Batches` made them, all on the device. Tokens apart, it is
@@ -313,12 +314,12 @@ def foreign_config(family: object) -> dict[str, Any]:
 
 
 def module_tensors(modules: nn.ModuleDict, names: tuple[str, ...]) -> dict[str, Tensor]:
-    """The state of some modules, names prefixed by the module's: what most families export."""
-    return {f"{name}.{key}": value for name in names for key, value in modules[name].state_dict().items()}
+    """The state of some modules, names prefixed by the module's: what most families export. Low-rank changes are merged into the weights."""
+    return {f"{name}.{key}": value for name in names for key, value in merged_state(modules[name]).items()}
 
 
 def load_module_tensors(modules: nn.ModuleDict, names: tuple[str, ...], tensors: dict[str, Tensor]) -> None:
-    """The reverse of `module_tensors`. Raises RuntimeError when they do not fit."""
+    """The reverse of `module_tensors`, into plain layers. Raises RuntimeError when they do not fit."""
     for name in names:
         start = f"{name}."
         modules[name].load_state_dict({k.removeprefix(start): t for k, t in tensors.items() if k.startswith(start)})

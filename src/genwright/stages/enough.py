@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 from genwright import ledger
-from genwright.about import Least, from_weights_line
+from genwright.about import Least
 from genwright.console import say
 from genwright.errors import RequestError
 from genwright.ledger import Item
@@ -78,5 +78,5 @@ def _amounts(task: BaseTask, items: Iterable[Item], enough: int | None) -> tuple
 def _cures(task: BaseTask, least: Least, kept: int) -> str:
     cures = ["add data"]
     if not task.starts_from_weights and least.from_weights is not None and kept >= least.from_weights:
-        cures.append(f"start from weights, for which it is enough, with `{from_weights_line()}` in the recipe")
+        cures.append(f"start from weights, for which it is enough, with `{least.weights}` in the recipe")
     return "; or ".join([*cures, "train on it all the same with --anyway (in Python `anyway=True`)"])

@@ -69,6 +69,13 @@ def test_where_a_larger_trial_would_tell_nothing_the_evaluation_follows_the_last
     assert efforts == sorted(efforts) and sum(efforts[:-1]) < efforts[-1]
 
 
+def test_what_is_the_same_for_any_size_is_no_reason_to_score_few(tmp_path: Path) -> None:
+    """A minute's model of text on two cores: 3 s for what does not grow, and 60 for all 500 samples."""
+    bench = Bench(fixed=3.0, whole=60.0, first=2.0)
+    samples = bench.evaluate(recipe("60s"), tmp_path).protocol["samples"]
+    assert samples >= 70 and bench.now <= 30
+
+
 def test_a_small_evaluation_that_must_do_is_not_made_twice(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     bench = Bench(fixed=80.0, whole=100.0)
     assert bench.evaluate(recipe(), tmp_path).protocol["samples"] == 4

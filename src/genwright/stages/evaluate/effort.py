@@ -21,12 +21,14 @@ from genwright.stages.inputs import digest
 FILE = "plan.json"
 _FIRST = 0.05
 """The first trial is this share of the least evaluation that says something: that alone may take longer than there is time."""
-_LOADS = 0.05
-"""A first trial that takes more of the time is made once more."""
 _TRIAL_SHARE = 0.25
 """A later trial may take this share of the time that is left."""
 _PLAN_SECONDS = 10.0
 """`genwright plan` makes a second trial of at most about this length, where it can."""
+_LARGER = 2.0
+"""A later trial is at least so many times as large as the one before, and the evaluation as the last trial: less tells nothing new."""
+_WARM = 2
+"""The trials after so many are compared to tell what is the same for any effort."""
 _USED = 0.9
 """So much of the time that is left is given out: a trial foretells no better."""
 
@@ -156,22 +158,40 @@ class _Trials:
         return self.took[-1][1]
 
     def settle(self, allowed: float, spent: Callable[[], float]) -> float:
-        """The effort for the time allowed. An evaluation grows at most as fast as its effort, for part of it is always the same: so larger
-        trials follow while they are a small part of the time that is left."""
+        """The effort for the time allowed. Larger trials follow, each at least twice as large as the one before, while they are a small part
+        of the time that is left and it is not known yet what is the same for any effort."""
         effort = self.first
-        took = self.seconds(effort)
-        if effort < 1 and _LOADS * allowed < took < _TRIAL_SHARE * allowed:
-            took = min(took, self.seconds(effort))  # the first of a process also loads what all need
-        most = self._most(effort, took, allowed - spent())
-        while most < 1 and most * _TRIAL_SHARE > effort:
-            effort = most * _TRIAL_SHARE
-            most = self._most(effort, self.seconds(effort), allowed - spent())
+        self.seconds(effort)
+        while (most := self._most(allowed - spent())) < 1 and not self._parts()[2]:
+            larger = max(most * _TRIAL_SHARE, effort * _LARGER)
+            if larger > most / _LARGER:
+                break
+            effort = larger
+            self.seconds(effort)
         return max(most, effort)
 
     def needed(self, effort: float) -> float:
         """Seconds that an evaluation of this effort takes at most, the trials included."""
         tried, took = self.took[-1]
-        return sum(seconds for _, seconds in self.took) + took * effort / tried / _USED
+        _, each, _ = self._parts()
+        return sum(seconds for _, seconds in self.took) + (took + each * (effort - tried)) / _USED
 
-    def _most(self, effort: float, took: float, left: float) -> float:
-        return min(effort * left * _USED / took, 1.0)
+    def _most(self, left: float) -> float:
+        fixed, each, _ = self._parts()
+        tried, took = self.took[-1]
+        by_parts = (left * _USED - fixed) / each
+        return min(max(by_parts, tried * left * _USED / took), 1.0)
+
+    def _parts(self) -> tuple[float, float, bool]:
+        """Seconds that are the same for any effort, seconds that an effort of 1 takes beside, and whether both are known.
+
+        By the last two trials, but for the first, which also loads what all need; a single one may have no part that is the same. Where
+        the larger of two took hardly longer, a quarter of what it took is laid to its size all the same."""
+        tried, took = self.took[-1]
+        linear = took / tried
+        if len(self.took) <= _WARM:
+            return 0.0, linear, False
+        before, earlier = self.took[-2]
+        grew = (took - earlier) / (tried - before)
+        each = min(max(grew, linear / 4), linear)
+        return took - each * tried, each, grew >= each

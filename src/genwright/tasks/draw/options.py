@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator
 
@@ -14,6 +15,8 @@ from genwright.settings import Section
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
 """How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
 SIZES = tuple(_PICTURES_FOR_SIZE)
+_FROM_RUN = 10
+"""How many pictures are enough for a model that can draw others."""
 
 
 def _verdict(survey: Survey) -> Verdict:
@@ -44,6 +47,8 @@ def _verdict(survey: Survey) -> Verdict:
 
 
 def _larger(model: Any, count: int) -> str:
+    if model.from_ is not None:
+        return ""
     size = max([size for size, wanted in _PICTURES_FOR_SIZE.items() if count >= wanted] or [SIZES[0]])
     if model.size <= size:
         return ""
@@ -62,7 +67,7 @@ ABOUT = About(
     limits="Small pictures in the manner of the pictures it learned from. It knows the words of their captions and no others, draws no "
     "legible text and no faces of real people that were not in its data, and should not be taken to show anything that exists.",
     verdict=_verdict,
-    least=Least("pictures", _PICTURES_FOR_SIZE[SIZES[0]], larger=_larger),
+    least=Least("pictures", _PICTURES_FOR_SIZE[SIZES[0]], _FROM_RUN, larger=_larger, weights="model: {from: RUN}"),
     traceable=True,
 )
 
@@ -96,7 +101,24 @@ class Prepare(Section):
         return value
 
 
+class Lora(Section):
+    """Low-rank adaptation (arXiv:2106.09685): W + (alpha / rank) B A, only A and B are trained."""
+
+    rank: int = Field(8, ge=1, description="Rank of the change that each matrix may learn.")
+    alpha: float | None = Field(None, gt=0, description="Scale of the change; default: twice the rank.")
+
+
 class Model(Section):
+    from_: str | None = Field(
+        None,
+        alias="from",
+        description="A run or model folder of `draw` to go on from with other pictures, of which ten or twenty are enough; size, network and "
+        "words are its own.",
+    )
+    lora: Lora | None = Field(
+        None,
+        description="Train a low-rank change of the model gone on from instead of all its weights; `{}` takes defaults.",
+    )
     size: int = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
     condition: Literal["auto", "text", "label", "none"] = Field(
         "auto", description="What pictures are drawn from: `text`, `label`, `none`; `auto` takes what the data has."
@@ -108,6 +130,11 @@ class Model(Section):
         if value not in SIZES:
             raise ValueError(f"must be one of {', '.join(map(str, SIZES))}")
         return value
+
+    def relative_to(self, folder: Path) -> Self:
+        if self.from_ is None:
+            return self
+        return self.model_copy(update={"from_": str(folder.absolute() / Path(self.from_).expanduser())})
 
 
 class Request(Section):

@@ -9,6 +9,7 @@ that says more, its tokens are `long`: int32[L], and half of the time they are l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -35,6 +36,7 @@ from genwright.rights.duties import forbids
 from genwright.scores import ScoreSheet, Verdict
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudge, can_be_typed, evenly
+from genwright.tasks.draw import from_run
 from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
 from genwright.tasks.image.facts import DrawFacts, caption_tokenizer, evenly_captions, tokens_read, words_by_count
@@ -66,8 +68,13 @@ class Draw(BaseTask):
     judge_share: ClassVar[float] = 0.1
     parts_groups: ClassVar[bool] = True
 
+    @property
+    def starts_from_weights(self) -> bool:
+        return self.model.from_ is not None
+
     def check(self) -> None:
         features.weights_file()
+        from_run.check(self.model, self.family)
 
     def group_key(self, item: Item) -> str:
         """Pictures of one thing stand on one side: by `group` or the words where the table has them, else the content."""
@@ -84,29 +91,34 @@ class Draw(BaseTask):
         return "" if item.fields.get("text") else item.fields.get("label", "")
 
     def encoding_settings(self) -> dict[str, Any]:
-        return super().encoding_settings() | {"size": self.model.size, "condition": self.model.condition}
+        from_weights = {"from": from_run.opened(self.model).identity()} if self.starts_from_weights else {}
+        return super().encoding_settings() | {"size": self.model.size, "condition": self.model.condition} | from_weights
+
+    def exported_settings(self) -> dict[str, Any]:
+        """Where the model that it went on from lay is nobody else's business."""
+        settings = super().exported_settings()
+        return settings | ({"from": Path(self.model.from_).name} if self.starts_from_weights else {})
 
     def fit(self, sample: Iterable[Item]) -> DrawFacts:
         items = list(sample)
         short = [item.fields["text"] for item in items if item.fields.get("text")]
         long = [item.fields["long"] for item in items if item.fields.get("long") and item.fields.get("text")]
         captions = short + long
+        shown = [item.fields["text"] for item in items if item.fields.get("text") and not forbids(item.licence)]
+        if self.starts_from_weights:
+            facts = from_run.more_facts(self.model, captions, shown, len(items))
+            _tell_cut(facts, captions)
+            return facts
         labels = sorted({item.fields["label"] for item in items if item.fields.get("label")})
         condition = self.model.condition
         if condition == "auto":
             condition = "text" if 2 * len(short) > len(items) else "label" if len(labels) > 1 else "none"
-        shown = [item.fields["text"] for item in items if item.fields.get("text") and not forbids(item.licence)]
         told = (words_by_count(captions), evenly_captions(shown)) if condition == "text" else ([], [])
         tokenizer = caption_tokenizer(captions)
         facts = DrawFacts(condition, labels, tokenizer, len(items), *told)
         if condition == "text":
             facts.tokens, facts.two_captions = tokens_read(tokenizer, captions), bool(long)
-        cut = [caption for caption in captions if facts.is_cut(caption)] if condition == "text" else []
-        if cut:
-            say(
-                f"prepare: {len(cut):,} of {count(len(captions), 'caption')} {'is' if len(cut) == 1 else 'are'} longer than the {facts.tokens - 1} tokens "
-                f'that the model reads, and cut: of "{cut[0][:200]}" it reads "{facts.read(cut[0])}".'
-            )
+        _tell_cut(facts, captions)
         return facts
 
     def load_facts(self, folder: Path) -> DrawFacts:
@@ -160,6 +172,8 @@ class Draw(BaseTask):
         return {"data": data, **given_of(np.stack([example["condition"] for example in examples]))}
 
     def candidates(self, facts: DrawFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
+        if self.starts_from_weights:
+            return [from_run.candidate(self.model, _BATCH)]
         networks = networks_of(self.family)
         if device.type != "cuda":
             return networks.candidates(self.model)
@@ -173,7 +187,8 @@ class Draw(BaseTask):
             built = networks_of(config.family).build(self._drawn(facts), config.network)
             return entry.load()(**built, settings=settings)
 
-        return [Part("model", build, batch=config.batches.get("model", _BATCH))]
+        initial = partial(from_run.start, self.model) if self.starts_from_weights else None
+        return [Part("model", build, batch=config.batches.get("model", _BATCH), initial=initial)]
 
     def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
         return len(splits["train"]) // _LEAST_STEPS_A_PASS
@@ -196,7 +211,19 @@ class Draw(BaseTask):
     ) -> ScoreSheet:
         from genwright.tasks.draw.scores import score
 
-        return score(model, splits, settings, train_judge, folder)
+        sheet = score(model, splits, settings, train_judge, folder)
+        if self.starts_from_weights and sheet.protocol["samples"]:
+            base = self._gone_on_from(model.device)
+            from_run.add_kept(sheet, model, base, settings.samples, settings.seed)
+        return sheet
+
+    def _gone_on_from(self, device: torch.device) -> Model:
+        own, facts = from_run.opened(self.model), from_run.facts(self.model)
+        config = ModelConfig.model_validate(own.config)
+        family = self.parts(config, facts)[0].build({})
+        family.load_tensors(own.tensors())
+        family.modules.to(device).eval().requires_grad_(False)
+        return Model(self, config, facts, {"model": family}, device)
 
     def verdict(self, sheet: ScoreSheet, training: Training) -> Verdict:
         return verdict(sheet, training, self.family)
@@ -277,3 +304,12 @@ class Draw(BaseTask):
         else:
             made.pop("strength", None)
         return made | {key: value for key, value in model.about.items() if isinstance(value, str | int | float)}
+
+
+def _tell_cut(facts: DrawFacts, captions: list[str]) -> None:
+    cut = [caption for caption in captions if facts.is_cut(caption)] if facts.condition == "text" else []
+    if cut:
+        say(
+            f"prepare: {len(cut):,} of {count(len(captions), 'caption')} {'is' if len(cut) == 1 else 'are'} longer than the {facts.tokens - 1} tokens "
+            f'that the model reads, and cut: of "{cut[0][:200]}" it reads "{facts.read(cut[0])}".'
+        )

@@ -53,9 +53,8 @@ class Agreed:
 def measure(judge: Captioned, real: Captioned, made: Mapping[str, Pictures], device: torch.device, seed: int) -> Agreed:
     """`made`: for a row's name, pictures for the words of the real ones, in their order. Says why where there is no number."""
     texts = list(dict.fromkeys(real.words))
-    if len(judge.words) < _FEWEST or len(texts) < _FEWEST:
-        why = f"not measured: a judge needs {_FEWEST} pictures with words to learn from and as many held-out words, and there are {len(judge.words)} and {len(texts)}"
-        return Agreed(protocol={METRIC.name: why})
+    if len(judge.words) < _FEWEST:
+        return _too_few(judge, texts)
     if not meaning.available():
         say(
             "evaluate: text-picture agreement is left out, its text features are not installed (pip install 'genwright[metrics-text]')."
@@ -63,6 +62,10 @@ def measure(judge: Captioned, real: Captioned, made: Mapping[str, Pictures], dev
         return Agreed(protocol={METRIC.name: "not measured: its text features are not installed"})
     embed = meaning.shared().embed
     maps = agreement.fit(embed(judge.words), _features(judge.images, device))
+    if (
+        len(texts) < _FEWEST
+    ):  # after the fit, which costs the same for any evaluation, so that a small one tells what a large one costs
+        return _too_few(judge, texts)
     text_UK, own = maps.text(embed(texts)), [texts.index(words) for words in real.words]
     rng = stream(seed, "scores", "agreement")
 
@@ -80,6 +83,11 @@ def measure(judge: Captioned, real: Captioned, made: Mapping[str, Pictures], dev
         },
         {METRIC.name: _how(maps, len(texts))},
     )
+
+
+def _too_few(judge: Captioned, texts: Sequence[str]) -> Agreed:
+    why = f"not measured: a judge needs {_FEWEST} pictures with words to learn from and as many held-out words, and there are {len(judge.words)} and {len(texts)}"
+    return Agreed(protocol={METRIC.name: why})
 
 
 def _judged(rows: Mapping[str, Estimate], maps: Maps, texts: int) -> Agreed | None:

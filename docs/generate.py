@@ -17,7 +17,7 @@ from genwright.cli.app import app
 from genwright.cli.chat import command_for as chat_for
 from genwright.cli.generate import command_for
 from genwright.cli.options import HELP_NAMES
-from genwright.registry import FAMILIES, SOURCES, TASKS, about
+from genwright.registry import FAMILIES, SOURCES, TASKS, about, model_section
 from genwright.settings import Budget, PartSection, part_sections
 from genwright.sources.base import Join, SourceSpec
 
@@ -60,13 +60,28 @@ def recipe_page() -> str:
         lines += _table("### prepare", options.Prepare) + _table("### model", options.Model)
         for part, section in part_sections(options.Model).items():
             lines += _table(f"### model.{part}", section)
+        for family in about(task).families:
+            for part, section in _own_parts(task, family).items():
+                lines += _table(f"### model.{part}, with `family: {family}`", section)
         lines += _table("### What a request may say", options.Request)
     for family in FAMILIES:
         options = FAMILIES[family].load_options()
-        lines += [f"## model.family: {family}", ""]
+        lines += [f"## model.family: {_called(family)}", ""]
         lines += _table("### model", options.Settings) + _table("### What a request may say", options.Controls)
         lines += _table("### How it is opened", options.Opening) if options.Opening.model_fields else []
     return "\n".join(lines).rstrip() + "\n"
+
+
+def _own_parts(task: str, family: str) -> dict[str, type[PartSection]]:
+    """The sections of parts that a task has for this family alone."""
+    common = part_sections(TASKS[task].load_options().Model)
+    return {name: kind for name, kind in part_sections(model_section(task, family)).items() if name not in common}
+
+
+def _called(family: str) -> str:
+    """A family as recipes call it: its name, or where a task's users know it by another, that and the task."""
+    others = [f"{name} ({task})" for task in TASKS for name, of in about(task).called.items() if of == family]
+    return ", ".join(others) or family
 
 
 def cli_page() -> str:

@@ -222,6 +222,10 @@ class About:
     medium: str
     families: tuple[str, ...]
     """The families that can do it, default first; others may name it in their `TASKS`."""
+    called: Mapping[str, str] = field(default_factory=dict)
+    """The names in the registry of families that this task's users call otherwise: `{"transformer": "codes"}`."""
+    model: Callable[[str], type[Any]] | None = None
+    """The recipe's section `model` by the family's name, where a family needs another than the options' `Model`: of several parts."""
     example: Mapping[str, Any] = field(default_factory=dict)
     """Fields of a request that every model of the task can answer; what a model's own data has to ask for is put over it
     (`BaseTask.example`). Commands and Python are written from it for people who just made a model; a file is given by its name."""

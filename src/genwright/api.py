@@ -89,7 +89,7 @@ class Generator:
         if capacity is not None and (not isinstance(capacity, int) or capacity < 1):
             raise RequestError(f"`capacity`: must be a whole number, 1 or more (given: {capacity!r}).")
         if opening:
-            checked(opening_class(task_and_family(self.folder)[1]), opening)
+            checked(opening_class(*task_and_family(self.folder)), opening)
         self._device, self._capacity, self._opening = device, capacity, opening
 
     @cached_property

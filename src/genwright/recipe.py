@@ -23,7 +23,7 @@ from pydantic import (
 
 from genwright.errors import RequestError
 from genwright.recipe_text import Written, Wrong, first_wrong
-from genwright.registry import FAMILIES, SOURCES, TASKS, about, families_of, source_kind
+from genwright.registry import SOURCES, TASKS, about, families_of, family_of, model_section, source_kind
 from genwright.settings import Budget, BudgetText, EvaluateSettings, MainSection, Section, part_sections
 
 
@@ -197,16 +197,16 @@ class Recipe(Section):
 def recipe_class(task: str, family: str) -> type[Recipe]:
     """The schema of recipes for a task done by a family."""
     task_options = TASKS[task].load_options()
-    settings = FAMILIES[family].load_options().Settings
+    own, settings = model_section(task, family), family_of(task, family).load_options().Settings
     names: Any = Literal[families_of(task)]  # type: ignore[valid-type]
     fields: dict[str, Any] = {
         "family": (names, Field(family, description=f"Way of learning: {', '.join(families_of(task))}."))
     }
-    main = {name: kind for name, kind in part_sections(task_options.Model).items() if issubclass(kind, MainSection)}
+    main = {name: kind for name, kind in part_sections(own).items() if issubclass(kind, MainSection)}
     for name, kind in main.items():
         section: Any = create_model(kind.__name__, __base__=(kind, settings))
         fields[name] = (section, Field(default_factory=section))
-    bases = (task_options.Model,) if main else (task_options.Model, settings)
+    bases = (own,) if main else (own, settings)
     model = create_model("ModelSettings", __base__=bases, **fields)
     prepare = task_options.Prepare
     return create_model(

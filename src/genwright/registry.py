@@ -104,6 +104,7 @@ FAMILIES = Registry(
         "flow": _room("families", "flow", "Flow"),
         "gan": _room("families", "gan", "Gan"),
         "vae": _room("families", "vae", "Vae"),
+        "codes": _room("families", "codes", "Codes"),
     },
 )
 MEDIA = Registry(
@@ -130,6 +131,17 @@ METRICS = Registry("metric", "genwright.metrics", {})
 def about(task: str) -> About:
     """What a task says of itself."""
     return TASKS[task].load_options().ABOUT
+
+
+def family_of(task: str, name: str) -> Entry:
+    """The family that the users of a task call so."""
+    return FAMILIES[about(task).called.get(name, name)]
+
+
+def model_section(task: str, family: str) -> type[Any]:
+    """The task's own keys of the recipe's section `model`, for a family as its users call it."""
+    of_family = about(task).model
+    return TASKS[task].load_options().Model if of_family is None else of_family(family)
 
 
 def source_kind(given: Mapping[str, Any]) -> str:

@@ -31,7 +31,7 @@ from pydantic.fields import FieldInfo
 from genwright.errors import RequestError
 from genwright.media.base import is_of, medium, medium_of
 from genwright.media.kind import HEAD_BYTES
-from genwright.registry import FAMILIES, TASKS, about
+from genwright.registry import TASKS, about, family_of
 from genwright.settings import Section
 
 POSITIONAL: dict[str, Any] = {"positional": True}
@@ -110,7 +110,7 @@ def of_medium(name: str) -> AfterValidator:
 
 def request_class(task: str, family: str) -> type[BaseModel]:
     """What a request may say: the task's own fields and the family's controls, in one flat schema (torch-free)."""
-    request, controls = TASKS[task].load_options().Request, FAMILIES[family].load_options().Controls
+    request, controls = TASKS[task].load_options().Request, family_of(task, family).load_options().Controls
     fields: dict[str, FieldInfo] = request.model_fields
     there = {name: field for name, field in fields.items() if _follows(field, controls)}
     if len(there) < len(fields):
@@ -124,9 +124,9 @@ def _follows(field: FieldInfo, controls: type[BaseModel]) -> bool:
     return not isinstance(extra, dict) or extra.get(GOES_WITH, "") in {"", *controls.model_fields}
 
 
-def opening_class(family: str) -> type[BaseModel]:
+def opening_class(task: str, family: str) -> type[BaseModel]:
     """What is fixed when a model of a family is opened (torch-free): how its weights are held."""
-    return FAMILIES[family].load_options().Opening
+    return family_of(task, family).load_options().Opening
 
 
 def controls_of(request: Any, controls: type[BaseModel]) -> Any:

@@ -21,7 +21,7 @@ from helpers.random_models import text_folder
 
 
 def offered(task: str, family: str) -> bool:
-    command = _command(request_class(task, family), opening_class(family), about(task))
+    command = _command(request_class(task, family), opening_class(task, family), about(task))
     return "weights" in {option.name for option in command.params}
 
 

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from helpers import golden_losses
-from helpers.training_child import RECIPES
 
 
-@pytest.mark.parametrize("family", sorted(RECIPES))
+@pytest.mark.parametrize("family", sorted(golden_losses.RUNS))
 def test_losses_are_those_of_the_golden_run(family: str, tmp_path: Path) -> None:
     golden = json.loads(golden_losses.FILE.read_text(encoding="utf-8"))[family]
     found = golden_losses.losses(family, tmp_path)

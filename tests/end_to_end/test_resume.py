@@ -21,7 +21,7 @@ from genwright.training import checkpoint
 from genwright.training.base import CLOCK_COLUMNS
 from helpers import training_child
 from helpers.staged_family import train_staged
-from helpers.training_child import RECIPES
+from helpers.training_child import CODES, RECIPES
 
 STEPS = 24
 TRAIN = {
@@ -69,6 +69,27 @@ def test_killed_training_ends_where_an_uninterrupted_one_does(
     run_to_the_end(processes, training_child.train_run, recipe, killed)
     assert sum(kills) >= 2
     assert_same(whole / "train" / "model", killed / "train" / "model", STEPS, TRAIN["previews"])
+
+
+def test_killed_in_both_parts_of_a_model_it_ends_where_an_uninterrupted_one_does(
+    processes: Any, tmp_path: Path
+) -> None:
+    """The codec's discriminator begins at step 10 of its 24; the prior has 36."""
+    recipe, whole, killed = tmp_path / "codes.yaml", tmp_path / "whole", tmp_path / "killed"
+    recipe.write_text(yaml.safe_dump(CODES | {"train": TRAIN | {"budget": "60 steps"}}), encoding="utf-8")
+    training_child.prepare(str(recipe), str(whole))
+    shutil.copytree(whole, killed)
+    run_to_the_end(processes, training_child.train_run, recipe, whole)
+    rng = random.Random(time.time_ns())
+    kills = [
+        kill_at(moment(killed / "train" / part, rng), processes, training_child.train_run, recipe, killed)
+        for part in ("codec", "prior")
+        for moment in (at_a_random_step, while_a_checkpoint_is_written)
+    ]
+    run_to_the_end(processes, training_child.train_run, recipe, killed)
+    assert sum(kills) >= 3
+    for part, steps, previews in (("codec", 24, 0), ("prior", 36, TRAIN["previews"])):
+        assert_same(whole / "train" / part, killed / "train" / part, steps, previews)
 
 
 def test_killed_across_the_borders_of_phases_it_ends_where_an_uninterrupted_one_does(
@@ -162,9 +183,9 @@ def assert_same(whole: Path, killed: Path, steps: int, previews: int) -> None:
     records, records_again = (read_json_lines(at / "metrics.jsonl") for at in (whole, killed))
     assert [without_clock(r) for r in records] == [without_clock(r) for r in records_again]
     assert len(records) == steps
-    names = sorted(place.name for place in (whole / "previews").iterdir())
+    names = sorted(place.name for place in (whole / "previews").glob("*"))
     assert len(names) >= previews
-    assert names == sorted(place.name for place in (killed / "previews").iterdir())
+    assert names == sorted(place.name for place in (killed / "previews").glob("*"))
     for name in names:
         assert (whole / "previews" / name).read_bytes() == (killed / "previews" / name).read_bytes()
 

@@ -95,6 +95,10 @@ TINY = {
     "mosaic": Tiny(copied(ASSETS / "pictures"), ("model.size=8", "model.codec.width=8", "model.prior.width=16")),
     "loudness": Tiny(tones, ()),
 }
+SMALL = {("draw", family): ("model.width=16",) for family in ("flow", "gan", "vae")} | {
+    ("draw", "transformer"): ("model.codec.width=16", "model.prior.layers=1", "model.prior.width=32")
+}
+"""Settings that make it small which only some families have."""
 
 
 def genwright(*arguments: object) -> int:
@@ -133,7 +137,7 @@ def recipe_of_new(task: str, family: str, here: Path, capsys: pytest.CaptureFixt
     said = capsys.readouterr().out
     file = here / "data.yaml"
     assert f"a recipe for `{task}`" in said and file.exists()
-    settings = [*TINY[task].settings, *(["model.width=16"] if family in ("flow", "gan", "vae") else [])]
+    settings = [*TINY[task].settings, *SMALL.get((task, family), ())]
     if "\n  from: " in file.read_text(encoding="utf-8"):  # so little data is for weights that can write already
         settings += ["model.from=null", "model.lora=null"]
     small = recipes.load(file, [*TRAIN, *settings, f"model.family={family}"])

@@ -23,23 +23,29 @@ from genwright.run import Run
 from genwright.stages.train.jobs import Workshop
 from genwright.training.base import Batches, Settings
 from genwright.training.trainer import Trainer
-from helpers.training_child import RECIPES, prepare
+from helpers.training_child import CODES, RECIPES, prepare
 
 FILE = Path(__file__).parents[1] / "golden" / "losses.json"
 STEPS = 5
+RUNS = {family: (recipe, 0) for family, recipe in RECIPES.items()} | {"codec": (CODES, 0), "codes": (CODES, 1)}
+"""By family, a recipe, and which of its model's parts is the family's."""
 
 
 def losses(family: str, folder: Path) -> list[dict[str, float]]:
     """What each of the first steps logs (losses and gradient norms), on one CPU thread in fp64."""
     file = folder / f"{family}.yaml"
-    file.write_text(yaml.safe_dump(RECIPES[family]), encoding="utf-8")
+    content, part = RUNS[family]
+    file.write_text(yaml.safe_dump(content), encoding="utf-8")
     # The data is split as when the losses were written down, whatever the rule is by now: a recorded split stays.
-    prepare(str(file), str(folder / family), FILE.with_name(f"{RECIPES[family]['task']}-splits.parquet"))
+    prepare(str(file), str(folder / family), FILE.with_name(f"{content['task']}-splits.parquet"))
     recipe, device = recipes.load(file), torch.device("cpu")
     task = build_task(recipe)
     workshop = Workshop.open(recipe, Run(folder / family), task, device)
     config = task.candidates(workshop.facts, workshop.splits, device)[0]
-    job = workshop.jobs(config)[0]
+    *before, job = workshop.jobs(config)[: part + 1]
+    for earlier in before:  # with its first weights
+        earlier.finish(earlier.build(), None)
+        job.derive_sample(folder / "derived")
     records = []
     with double_precision():
         trainer = Trainer(job.build(), Doubled(job.training()), Settings(steps=STEPS, batch=8, accumulate=2), device)
@@ -76,7 +82,7 @@ if __name__ == "__main__":
     wanted = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as scratch:
-        found = json.dumps({family: losses(family, Path(scratch)) for family in sorted(RECIPES)}, indent=1) + "\n"
+        found = json.dumps({family: losses(family, Path(scratch)) for family in sorted(RUNS)}, indent=1) + "\n"
     if wanted.write:
         FILE.write_text(found, encoding="utf-8")
     else:

@@ -26,7 +26,14 @@ RECIPES: dict[str, dict[str, Any]] = {
     "gan": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "gan", "size": 16, "width": 16}},
     "vae": {"task": "draw", "data": {"sources": [PICTURES]}, "model": {"family": "vae", "size": 16, "width": 16}},
 }
-"""The smallest useful run of each family."""
+"""The smallest useful run of each family that is a model's only part."""
+
+CODES: dict[str, Any] = {
+    "task": "draw",
+    "data": {"sources": [PICTURES]},
+    "model": {"family": "transformer", "size": 16, "codec": {"width": 16}, "prior": {"layers": 1, "width": 32}},
+}
+"""The smallest useful run of two parts."""
 
 
 def prepare(recipe_file: str, run_folder: str, splits: Path | None = None) -> None:

@@ -46,7 +46,7 @@ def chat_command(arguments: list[str]) -> None:
 
 def command_for(family: str) -> click.Command:
     """The command as it is for the runs of a family."""
-    schema, opening = request_class("chat", family), opening_class(family)
+    schema, opening = request_class("chat", family), opening_class("chat", family)
     return click.Command(
         "chat",
         HELP_NAMES,

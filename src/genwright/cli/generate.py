@@ -45,7 +45,7 @@ def generate_command(arguments: list[str]) -> None:
 
 def command_for(task: str, family: str) -> click.Command:
     """The command as it is for the runs of a task by a family."""
-    return _command(request_class(task, family), opening_class(family), about(task))
+    return _command(request_class(task, family), opening_class(task, family), about(task))
 
 
 def _run_among(arguments: list[str]) -> str | None:

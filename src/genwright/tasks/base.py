@@ -52,6 +52,8 @@ class Part:
     initial: Callable[[Family], None] | None = None
     main: bool = False
     source: str | None = None
+    alike: tuple[str, ...] = ()
+    """Keys of `model`, outside the part's section, that its `source` must say the same of: a codec's pictures have one size."""
     decays_by_passes: bool = False
     """Whether its weights decay the more the oftener a training sees its data (see stages/train/decay.py)."""
 

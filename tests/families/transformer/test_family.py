@@ -7,10 +7,10 @@ import torch
 
 from genwright.engine.engine import Engine
 from genwright.families.base import Moment
+from genwright.families.sampling import Choice, Uniforms, choose_tokens
 from genwright.families.transformer.cache import SlotCache
 from genwright.families.transformer.family import Transformer, weighted_mean
 from genwright.families.transformer.options import Controls, Opening
-from genwright.families.transformer.sampling import Choice, Uniforms, choose_tokens
 from genwright.networks.decoder import Decoder, DecoderConfig
 
 END = 0

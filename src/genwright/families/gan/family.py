@@ -9,7 +9,6 @@ Shapes: B batch, X the data's own axes, Z latent width. data_BX in [-1, 1].
 
 from __future__ import annotations
 
-from contextlib import nullcontext
 from typing import Any, ClassVar
 
 import torch
@@ -21,7 +20,6 @@ from genwright.families.gan.augmentation import augment
 from genwright.families.gan.options import Controls, Opening, Settings
 from genwright.families.given import Given, rows, split
 from genwright.families.one_step import OneStepSession
-from genwright.networks.elementwise import wide
 from genwright.networks.flops import forward_flops
 
 
@@ -100,12 +98,7 @@ class Gan:
         def both(data_BX: Tensor) -> Tensor:
             return judge.forward(data_BX, some)  # not through torch.compile, which can't differentiate twice
 
-        kind = seen_BX.device.type
-        # A gradient inside the objective has no scaled loss behind it: in fp16 it would be lost.
-        in_fp16 = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
-        with torch.autocast(kind, enabled=False) if in_fp16 else nullcontext():
-            r1_B, r2_B = losses.squared_gradient(both, wide(torch.cat([real_BX, generated_BX]))).chunk(2)
-        return r1_B.mean(), r2_B.mean()
+        return losses.zero_centred(both, real_BX, generated_BX)
 
     def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
         """None: neither loss says how good what is generated is."""

@@ -17,9 +17,9 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from genwright.families.sampling import Choice, Settings, choose_on_device, penalised
 from genwright.families.transformer.cache import SlotCache
 from genwright.families.transformer.graphs import Graphs
-from genwright.families.transformer.sampling import Choice, Settings, choose_on_device, penalised
 from genwright.networks.decoder import Decoder
 from genwright.networks.decoding import OneToken
 

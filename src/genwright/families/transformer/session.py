@@ -21,11 +21,11 @@ import torch
 from torch import Tensor
 
 from genwright.families.base import State
+from genwright.families.sampling import Choice, Uniforms, choose_tokens, penalise
 from genwright.families.transformer.cache import SlotCache, common, token_bytes
 from genwright.families.transformer.drafts import Drafts
 from genwright.families.transformer.options import Opening
 from genwright.families.transformer.reader import precision_of, reader_of
-from genwright.families.transformer.sampling import Choice, Uniforms, choose_tokens, penalise
 from genwright.networks.decoder import Decoder
 from genwright.networks.decoding import in_dtype
 

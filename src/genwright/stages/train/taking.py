@@ -77,9 +77,15 @@ def _take(job: Job, family: Family, source: Path, place: Path) -> None:
 
 def _check_settings(job: Job, source: Path, theirs: dict[str, Any]) -> None:
     """Both must say the same of the part."""
-    ours, found = job.workshop.task.model.model_dump(mode="json")[job.name], theirs.get(job.name)
+    whole = job.workshop.task.model.model_dump(mode="json")
+    ours, found = whole[job.name], theirs.get(job.name)
     if not isinstance(found, dict):
         raise RequestError(f"{source} has no part `{job.name}`; name a run or model folder of the same task.")
+    for key in job.part.alike:
+        if whole[key] != theirs.get(key):
+            raise RequestError(
+                f"`model.{key}` is {whole[key]!r} here and {theirs.get(key)!r} in {source}; say the same here, or leave `from` out."
+            )
     for key in changed_keys({**found, "from": None}, {**ours, "from": None}, f"model.{job.name}"):
         name = key.rpartition(".")[2]
         raise RequestError(

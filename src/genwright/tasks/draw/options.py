@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count as number
+from genwright.families.codec.options import Settings as CodecSettings
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
-from genwright.settings import Section
+from genwright.settings import MainSection, PartSection, Section
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
 """How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
@@ -60,7 +61,9 @@ def _larger(model: Any, count: int) -> str:
 
 ABOUT = About(
     medium="image",
-    families=("gan", "flow", "vae"),
+    families=("gan", "flow", "vae", "transformer"),
+    called={"transformer": "codes"},
+    model=lambda family: ModelOfCodes if family == "transformer" else Model,
     example={"n": 16},
     use='made.save(f"{made.index}.png")',
     pipeline="text-to-image",
@@ -131,10 +134,42 @@ class Model(Section):
             raise ValueError(f"must be one of {', '.join(map(str, SIZES))}")
         return value
 
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """A model from nothing says no word of what it does not start from: so it said before there was a choice."""
+        return {key: value for key, value in dump(self).items() if key not in ("from", "lora") or value is not None}
+
     def relative_to(self, folder: Path) -> Self:
-        if self.from_ is None:
-            return self
-        return self.model_copy(update={"from_": str(folder.absolute() / Path(self.from_).expanduser())})
+        placed = super().relative_to(folder)
+        if placed.from_ is None:
+            return placed
+        return placed.model_copy(update={"from_": str(folder.absolute() / Path(placed.from_).expanduser())})
+
+
+class Codec(PartSection, CodecSettings):
+    """The part that turns pictures into codes and back."""
+
+
+class Prior(MainSection):
+    """The part that learns which codes follow on a caption and on one another; the settings of the family are added to it."""
+
+    @field_validator("from_")
+    @classmethod
+    def _goes_with_its_codec(cls, value: str | None) -> str | None:
+        if value is not None:
+            raise ValueError(
+                "knows the codes of its own codec alone; take that one, `model.codec.from`, and leave this out"
+            )
+        return value
+
+
+class ModelOfCodes(Model):
+    """For `family: transformer`: two parts, trained one after the other."""
+
+    codec: Codec = Field(default_factory=lambda: Codec.model_validate({}), description="Pictures to codes and back.")
+    prior: Prior = Field(
+        default_factory=lambda: Prior.model_validate({}), description="Which codes follow on words and on one another."
+    )
 
 
 class Request(Section):

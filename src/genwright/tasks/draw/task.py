@@ -39,6 +39,7 @@ from genwright.tasks.base import Asked, BaseTask, Part, Shown, Splits, TrainJudg
 from genwright.tasks.draw import from_run
 from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
+from genwright.tasks.image import codes
 from genwright.tasks.image.facts import DrawFacts, caption_tokenizer, evenly_captions, tokens_read, words_by_count
 from genwright.tasks.image.networks import Drawn, networks_of
 from genwright.tasks.image.pixels import Pictures, given_of, to_network
@@ -158,7 +159,7 @@ class Draw(BaseTask):
         condition = example["condition"]
         mirrored, all_words, each_word = rng.random(), rng.random(), rng.random(len(condition))
         if self.prepare.flip and mirrored < 0.5:
-            changed["image"] = example["image"][:, ::-1]
+            changed |= codes.mirrored(example) if "codes" in example else {"image": example["image"][:, ::-1]}
         if "long" in example and rng.random() < 0.5:
             condition = example["long"]
         if len(condition) > 1:
@@ -168,10 +169,14 @@ class Draw(BaseTask):
         return changed
 
     def collate(self, examples: list[Example]) -> Batch:
+        if "codes" in examples[0]:
+            return codes.collate(examples)
         data = to_network(np.stack([example["image"] for example in examples]))
         return {"data": data, **given_of(np.stack([example["condition"] for example in examples]))}
 
     def candidates(self, facts: DrawFacts, splits: Splits, device: torch.device) -> list[ModelConfig]:
+        if self.family == codes.FAMILY:
+            return codes.candidates(self.model, device)
         if self.starts_from_weights:
             return [from_run.candidate(self.model, _BATCH)]
         networks = networks_of(self.family)
@@ -180,6 +185,9 @@ class Draw(BaseTask):
         return networks.for_card(self.model, self._drawn(facts), len(splits["train"]))
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
+        if self.family == codes.FAMILY:
+            return codes.parts(self.model, config, facts, self.prepare.flip)
+
         def build(trained: object) -> Family:
             entry = FAMILIES[config.family]
             schema = entry.load_options().Settings

@@ -6,9 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genwright.engine.engine import Engine
-from genwright.families.transformer.family import Transformer
-from genwright.families.transformer.options import Controls, Opening
-from genwright.families.transformer.sampling import (
+from genwright.families.sampling import (
     Choice,
     Settings,
     Uniforms,
@@ -16,6 +14,8 @@ from genwright.families.transformer.sampling import (
     choose_tokens,
     penalise,
 )
+from genwright.families.transformer.family import Transformer
+from genwright.families.transformer.options import Controls, Opening
 from genwright.networks.decoder import Decoder, DecoderConfig
 
 CONFIG = DecoderConfig(

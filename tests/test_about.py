@@ -8,14 +8,19 @@ import sys
 import pytest
 
 from genwright.about import About
+from genwright.cli.options import file_type
 from genwright.registry import FAMILIES, TASKS, about, families_of
-from genwright.request import checked, request_class, shown
+from genwright.request import Blob, checked, request_class, shown
+from helpers import ASSETS
 
 PIPELINES = {
     "text-generation", "text-to-image", "unconditional-image-generation", "image-to-image", "text-to-speech", "text-to-audio",
     "audio-to-audio", "other",
 }  # fmt: skip
 """Of those that the Hugging Face hub knows, the ones that a generative model can have."""
+
+
+PICTURE = Blob(name="broken.png", data=(ASSETS / "pictures" / "1f34e.png").read_bytes())  # type: ignore[call-arg]
 
 
 @pytest.mark.parametrize("task", list(TASKS))
@@ -33,7 +38,9 @@ def test_what_it_shows_can_be_typed(task: str):
     told = about(task)
     for family in families_of(task):
         asked = shown(task, family)
-        request = checked(request_class(task, family), dict(told.example))
+        schema = request_class(task, family)
+        files = {name: PICTURE for name in told.example if file_type(schema.model_fields[name]) is Blob}
+        request = checked(schema, dict(told.example) | files)
         assert request.model_fields_set == set(told.example)
         assert "\n" not in asked.command
         compile(f"for made in generate({asked.arguments}):\n    {told.use}\n{told.transformers}\n", task, "exec")

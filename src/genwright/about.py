@@ -241,6 +241,8 @@ class About:
     """Lines of Python for the card that use `tokenizer` and `model` in transformers; "": it can't be used there."""
     verdict: Callable[[Survey], Verdict] | None = None
     """What it could make of a folder. None: `genwright new` writes a recipe for it only where it is asked to."""
+    when_asked: bool = False
+    """Whether `genwright new` recommends it only to who asks by --task, since a folder does not tell that it is meant."""
     least: Least | None = None
     """How much it needs. None: not known, so any amount is trained on."""
     whole_rows: Callable[[dict[str, Any]], bool] | None = None

@@ -94,6 +94,8 @@ TASKS = Registry(
         "chat": _room("tasks", "chat", "Chat"),
         "complete": _room("tasks", "complete", "Complete"),
         "draw": _room("tasks", "draw", "Draw"),
+        "repair": _room("tasks", "repair", "Repair"),
+        "restyle": _room("tasks", "restyle", "Restyle"),
     },
 )
 FAMILIES = Registry(
@@ -105,6 +107,7 @@ FAMILIES = Registry(
         "gan": _room("families", "gan", "Gan"),
         "vae": _room("families", "vae", "Vae"),
         "codes": _room("families", "codes", "Codes"),
+        "cycle": Entry("genwright.families.gan.cycle.family:CycleGan", "genwright.families.gan.cycle.options"),
     },
 )
 MEDIA = Registry(

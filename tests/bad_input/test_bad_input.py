@@ -10,12 +10,10 @@ from __future__ import annotations
 import io
 import json
 import os
-import struct
 import subprocess
 import sys
 import tarfile
 import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +24,7 @@ from PIL import Image
 
 from genwright import ledger
 from genwright.run import Run
+from helpers.bomb import bomb
 
 PATIENCE_S = 100
 SECRET = b"This text lies outside the folder and nobody may read it."
@@ -41,21 +40,6 @@ def jpeg() -> bytes:
     out = io.BytesIO()
     Image.radial_gradient("L").save(out, "JPEG")
     return out.getvalue()
-
-
-def bomb() -> bytes:
-    """Two kilobytes that would unpack to 2.5 gigabytes."""
-
-    def chunk(name: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-
-    header = struct.pack(">IIBBBBB", 50_000, 50_000, 8, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + chunk(b"IHDR", header)
-        + chunk(b"IDAT", zlib.compress(bytes(10**6)))
-        + chunk(b"IEND", b"")
-    )
 
 
 def climbing_zip(file: Path) -> None:

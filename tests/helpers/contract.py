@@ -27,6 +27,7 @@ from genwright.registry import about
 from genwright.run import Run, read_json
 from genwright.training import checkpoint
 from helpers import ASSETS
+from helpers.hands import write_hands
 from helpers.outside import environment
 
 STEPS = 40
@@ -74,6 +75,12 @@ def names(folder: Path) -> None:
             (folder / f"{a}{b}.txt").write_text(f"{a}{b}", encoding="utf-8")
 
 
+def pictures_and_a_broken_one(folder: Path) -> None:
+    """Beside the pictures the one that the task's example names."""
+    copied(ASSETS / "pictures")(folder)
+    shutil.copy(ASSETS / "pictures" / "1f34e.png", folder.parent / "broken.png")
+
+
 def tones(folder: Path) -> None:
     """Recordings of a thousandth of full scale and more; and the one that the task's example names."""
     folder.mkdir()
@@ -91,12 +98,16 @@ TINY = {
     "chat": Tiny(conversations, (*DECODER, "model.context=64")),
     "complete": Tiny(copied(ASSETS / "runs" / "484daea" / "data" / "code"), (*DECODER, "model.context=64")),
     "draw": Tiny(copied(ASSETS / "pictures"), ("model.size=16",)),
+    "repair": Tiny(pictures_and_a_broken_one, ("model.size=16",)),
+    "restyle": Tiny(lambda folder: write_hands(folder, same_names=False), ("model.size=16",)),
     "names": Tiny(names, (*DECODER, "model.context=16")),
     "mosaic": Tiny(copied(ASSETS / "pictures"), ("model.size=8", "model.codec.width=8", "model.prior.width=16")),
     "loudness": Tiny(tones, ()),
 }
 SMALL = {("draw", family): ("model.width=16",) for family in ("flow", "gan", "vae")} | {
-    ("draw", "transformer"): ("model.codec.width=16", "model.prior.layers=1", "model.prior.width=32")
+    ("draw", "transformer"): ("model.codec.width=16", "model.prior.layers=1", "model.prior.width=32"),
+    ("restyle", "flow"): ("model.width=16",),
+    ("restyle", "cycle"): ("model.width=16",),
 }
 """Settings that make it small which only some families have."""
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import codecs
 import os
+from dataclasses import replace
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -12,6 +14,7 @@ import click
 
 from genwright.about import About, Around
 from genwright.cli.deliver import Delivery, deliver, read_prompt, read_text
+from genwright.cli.folders import each
 from genwright.cli.options import HELP_NAMES, check, file_type, options_of, taken_out
 from genwright.errors import RequestError
 from genwright.files import quoted
@@ -82,32 +85,46 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
             raise RequestError(
                 f"{run} takes no prompt; `genwright generate {quoted(run)} --help` lists what may be asked."
             )
+        assert told is not None  # a run that is none was refused before
+        if threads:
+            import torch
+
+            torch.set_num_threads(threads)
+        made = medium(told.medium)
+
+        @cache
+        def model() -> Any:
+            from genwright.api import Generator
+
+            return Generator(run, device, **how)
+
+        def answer(request: Any, delivery: Delivery) -> None:
+            delivery.check(made)  # before minutes are spent on what then has no place
+            deliver(model().answer(request), delivery)
+
+        delivery = Delivery(
+            n=options.get("n") or 1,
+            out=out,
+            as_json=as_json,
+            continued=go_on,
+            echo=told.echo and not takes_file,
+            grid=grid,
+        )
+        if takes_file and bare and prompt and Path(prompt).is_dir():
+            return each(Path(prompt), bare, schema, options, delivery, made, answer)
         if takes_file:
             text, asked_for = Path(prompt or "").stem, prompt
         else:
             text = read_prompt(prompt, prompt_file) if go_on is None else read_text(go_on, "--continue")
             asked_for = text[-_LONGEST_PROMPT:].replace("\r\n", "\n")
         request = check(schema, options | ({bare: asked_for} if bare else {}))
-        assert told is not None  # a run that is none was refused before
-        delivery = Delivery(
+        delivery = replace(
+            delivery,
             prompt=text,
-            n=options.get("n") or 1,
-            out=out,
-            as_json=as_json,
-            continued=go_on,
             around=told.around(request) if told.around else _around(go_on, text),
-            echo=told.echo and not takes_file,
-            grid=grid,
             guided=bool(_FORMS & request.model_fields_set),
         )
-        delivery.check(medium(told.medium))  # before minutes are spent on what then has no place
-        if threads:
-            import torch
-
-            torch.set_num_threads(threads)
-        from genwright.api import Generator
-
-        deliver(Generator(run, device, **how).answer(request), delivery)
+        answer(request, delivery)
 
     help_text = "Make something new with a trained run." + (
         "" if schema else " Name a run to see the options of its task."

@@ -284,6 +284,17 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class Foresees(Protocol):
+    """A family that goes from noise to data in steps, and says at each what data it foresees: so a task may take the steps itself, over
+    data that is larger than a row."""
+
+    def foresee(self, z_BX: Tensor, time: float, until: float, given: Given, guidance: float) -> Tensor:
+        """The clean data_BX that a step from a time (0: noise, 1: data) until a later one points to; `until` = `time`: that the direction
+        at the time itself points to."""
+        ...
+
+
+@runtime_checkable
 class Discriminates(Protocol):
     @property
     def relativistic(self) -> bool:

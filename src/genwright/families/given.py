@@ -39,18 +39,26 @@ START = "start"
 """Under this name a request may hold data for a session of several steps to start from, in place of noise alone."""
 AGAINST = "against."
 """Before the name of what is given: what guidance is to lead away from."""
+AS_IT_IS = "as_it_is."
+"""Before the name of what is given: what is true of the data to start from. Then noise is not mixed into it but found by going back
+along the flow under that, and what is made of it keeps what both have in common (arXiv:2203.08382)."""
 
 
 class Asked(NamedTuple):
-    """What a request for a session of several steps holds. `against`: None where it is led away from nothing in particular."""
+    """What a request for a session of several steps holds. `against`: None where it is led away from nothing in particular; `as_it_is`: None
+    where the data to start from is mixed with noise."""
 
     given: Given
     start: Tensor | None
     against: Given | None
+    as_it_is: Given | None
 
 
 def asked(condition: Given) -> Asked:
     """A request's condition, taken apart by its names."""
-    against = {name.removeprefix(AGAINST): value for name, value in condition.items() if name.startswith(AGAINST)}
-    given = {name: v for name, v in condition.items() if name != START and not name.startswith(AGAINST)}
-    return Asked(given, condition.get(START), against or None)
+    given = {k: v for k, v in condition.items() if k != START and not k.startswith((AGAINST, AS_IT_IS))}
+    return Asked(given, condition.get(START), _under(AGAINST, condition), _under(AS_IT_IS, condition))
+
+
+def _under(prefix: str, condition: Given) -> Given | None:
+    return {k.removeprefix(prefix): value for k, value in condition.items() if k.startswith(prefix)} or None

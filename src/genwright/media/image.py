@@ -20,6 +20,7 @@ from markupsafe import Markup
 from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 from genwright.ledger import Drop
+from genwright.media import deep
 from genwright.media.base import Measures, Medium, Probed, write_whole
 from genwright.media.foreign import opened, readers, remark_of
 from genwright.media.inside import said_by_drawing, said_by_packet
@@ -42,6 +43,17 @@ may be very long."""
 
 _SMALL, _SHOWN = 300, 256
 """Pixels: a picture less wide than the first is shown about as wide as the second."""
+
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""By the orientation in an EXIF block."""
 
 _one_at_a_time = threading.RLock()
 
@@ -111,9 +123,52 @@ def decode(
             if drop := size_drop(*picture.size, len(data), 1, max_pixels):
                 return drop
             upright = _upright(picture)
-            return np.asarray(_to_rgb(upright, colour(background)), np.uint8)
+            return np.asarray(to_rgb(upright, colour(background)), np.uint8)
     except Exception as error:
         return _undecodable(error, data)
+
+
+def stored(data: bytes, max_pixels: int = BOMB_PIXELS) -> Image.Image | Drop:
+    """A picture's first frame upright with all that it has: its own channels and depth, and in `info` its profile and EXIF block."""
+    found = opened(data)
+    if isinstance(found, Drop):
+        return found
+    try:
+        with _quiet(), _open(found) as picture:
+            if drop := size_drop(*picture.size, len(found), 1, max_pixels):
+                return drop
+            is_deep = deep.is_deep(picture, found)
+            picture.load()
+            if drop := size_drop(*picture.size, len(found), 1, max_pixels):
+                return drop
+            upright = _upright(picture)
+            return _deep_upright(picture, upright, deep.read(found)) if is_deep else upright
+    except ImportError:
+        return Drop("needs_library", deep.EXTRA)
+    except Exception as error:
+        return _undecodable(error, found)
+
+
+def _deep_upright(picture: Image.Image, upright: Image.Image, values_HWC: np.ndarray) -> Image.Image:
+    """The values turned as the EXIF block says, with what stands beside them."""
+    planes = [Image.fromarray(np.ascontiguousarray(values_HWC[..., c])) for c in range(values_HWC.shape[2])]
+    turn = _TURNS.get(picture.getexif().get(0x0112, 1))
+    turned = [np.asarray(plane if turn is None else plane.transpose(turn)) for plane in planes]
+    shown = deep.shown(np.stack(turned, -1))
+    shown.info.update({key: upright.info[key] for key in ("icc_profile", "exif") if key in upright.info})
+    return shown
+
+
+def opacity(data: bytes) -> np.ndarray | None:
+    """How opaque the pixels of a picture that `decode` takes are, uint8[H, W], upright; None where all of them are."""
+    found = opened(data)
+    if isinstance(found, Drop):
+        return None
+    with _quiet(), _open(found) as picture:
+        if not _has_alpha(picture):
+            return None
+        alpha_HW = np.asarray(_upright(picture).convert("RGBA").getchannel("A"), np.uint8)
+    return None if alpha_HW.min() == 255 else alpha_HW
 
 
 def colour(text: str) -> tuple[int, int, int]:
@@ -227,14 +282,19 @@ def _upright(picture: Image.Image) -> Image.Image:
         return picture
 
 
-def _to_rgb(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+def to_rgb(picture: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    """A picture of any mode at 8 bits, laid on a background where it is transparent."""
     if picture.mode.startswith(("I", "F")):
         return Image.fromarray(_to_8_bits(np.asarray(picture))).convert("RGB")
-    if "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info:
+    if _has_alpha(picture):
         layer = picture.convert("RGBA")
         ground = Image.new("RGBA", layer.size, (*background, 255))
         return Image.alpha_composite(ground, layer).convert("RGB")
     return picture.convert("RGB")
+
+
+def _has_alpha(picture: Image.Image) -> bool:
+    return "A" in picture.getbands() or "a" in picture.getbands() or "transparency" in picture.info
 
 
 def _to_8_bits(values: np.ndarray) -> np.ndarray:
@@ -292,8 +352,10 @@ class Picture:
         chunks = PngImagePlugin.PngInfo()
         for key, value in metadata.items():
             chunks.add_itxt(key, str(value))
+        if (values := made.info.get(deep.VALUES)) is not None:
+            return deep.png(values, made.info, chunks)
         out = io.BytesIO()
-        made.save(out, format="PNG", pnginfo=chunks)
+        made.save(out, format="PNG", pnginfo=chunks, exif=made.info.get("exif") or b"")
         return out.getvalue()
 
     def sheet(self, made: Sequence[tuple[Any, str]]) -> Image.Image:

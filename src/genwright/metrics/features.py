@@ -11,7 +11,7 @@ times faster on a CPU and changes the features by rounding only (tests/metrics/t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from importlib import import_module
 from importlib.util import find_spec
@@ -65,13 +65,13 @@ def extract(
 
     Raises RequestError when the extra `metrics` is not installed.
     """
-    network = _network(str(device), name)
+    seeing = network(str(device), name)
     found = np.empty((len(images_NHWC), DIMENSIONS), np.float32)
     with progress(title, len(images_NHWC)) as line, torch.inference_mode():
         for start in range(0, len(images_NHWC), _BATCH):
             line.update(start)
             image_BCHW = prepare(images_NHWC[start : start + _BATCH]).to(device, memory_format=torch.channels_last)
-            found[start : start + _BATCH] = network(image_BCHW).float().cpu().numpy()
+            found[start : start + _BATCH] = seeing(image_BCHW).float().cpu().numpy()
     length = np.linalg.norm(found, axis=1, keepdims=True)
     return found * np.float32(DIMENSIONS**0.5) / np.maximum(length, 1e-6)
 
@@ -134,10 +134,23 @@ class FusedNetwork(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
+        *_, hidden_BCHW = self._hidden(image_BCHW)
+        return self.head(hidden_BCHW).mean((2, 3))
+
+    def maps(self, image_BCHW: Tensor) -> list[Tensor]:
+        """What is seen at each resolution, the finest first: the last map of each."""
+        last: dict[int, Tensor] = {}
+        for hidden_BCHW in self._hidden(image_BCHW):
+            last[hidden_BCHW.shape[-1]] = hidden_BCHW
+        return list(last.values())
+
+    def _hidden(self, image_BCHW: Tensor) -> Iterator[Tensor]:
+        """What each block makes of the picture, the stem first."""
         hidden_BCHW = self.stem(image_BCHW)
+        yield hidden_BCHW
         for block, skip in zip(self.blocks, self.skips, strict=True):
             hidden_BCHW = block(hidden_BCHW) + hidden_BCHW if skip else block(hidden_BCHW)
-        return self.head(hidden_BCHW).mean((2, 3))
+            yield hidden_BCHW
 
 
 def _fold_block(block: Any) -> nn.Sequential:
@@ -165,10 +178,15 @@ def _fold(conv: Any, norm: nn.BatchNorm2d, activate: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.ReLU6(inplace=True)) if activate else nn.Sequential(*layers)
 
 
+def network(device: str, name: str = NAME) -> FusedNetwork:
+    """The network that features are taken from."""
+    return _network(device, name)
+
+
 @lru_cache(maxsize=4)
-def _network(device: str, name: str) -> nn.Module:
-    network: Any = FusedNetwork(package_network(name=name)).to(device).eval()
-    return network.to(memory_format=torch.channels_last)
+def _network(device: str, name: str) -> FusedNetwork:
+    fused: Any = FusedNetwork(package_network(name=name)).to(device).eval()
+    return fused.to(memory_format=torch.channels_last)
 
 
 def _key(images_NHWC: NDArray[np.uint8], name: str) -> str:

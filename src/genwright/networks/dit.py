@@ -118,7 +118,8 @@ class FinalLayer(nn.Module):
 
 class DiT(nn.Module):
     """Noisy picture, times and what is given -> the clean picture. `bottleneck` is the rank at which a patch is read. `beside`: channels of another
-    picture, `given["beside"]` of the same height and width, that is seen beside the noisy one (arXiv:2111.05826)."""
+    picture, `given["beside"]` of the same height and width, that is seen beside the noisy one (arXiv:2111.05826); its first channels are like
+    the picture's, and what is found is the difference to them."""
 
     turn_cos: Tensor
     turn_sin: Tensor
@@ -165,7 +166,8 @@ class DiT(nn.Module):
         patches_BCHW = (
             self.final_layer(x_BTD, time_BD).transpose(1, 2).unflatten(2, (noisy_BCHW.shape[2] // self.patch, -1))
         )
-        return F.pixel_shuffle(patches_BCHW, self.patch)
+        found_BCHW = F.pixel_shuffle(patches_BCHW, self.patch)
+        return found_BCHW + given["beside"][:, : found_BCHW.shape[1]] if self.beside else found_BCHW
 
     def compile_regions(self) -> list[nn.Module]:
         """What torch.compile should compile: the blocks, which share one compilation."""

@@ -38,7 +38,7 @@ _GAIN = math.sqrt(2 / (1 + _SLOPE**2))
 """Keeps the variance of a normal input through the leaky rectifier."""
 
 
-def _conv(into: int, out: int, kernel: int = 1, groups: int = 1, gain: float = 1.0, bias: bool = False) -> nn.Conv2d:
+def conv(into: int, out: int, kernel: int = 1, groups: int = 1, gain: float = 1.0, bias: bool = False) -> nn.Conv2d:
     layer = nn.Conv2d(into, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
     nn.init.normal_(layer.weight, std=gain / math.sqrt(into // groups * kernel * kernel))
     if layer.bias is not None:
@@ -67,9 +67,9 @@ class ResidualBlock(nn.Module):
         super().__init__()
         inner = channels * expansion
         gain = _GAIN * depth ** (-1 / 4)
-        self.up = _conv(channels, inner, gain=gain, bias=True)
-        self.mix = _conv(inner, inner, 3, groups=max(1, inner // group), gain=gain, bias=True)
-        self.down = _conv(inner, channels, gain=0.0)
+        self.up = conv(channels, inner, gain=gain, bias=True)
+        self.mix = conv(inner, inner, 3, groups=max(1, inner // group), gain=gain, bias=True)
+        self.down = conv(inner, channels, gain=0.0)
 
     def forward(self, x_BCHW: Tensor) -> Tensor:
         return x_BCHW + self.down(_rectify(self.mix(_rectify(self.up(x_BCHW)))))
@@ -94,10 +94,10 @@ class Generator(nn.Module):
         self.into = _linear(latent + condition, widths[0])
         self.styles = nn.ModuleList(_linear(latent + condition, width, 0.5) for width in widths)
         self.stages = _stages(widths, blocks)
-        self.narrow = nn.ModuleList(_conv(a, b) for a, b in pairwise(widths))
-        self.coarse = nn.ModuleList(_conv(width, channels, gain=0.1) for width in widths)
-        self.detail = _conv(widths[-1], widths[-1] // 2, gain=_GAIN, bias=True)
-        self.fine = _conv(widths[-1] // 2, channels, 3, gain=0.1)
+        self.narrow = nn.ModuleList(conv(a, b) for a, b in pairwise(widths))
+        self.coarse = nn.ModuleList(conv(width, channels, gain=0.1) for width in widths)
+        self.detail = conv(widths[-1], widths[-1] // 2, gain=_GAIN, bias=True)
+        self.fine = conv(widths[-1] // 2, channels, 3, gain=0.1)
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
     def forward(self, noise_BZ: Tensor, given: dict[str, Tensor]) -> Tensor:
@@ -132,10 +132,10 @@ class Trunk(nn.Module):
     def __init__(self, widths: list[int], blocks: list[int], patch: int, channels: int = 3):
         super().__init__()
         self.patch = patch
-        self.stem = _conv(channels * patch * patch, widths[0], 3, gain=_GAIN, bias=True)
+        self.stem = conv(channels * patch * patch, widths[0], 3, gain=_GAIN, bias=True)
         self.stages = _stages(widths, blocks)
-        self.widen = nn.ModuleList(_conv(a, b) for a, b in pairwise(widths))
-        self.basis = _conv(widths[-1], widths[-1], SMALLEST, groups=widths[-1])
+        self.widen = nn.ModuleList(conv(a, b) for a, b in pairwise(widths))
+        self.basis = conv(widths[-1], widths[-1], SMALLEST, groups=widths[-1])
         self.basis.padding = (0, 0)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:

@@ -116,7 +116,8 @@ class Level(nn.Module):
 class UNet(nn.Module):
     """Noisy picture, times and what is given -> the clean picture. `widths` and `blocks` go by level from the finest to the coarsest;
     `attends` says at which of them there is attention. The way up has a block more at the coarsest level, the middle. `beside`: channels of
-    another picture, `given["beside"]` of the same height and width, that is seen beside the noisy one (arXiv:2111.05826).
+    another picture, `given["beside"]` of the same height and width, that is seen beside the noisy one (arXiv:2111.05826). Its first channels
+    are like the picture's, so what is found is the difference to them.
     """
 
     def __init__(
@@ -163,8 +164,11 @@ class UNet(nn.Module):
         x_BCHW = noisy_BCHW * into
         if self.beside:
             x_BCHW = torch.cat([x_BCHW, given["beside"]], 1)
-        found = self._network(x_BCHW, told_BE, token_BLD, real_BL)
-        return keep * noisy_BCHW + out * found
+        found = out * self._network(x_BCHW, told_BE, token_BLD, real_BL)
+        if self.beside:
+            like_BCHW = given["beside"][:, : noisy_BCHW.shape[1]]
+            found = found + (1 - keep * time_B[:, None, None, None]) * like_BCHW
+        return keep * noisy_BCHW + found
 
     def _network(self, x: Tensor, told_BE: Tensor, token_BLD: Tensor, real_BL: Tensor) -> Tensor:
         x = F.pixel_unshuffle(x, self.patch).contiguous(memory_format=torch.channels_last)

@@ -51,9 +51,12 @@ def check(task: BaseTask, run: Run, *, trains: bool, anyway: bool, fresh: bool =
 
 
 def _wanting(task: BaseTask, items: Iterable[Item]) -> str:
-    """What there is too little of, where a task tells its sources apart: a style of one picture. "" where there is enough of each."""
-    roles = about(task.name).roles
-    counts = Counter(item.role for item in items)
+    """What there is too little of, where a task tells its sources apart: a style of one picture. "" where there is enough of each, or where
+    no source is told apart because its items bring their other side with them, as further files."""
+    roles, kept = about(task.name).roles, list(items)
+    counts = Counter(item.role for item in kept)
+    if not any(counts[role] for role in roles) and any(item.files for item in kept):
+        return ""
     few = [
         f"{counts[role]:,} with `as: {role}`, which takes about {least:,}"
         for role, least in roles.items()

@@ -57,7 +57,7 @@ def choose(survey: Survey, judged: Mapping[str, Verdict], task: str | None) -> C
     usable = {name: verdict for name, verdict in judged.items() if verdict.items}
     if not usable:
         raise RequestError(f"{survey.folder}: nothing usable in it; {_in_it(survey)}.")
-    known = {name: verdict for name, verdict in usable.items() if about(name).verdict}
+    known = {name: one for name, one in usable.items() if about(name).verdict and not about(name).when_asked}
     if not known:
         raise RequestError(
             f"{survey.folder}: what could be made of it is for you to say, by --task and one of {', '.join(usable)}."

@@ -12,7 +12,7 @@ from genwright import recipe
 from genwright.about import Survey, Verdict
 from genwright.errors import RequestError
 from genwright.recipe import recipe_class
-from genwright.registry import families_of
+from genwright.registry import about, families_of
 from genwright.survey.sources import Source, Sources
 
 
@@ -45,7 +45,9 @@ def write_recipe(survey: Survey, task: str, verdict: Verdict, where: Path) -> Pa
 
 def recipe_text(survey: Survey, task: str, verdict: Verdict, file: Path) -> str:
     """The recipe for a survey, as YAML with comments."""
-    sources = "".join(_source(one, survey) for one in Sources(survey, task, verdict).recipe(file))
+    found = Sources(survey, task, verdict)
+    sources = "".join(_source(one, survey) for one in found.recipe(file))
+    named = found.sides if about(task).roles else {}
     anyway = "" if verdict.enough else " --anyway"
     return f"""\
 # {task}: {verdict.text}
@@ -61,20 +63,20 @@ data:
 train:
   budget: 10m          # more time makes better results: `genwright run {file.name} --more 30m` goes on
   seed: 0              # the same seed gives the same model
-{_model(task, verdict)}"""
+{_model(task, {**named, **verdict.settings}, verdict.why)}"""
 
 
-def _model(task: str, verdict: Verdict) -> str:
+def _model(task: str, settings: dict[str, Any], why: str) -> str:
     families = families_of(task)
     shown = f"families that can do this: {', '.join(families)}"
-    if not verdict.settings:
+    if not settings:
         return f"\n# model: {{family: {families[0]}}}     # {shown}; the size follows the data and this machine\n"
     schema = recipe_class(task, families[0]).model_fields["model"].annotation
     fields = {one.alias or name: one.description for name, one in schema.model_fields.items()}  # type: ignore[union-attr]
     lines = [f"  family: {families[0]}          # {shown}"]
-    for key, value in verdict.settings.items():
-        lines.append(f"  {key}: {_yaml(value)}" + ("" if verdict.why else f"             # {fields[key]}"))
-    return "\n".join(["", *(f"# {line}" for line in verdict.why.splitlines()), "model:", *lines, ""])
+    for key, value in settings.items():
+        lines.append(f"  {key}: {_yaml(value)}" + ("" if why else f"             # {fields[key]}"))
+    return "\n".join(["", *(f"# {line}" for line in why.splitlines()), "model:", *lines, ""])
 
 
 def _source(source: Source, survey: Survey) -> str:

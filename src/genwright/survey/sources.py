@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from genwright.about import File, Found, Survey, Verdict
+from genwright.console import count
+from genwright.errors import RequestError
 from genwright.media.base import medium
 from genwright.registry import MEDIA, about
 from genwright.sources.files import same
@@ -94,6 +96,8 @@ class Sources:
     def recipe(self, file: Path) -> list[Source]:
         """The sources of the recipe that `file` is to be."""
         first, own = self._folder(file)
+        if about(self.task).roles:
+            return self._sides(first, own)
         if self.whole:
             return self._whole(first, own)
         groups = _groups(self.tables)
@@ -160,6 +164,39 @@ class Sources:
         if survey.labels:
             keys.append(Key("labels", "folders", f"the folder's name is the {one.noun}'s label"))
         return keys
+
+    @property
+    def sides(self) -> dict[str, str]:
+        """For a task that tells its sources apart: the folders inside that hold its items, one for each role, by the role. Raises RequestError
+        where there are not as many."""
+        roles = about(self.task).roles
+        counts = Counter(path.partition("/")[0] for path in self._own_files() if "/" in path)
+        if len(counts) != len(roles):
+            raise RequestError(
+                f"{self.survey.folder}: `{self.task}` tells {len(roles)} kinds of {self.medium.plural} apart, and they lie in "
+                f"{count(len(counts), 'folder')} here; put each kind into a folder of its own inside it, and nothing else beside."
+            )
+        return dict(zip(roles, sorted(counts), strict=True))
+
+    def _own_files(self) -> list[str]:
+        return [one.path for one in self.survey.files if one.medium == self.medium.name and not one.reason]
+
+    def _sides(self, first: Key, own: list[str]) -> list[Source]:
+        """A source for each role; or one, where the files of two folders have the same names and so belong together."""
+        sides, further = self.sides, about(self.task).files
+        names = [
+            {posixpath.splitext(path.partition("/")[2])[0] for path in self._own_files() if path.startswith(f"{side}/")}
+            for side in sides.values()
+        ]
+        shared = set.intersection(*names)
+        if further and 2 * len(shared) >= max(map(len, names)):
+            files = {role: f"{side}/*.*" for role, side in zip(("main", *further), sides.values(), strict=True)}
+            why = "files of the same name show the same"
+            return [[first, *_exclude(own), Key("files", files, why)]]
+        return [
+            [first, Key("include", [f"/{_escaped(side)}/**"]), *_exclude(own), Key("as", role)]
+            for role, side in sides.items()
+        ]
 
     def _names(self, paths: Sequence[str]) -> list[str]:
         """Paths as they are, or patterns where they are many and all that have their endings."""

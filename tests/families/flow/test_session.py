@@ -11,8 +11,8 @@ from torch import Tensor
 from genwright.engine.engine import Engine
 from genwright.families.base import Between
 from genwright.families.flow.options import Controls
-from genwright.families.flow.session import GUIDED_FROM, FlowSession
-from genwright.families.given import AGAINST, START, Given
+from genwright.families.flow.session import BACK_FROM, GUIDED_FROM, FlowSession
+from genwright.families.given import AGAINST, AS_IT_IS, START, Given
 
 SHAPE = (1, 2, 2)
 
@@ -124,6 +124,55 @@ def test_a_picture_to_start_from_is_changed_as_far_as_asked():
     noise = torch.randn(SHAPE, generator=_rng())
     torch.testing.assert_close(_made(kept, given, strength=0.3), 0.3 * noise + 0.7 * picture)
     torch.testing.assert_close(_made(_session(Seen()), given, strength=1.0), _made(_session(Seen()), _given()))
+
+
+def _gaussian(z_BX: Tensor, time_B: Tensor, until_B: Tensor, given: Given, told_B: Tensor) -> Tensor:
+    """The clean data foreseen where data is normal around the condition, a third wide."""
+    time, mean = time_B.view(-1, 1, 1, 1), given["condition"][:, 0].view(-1, 1, 1, 1)
+    return mean + time / 9 / (time**2 / 9 + (1 - time) ** 2) * (z_BX - time * mean)
+
+
+def _bridge(start: float, stop: float, picture: Tensor, **controls: Any) -> Tensor:
+    also = {START: picture, AS_IT_IS + "condition": torch.tensor([start])}
+    return _made(_session(_gaussian), _given(stop, also), **{"steps": 200, "solver": "heun", "guidance": 1, **controls})
+
+
+@pytest.mark.parametrize("strength", [1.0, 0.5])
+def test_back_and_forth_under_the_same_is_the_picture(strength: float):
+    picture = torch.tensor([[[0.1, 0.5], [0.3, -0.2]]])
+    again = _bridge(0.2, 0.2, picture, strength=strength)
+    assert (again - picture).abs().max() < 3 * (1 - BACK_FROM)  # but for the noise that was mixed in first
+    coarse = _bridge(0.2, 0.2, picture, strength=strength, steps=4)
+    assert (coarse - picture).abs().max() > (again - picture).abs().max()
+
+
+def test_back_under_one_and_forth_under_another_keeps_what_they_have_in_common():
+    """From normal around 0.2 to normal around -0.6 of the same width the flow moves everything by the difference."""
+    picture = torch.tensor([[[0.1, 0.5], [0.3, -0.2]]])
+    assert (_bridge(0.2, -0.6, picture, strength=1.0) - (picture - 0.8)).abs().max() < 3 * (1 - BACK_FROM)
+    half = _bridge(0.2, -0.6, picture, strength=0.5)
+    assert (half < picture - 0.05).all() and (half > picture - 0.75).all()
+
+
+def test_the_way_back_is_not_guided_and_goes_by_what_is_there():
+    seen = Seen()
+    also = {START: torch.zeros(SHAPE), AS_IT_IS + "condition": torch.tensor([5.0])}
+    _made(_session(seen), _given(2.0, also), steps=4, strength=1.0, solver="euler", guidance=3)
+    times = [round(time[0].item(), 3) for time, _ in seen.calls]
+    back = [0.98, 0.735, 0.735, 0.49, 0.49, 0.245, 0.245, 0.0]  # each step by the directions at both of its ends
+    assert times == [*back, 0.0, 0.25, 0.5, 0.75]
+    assert [len(told) for _, told in seen.calls] == [1] * 9 + [2] * 3
+
+
+def test_some_go_back_while_others_go_forth():
+    picture = torch.full(SHAPE, 0.4)
+    asked = Controls.model_validate({"steps": 6, "strength": 1.0, "solver": "heun", "guidance": 1})
+    session, engine = _session(_gaussian), Engine()
+    also = {START: picture, AS_IT_IS + "condition": torch.tensor([0.2])}
+    starts = [_given(0.5), _given(-0.6, also), _given(0.1, also)]
+    outputs = [engine.submit(session, lambda s, g=given: s.start(g, _rng(), asked)) for given in starts]
+    for output, given in zip(outputs, starts, strict=True):
+        torch.testing.assert_close(next(iter(output)), _made(_session(_gaussian), given, **asked.model_dump()))
 
 
 def test_between_two_seeds_the_ends_are_the_seeds_own():

@@ -22,6 +22,7 @@ from genwright.engine.engine import Engine
 from genwright.errors import RequestError, WorkError
 from genwright.exporters.pictures import graph
 from genwright.families.base import normal
+from genwright.families.flow.family import Flow
 from genwright.families.flow.session import GUIDED_FROM
 from genwright.model import Model
 from genwright.networks.text_encoder import PAD, START
@@ -81,28 +82,38 @@ class PictureWork:
             )
         return self.model.facts
 
+    @property
+    def wordless(self) -> bool:
+        """Whether it is a flow of another task, that is told nothing but what stands beside."""
+        return isinstance(self.model.family, Flow) and not self.model.family.conditional
+
+    def ids(self, prompt: str) -> np.ndarray:
+        """A prompt as the network is told it."""
+        return np.zeros(1, np.int32) if self.wordless else self.facts.encode(prompt, prompt)
+
     def prompts(self) -> list[str]:
         """Words that both sides draw: labels or training captions, an empty one where there are none."""
-        return (self.facts.mix(COMPARED - 1, 0) if self.facts.condition != "none" else []) or [""]
+        if self.wordless or self.facts.condition == "none":
+            return [""]
+        return self.facts.mix(COMPARED - 1, 0) or [""]
 
 
 def write_folder(work: PictureWork) -> None:
-    facts = work.facts
-    shapes = graph.shapes_of(work.model, len(facts.encode("", "")))
+    shapes = graph.shapes_of(work.model, len(work.ids("")))
     inputs = graph.write(work.model, shapes, work.folder / NETWORK)
     about = {
         "family": work.model.family.name,
         "network": NETWORK,
         "inputs": inputs,
         "noise": list(shapes.noise),
-        "condition": _condition(facts),
+        "condition": {"kind": "none"} if work.wordless else _condition(work.facts),
         "guided_from": GUIDED_FROM,
         "beside": shapes.beside,
         "defaults": _defaults(work.model),
     }
     (work.folder / PIPELINE).write_text(json.dumps(about, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if facts.condition == "text":
-        facts.captions.save(str(work.folder / TOKENIZER))
+    if not work.wordless and work.facts.condition == "text":
+        work.facts.captions.save(str(work.folder / TOKENIZER))
     shutil.copyfile(Path(__file__).with_name(SCRIPT), work.folder / SCRIPT)
     for name in ("README.md", "NOTICES.txt"):
         if (work.source / name).is_file():
@@ -128,10 +139,10 @@ def compare(work: PictureWork, threads: int) -> PictureComparison:
     from genwright.exporters.pictures.drawing import Pipeline
 
     pipeline = Pipeline(work.folder, threads)
-    worst, facts, prompts = 0.0, work.facts, work.prompts()
+    worst, prompts = 0.0, work.prompts()
     for number, prompt in enumerate(prompts):
         also = _beside(pipeline.about, number)
-        ours = drawn(work.model, facts.encode(prompt, prompt), number, {}, also)
+        ours = drawn(work.model, work.ids(prompt), number, {}, also)
         noise = noise_of(pipeline.about["noise"], number)
         arrays = {name: value[None].numpy() for name, value in also.items()}
         theirs = pipeline.draw(noise.numpy()[None], pipeline.condition(prompt), **arrays)[0]

@@ -56,6 +56,9 @@ class Flow:
         logit_B = torch.randn(len(data_BX), generator=rng, device=data_BX.device)
         time_B = torch.sigmoid(self.settings.time_mean + self.settings.time_deviation * logit_B)
         told_B = torch.rand(len(data_BX), generator=rng, device=data_BX.device) >= self.settings.untold
+        if self.settings.from_noise:
+            chance_B = torch.rand(len(data_BX), generator=rng, device=data_BX.device)
+            time_B = time_B * (chance_B >= self.settings.from_noise)
         if phase == "few_steps":
             return self._few_steps_loss(data_BX, noise_BX, time_B, given, told_B, rng, at)
         error_B = self._error(noisy(data_BX, noise_BX, time_B), time_B, time_B, given, told_B, data_BX)
@@ -117,9 +120,20 @@ class Flow:
         place_B = torch.randperm(len(data_BX), generator=rng, device=data_BX.device).to(data_BX.dtype)
         logit_B = math.sqrt(2) * torch.erfinv(2 * (place_B + 0.5) / len(data_BX) - 1)
         time_B = torch.sigmoid(self.settings.time_mean + self.settings.time_deviation * logit_B)
+        time_B = time_B * (torch.arange(len(data_BX), device=data_BX.device) >= self.settings.from_noise * len(data_BX))
         told_B = torch.ones_like(time_B, dtype=torch.bool)
         error_B = self._error(noisy(data_BX, noise_BX, time_B), time_B, time_B, given, told_B, data_BX)
         return Loss(error_B.mean(), len(data_BX), {"velocity_error": error_B.mean()})
+
+    @torch.inference_mode()
+    def foresee(self, z_BX: Tensor, time: float, until: float, given: Given, guidance: float) -> Tensor:
+        time_B, until_B = (torch.full((len(z_BX),), value, device=z_BX.device) for value in (time, until))
+        told_B = torch.ones(len(z_BX), dtype=torch.bool, device=z_BX.device)
+        clean_BX = self.modules["network"](z_BX, time_B, until_B, given, told_B)
+        if guidance == 1 or not self.conditional:
+            return clean_BX
+        other_BX = self.modules["network"](z_BX, time_B, until_B, given, ~told_B)
+        return other_BX + guidance * (clean_BX - other_BX)
 
     def extra_state(self) -> dict[str, Any]:
         return {}

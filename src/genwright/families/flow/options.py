@@ -29,6 +29,12 @@ class Settings(Section):
         description="Mean of the logit of the time that is learned at; below 0 noisier pictures are met more often.",
     )
     time_deviation: float = Field(1.0, gt=0, description="Standard deviation of the same.")
+    from_noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the examples that are learned at time 0, where all is noise: it makes better what one step alone finds.",
+    )
     untold: float = Field(
         0.1,
         ge=0,

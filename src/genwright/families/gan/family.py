@@ -83,22 +83,10 @@ class Gan:
             parts["right_on_generated"] = (generated_B < 0).float().mean()
         gamma = 0.0 if classic else self.settings.gamma
         if gamma:
-            r1, r2 = self._penalties(judge, seen_BX, given)
+            r1, r2 = penalties(judge, seen_BX, given, self.settings.penalty_share)
             value = value + gamma / 2 * (r1 + r2)
             parts |= {"r1": r1, "r2": r2}
         return Loss(value, len(real_BX), {name: part.detach() for name, part in parts.items()})
-
-    def _penalties(self, judge: nn.Module, seen_BX: Tensor, given: Given) -> tuple[Tensor, Tensor]:
-        """R1 and R2 on the first rows of the batch, whose order is random already."""
-        halves = seen_BX.chunk(2)
-        count = max(1, len(halves[0]) // self.settings.penalty_share)
-        some = rows(given, slice(count))
-        real_BX, generated_BX = (half[:count] for half in halves)
-
-        def both(data_BX: Tensor) -> Tensor:
-            return judge.forward(data_BX, some)  # not through torch.compile, which can't differentiate twice
-
-        return losses.zero_centred(both, real_BX, generated_BX)
 
     def validate(self, batch: Batch, rng: torch.Generator, at: Moment) -> Loss | None:
         """None: neither loss says how good what is generated is."""
@@ -142,6 +130,19 @@ class Gan:
             return generator(noise_BZ * controls.truncation, given)
 
         return OneStepSession(capacity, self.latent, device, decode)
+
+
+def penalties(judge: nn.Module, seen_BX: Tensor, given: Given, share: int) -> tuple[Tensor, Tensor]:
+    """R1 and R2 on every `share`-th part of a batch [real, generated]: on its first rows, whose order is random already."""
+    halves = seen_BX.chunk(2)
+    count = max(1, len(halves[0]) // share)
+    some = rows(given, slice(count))
+    real_BX, generated_BX = (half[:count] for half in halves)
+
+    def both(data_BX: Tensor) -> Tensor:
+        return judge.forward(data_BX, some)  # not through torch.compile, which can't differentiate twice
+
+    return losses.zero_centred(both, real_BX, generated_BX)
 
 
 def optimizer(matrix_learning_rate: float, ema_halflife: float | None = None) -> OptimizerSpec:

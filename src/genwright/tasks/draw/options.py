@@ -12,10 +12,10 @@ from genwright.console import count as number
 from genwright.families.codec.options import Settings as CodecSettings
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.settings import MainSection, PartSection, Section
+from genwright.tasks.image.options import SIZES, Colour, Side
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
 """How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
-SIZES = tuple(_PICTURES_FOR_SIZE)
 _FROM_RUN = 10
 """How many pictures are enough for a model that can draw others."""
 
@@ -76,7 +76,7 @@ ABOUT = About(
 
 
 class Prepare(Section):
-    background: str = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
+    background: Colour = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
     fit: Literal["auto", "crop", "pad"] = Field(
         "auto",
         description="How a picture becomes square: `crop` its middle, `pad` it with its border's colour; `auto` pads drawings on a plain ground.",
@@ -91,17 +91,6 @@ class Prepare(Section):
         False, description="Also learn from mirrored pictures; turn it on where left and right mean nothing."
     )
     workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
-
-    @field_validator("background")
-    @classmethod
-    def _is_a_colour(cls, value: str) -> str:
-        from PIL import ImageColor
-
-        try:
-            ImageColor.getrgb(value)
-        except ValueError as error:
-            raise ValueError(f"{value!r} is no colour; write a name such as white, or #rrggbb") from error
-        return value
 
 
 class Lora(Section):
@@ -122,17 +111,10 @@ class Model(Section):
         None,
         description="Train a low-rank change of the model gone on from instead of all its weights; `{}` takes defaults.",
     )
-    size: int = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
+    size: Side = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
     condition: Literal["auto", "text", "label", "none"] = Field(
         "auto", description="What pictures are drawn from: `text`, `label`, `none`; `auto` takes what the data has."
     )
-
-    @field_validator("size")
-    @classmethod
-    def _power_of_two(cls, value: int) -> int:
-        if value not in SIZES:
-            raise ValueError(f"must be one of {', '.join(map(str, SIZES))}")
-        return value
 
     @model_serializer(mode="wrap")
     def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from genwright.tasks.draw import variety
 from genwright.tasks.draw.metrics import METRICS, name_frechet
 from genwright.tasks.draw.verdict import headline
 from genwright.tasks.image import agreement, exhibits, sets
+from genwright.tasks.image.held_out import held_out_splits
 from genwright.tasks.image.judges import STEPS, fresh_judge, own_judge
 from genwright.tasks.image.pixels import Pictures
 from genwright.tasks.image.sampling import draw
@@ -40,7 +41,6 @@ Features = NDArray[np.floating]
 
 MOST_SEARCHED = 5_000
 """Training pictures that are looked through for copies; of a larger set a random part."""
-_ENOUGH_HELD_OUT = 100
 _LEAST = 4
 """Training pictures for a reference of two and two others."""
 TITLES = {
@@ -156,12 +156,6 @@ def _too_few(splits: Splits) -> ScoreSheet:
         headline=f"Nothing can be said about how well this model draws: scores need at least {_LEAST} training pictures, and there "
         f"{'is' if count == 1 else 'are'} {count:,}; add pictures.",
     )
-
-
-def held_out_splits(splits: Splits) -> list[str]:
-    """`test`, and `validation` beside it where the test split is small: neither was trained on, and the scores choose nothing."""
-    names = ["test"] if len(splits["test"]) >= _ENOUGH_HELD_OUT else ["test", "validation"]
-    return [name for name in names if len(splits[name])]
 
 
 def gather(train: ExampleStore, held_out: Sequence[ExampleStore], settings: EvaluateSettings) -> Material:

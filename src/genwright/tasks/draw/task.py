@@ -30,7 +30,6 @@ from genwright.metrics import features
 from genwright.model import Model, ModelConfig
 from genwright.networks.text_encoder import PAD
 from genwright.recipe import EvaluateSettings
-from genwright.registry import FAMILIES
 from genwright.request import Blob, controls_of
 from genwright.rights.duties import forbids
 from genwright.scores import ScoreSheet, Verdict
@@ -40,8 +39,15 @@ from genwright.tasks.draw import from_run
 from genwright.tasks.draw.options import Request
 from genwright.tasks.draw.verdict import verdict
 from genwright.tasks.image import codes
-from genwright.tasks.image.facts import DrawFacts, caption_tokenizer, evenly_captions, tokens_read, words_by_count
-from genwright.tasks.image.networks import Drawn, networks_of
+from genwright.tasks.image.facts import (
+    DrawFacts,
+    caption_tokenizer,
+    evenly_captions,
+    group_of,
+    tokens_read,
+    words_by_count,
+)
+from genwright.tasks.image.networks import Drawn, family_of, sizes_for
 from genwright.tasks.image.pixels import Pictures, given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
 from genwright.tasks.verdict import Training
@@ -79,9 +85,7 @@ class Draw(BaseTask):
 
     def group_key(self, item: Item) -> str:
         """Pictures of one thing stand on one side: by `group` or the words where the table has them, else the content."""
-        return (
-            item.fields.get("group") or " ".join(item.fields.get("text", "").lower().split()) or super().group_key(item)
-        )
+        return group_of(item) or super().group_key(item)
 
     def wants_judge(self, items: Sequence[Item]) -> bool:
         """With words only: they are what the judge has to learn."""
@@ -179,21 +183,14 @@ class Draw(BaseTask):
             return codes.candidates(self.model, device)
         if self.starts_from_weights:
             return [from_run.candidate(self.model, _BATCH)]
-        networks = networks_of(self.family)
-        if device.type != "cuda":
-            return networks.candidates(self.model)
-        return networks.for_card(self.model, self._drawn(facts), len(splits["train"]))
+        return sizes_for(self.family, self.model, self._drawn(facts), splits.stores.get("train", ()), device)
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         if self.family == codes.FAMILY:
             return codes.parts(self.model, config, facts, self.prepare.flip)
 
         def build(trained: object) -> Family:
-            entry = FAMILIES[config.family]
-            schema = entry.load_options().Settings
-            settings = schema.model_validate({name: getattr(self.model, name) for name in schema.model_fields})
-            built = networks_of(config.family).build(self._drawn(facts), config.network)
-            return entry.load()(**built, settings=settings)
+            return family_of(config, self._drawn(facts), self.model)
 
         initial = partial(from_run.start, self.model) if self.starts_from_weights else None
         return [Part("model", build, batch=config.batches.get("model", _BATCH), initial=initial)]

@@ -62,9 +62,8 @@ def measure(judge: Captioned, real: Captioned, made: Mapping[str, Pictures], dev
         return Agreed(protocol={METRIC.name: "not measured: its text features are not installed"})
     embed = meaning.shared().embed
     maps = agreement.fit(embed(judge.words), _features(judge.images, device))
-    if (
-        len(texts) < _FEWEST
-    ):  # after the fit, which costs the same for any evaluation, so that a small one tells what a large one costs
+    # After the fit, which costs the same for any evaluation: so a small one tells what a large one costs.
+    if len(texts) < _FEWEST:
         return _too_few(judge, texts)
     text_UK, own = maps.text(embed(texts)), [texts.index(words) for words in real.words]
     rng = stream(seed, "scores", "agreement")

@@ -16,6 +16,7 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 
 from genwright.console import say
 from genwright.errors import RequestError
+from genwright.ledger import Item
 from genwright.networks.text_encoder import PAD, START
 from genwright.seeds import stream
 
@@ -150,6 +151,11 @@ class DrawFacts:
             raise RequestError(
                 f"{folder}: {_FACTS} or {_CAPTIONS} can't be read ({error}); prepare or export again."
             ) from error
+
+
+def group_of(item: Item) -> str:
+    """What pictures of one thing have in common where a table or a caption tells: its `group`, or the words; "" where neither does."""
+    return item.fields.get("group") or " ".join(item.fields.get("text", "").lower().split())
 
 
 def words_of(text: str) -> list[str]:

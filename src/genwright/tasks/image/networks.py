@@ -1,19 +1,21 @@
-"""Which networks each family of `draw` is made of, and in which sizes."""
+"""Which networks each family that makes pictures is made of, and in which sizes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sized
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import nn
 
+from genwright.families.base import Family
 from genwright.model import ModelConfig
 from genwright.networks import resnet
 from genwright.networks.dit import DiT
 from genwright.networks.text_encoder import condition_encoder
 from genwright.networks.told import condition_tokens
+from genwright.networks.translator import Translator
 from genwright.networks.unet import UNet
 from genwright.registry import FAMILIES
 
@@ -125,6 +127,19 @@ def vae_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
     }
 
 
+def cycle_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]:
+    """Both ways between two hands, with a discriminator for each; no network is told anything."""
+    size, alone = ResNetSize(**network), replace(drawn, condition="none")
+    widths, blocks = size.by_stage(drawn)
+    found: dict[str, nn.Module] = {}
+    for way in ("forth", "back"):
+        found[way] = Translator(widths, [max(1, count) for count in blocks], size.patch)
+    for judge in ("judge_a", "judge_b"):
+        encoder = alone.encoder(size.condition_width)
+        found[judge] = resnet.Discriminator(encoder, *size.by_stage(drawn, share=2), size.patch)
+    return found
+
+
 @dataclass(frozen=True)
 class UNetSize:
     """`ModelConfig.network` of a flow's U-Net. `width` is the number of channels at its finest level; each coarser one has twice
@@ -219,13 +234,30 @@ def flow_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module]
 
 
 NETWORKS = {
+    "cycle": Networks(resnet_candidates, cycle_networks, resnet_large),
     "flow": Networks(flow_candidates, flow_networks),
     "gan": Networks(resnet_candidates, gan_networks, resnet_large),
     "vae": Networks(resnet_candidates, vae_networks, resnet_large),
 }
-"""By family; another package that adds a family to `draw` adds its networks here."""
+"""By family; another package that adds a family of pictures adds its networks here."""
 
 
 def networks_of(family: str) -> Networks:
     FAMILIES[family].load()  # one from another package adds its networks when it is imported
     return NETWORKS[family]
+
+
+def family_of(config: ModelConfig, drawn: Drawn, settings: Any) -> Family:
+    """The family of a size with its networks, by the recipe's model settings."""
+    entry = FAMILIES[config.family]
+    schema = entry.load_options().Settings
+    own = schema.model_validate({name: getattr(settings, name) for name in schema.model_fields})
+    return entry.load()(**networks_of(config.family).build(drawn, config.network), settings=own)
+
+
+def sizes_for(family: str, settings: Any, drawn: Drawn, pictures: Sized, device: torch.device) -> list[ModelConfig]:
+    """The sizes of a family that a device is offered, from small to large, for as many pictures as there are to learn from."""
+    networks = networks_of(family)
+    if device.type != "cuda":
+        return networks.candidates(settings)
+    return networks.for_card(settings, drawn, len(pictures))

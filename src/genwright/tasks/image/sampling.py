@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
+import torch
 from pydantic import BaseModel
+from torch import Tensor
 
 from genwright.engine.engine import Engine
 from genwright.families.base import Between, Session, State
@@ -32,12 +34,19 @@ def draw(
 
     Picture i is that of `request_stream(seed, first + i)`. `also` is given with each condition: see `families/given.asked`.
     """
+    givens = (given_of(row) | (also or {}) for row in conditions)
+    yield from (to_bytes(image_CHW[None])[0] for image_CHW in made(model, engine, givens, seed, controls, first))
 
-    def starter(condition: np.ndarray, index: int) -> Callable[[Session], State]:
-        given = given_of(condition) | (also or {})
+
+def made(
+    model: Model, engine: Engine, givens: Iterable[Given], seed: int, controls: BaseModel, first: int = 0
+) -> Iterator[Tensor]:
+    """What the family makes for all that is given with each, by name, as it makes it: [C, H, W]."""
+
+    def starter(given: Given, index: int) -> Callable[[Session], State]:
         return lambda session: session.start(given, request_stream(seed, index), controls)
 
-    return _collected(model, engine, [starter(row, first + i) for i, row in enumerate(conditions)])
+    return _collected(model, engine, [starter(given, first + i) for i, given in enumerate(givens)])
 
 
 def sample(model: Model, engine: Engine, conditions_NL: np.ndarray, seed: int) -> Pictures:
@@ -61,16 +70,16 @@ def interpolate(
             given, Between(request_stream(seed, 0), request_stream(seed, 1), share), controls
         )
 
-    return np.stack(list(_collected(model, engine, [starter(share) for share in np.linspace(0, 1, steps).tolist()])))
+    found = _collected(model, engine, [starter(share) for share in np.linspace(0, 1, steps).tolist()])
+    return to_bytes(torch.stack(list(found)))
 
 
-def _collected(model: Model, engine: Engine, starts: list[Callable[[Session], State]]) -> Iterator[Pictures]:
+def _collected(model: Model, engine: Engine, starts: list[Callable[[Session], State]]) -> Iterator[Tensor]:
     """The picture that comes of each request; those not yet drawn are given up when the caller goes."""
     outputs = [engine.submit(model.session(), start) for start in starts]
     try:
         for output in outputs:
-            for image_CHW in output:
-                yield to_bytes(image_CHW[None])[0]
+            yield from output
     finally:
         for output in outputs:
             output.close()

@@ -1,0 +1,91 @@
+"""Settings and request of the task `restyle`: torch-free, so that recipes and help are quick."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from genwright.about import About, Least
+from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
+from genwright.settings import Section
+from genwright.tasks.image.options import Colour, Side
+
+_LEAST_OF_A_STYLE = 40
+"""Pictures of one hand below which nobody could tell it from what they show."""
+
+ABOUT = About(
+    medium="image",
+    families=("flow", "cycle"),
+    example={"picture": "picture.png"},
+    use='made.save("restyled.png")',
+    pipeline="image-to-image",
+    limits="Small pictures like those it learned from, carried over from one hand to the other. It knows these hands alone. What a picture "
+    "shows may change on the way, letters and faces before all, so what comes out says nothing about what is there.",
+    least=Least("pictures", 2 * _LEAST_OF_A_STYLE),
+    roles={"a": _LEAST_OF_A_STYLE, "b": _LEAST_OF_A_STYLE},
+    files=("target",),
+)
+
+
+class Prepare(Section):
+    background: Colour = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
+    fit: Literal["auto", "crop", "pad"] = Field(
+        "auto",
+        description="How a picture becomes square: `crop` its middle, `pad` it with its border's colour; `auto` pads drawings on a plain ground.",
+    )
+    min_pixels: int = Field(8, ge=1, description="Pictures with a shorter side are dropped as too_small.")
+    max_pixels: int = Field(
+        50_000_000,
+        ge=1,
+        description="Pictures with more pixels in all are dropped as too_large, before they are decoded.",
+    )
+    flip: bool = Field(
+        False, description="Also learn from mirrored pictures; turn it on where left and right mean nothing."
+    )
+    workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
+
+
+class Model(Section):
+    size: Side = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
+    a: str = Field("a", min_length=1, description="What the hand of the first pictures is called (`as: a`).")
+    b: str = Field(
+        "b",
+        min_length=1,
+        description="What the other hand is called (`as: b`, or the further files `target`): what `--style` takes.",
+    )
+
+    @model_validator(mode="after")
+    def _are_two(self) -> Model:
+        if self.a == self.b:
+            raise ValueError(f"a and b are both called {self.a!r}; give each hand a name of its own")
+        return self
+
+
+class Request(Section):
+    picture: Annotated[Blob, of_medium("image")] = Field(
+        description="The picture to carry over.", json_schema_extra=POSITIONAL
+    )
+    style: str = Field("", description="In whose hand: a style by its name; default: that of `model.b`.")
+    seed: int = Field(0, ge=0, lt=2**63, description="Same seed, same picture.")
+    steps: int | None = Field(
+        None,
+        ge=1,
+        le=256,
+        description="Steps from noise to picture; default: 8, and 32 there and back of a model that did not learn from pairs.",
+        json_schema_extra={GOES_WITH: "steps"},
+    )
+    guidance: float = Field(
+        1.0,
+        ge=0,
+        le=20,
+        description="How much more than learned the style counts; 1: as learned, and half the work.",
+        json_schema_extra={GOES_WITH: "guidance"},
+    )
+    strength: float = Field(
+        1.0,
+        gt=0,
+        le=1,
+        description="How much of the picture may change; 1: all of it that the hand asks for.",
+        json_schema_extra={GOES_WITH: "strength"},
+    )

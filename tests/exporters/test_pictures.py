@@ -21,8 +21,13 @@ from genwright.exporters.formats import export_as
 from genwright.exporters.pictures import folder as pictures
 from genwright.exporters.pictures.drawing import Pipeline
 from genwright.exporters.pictures.prx import transformer_config
+from genwright.model import Model
+from genwright.model_folder import build_parts
 from genwright.networks.dit import DiT
 from genwright.networks.told import condition_tokens
+from genwright.recipe import recipe_class
+from genwright.registry import TASKS
+from genwright.tasks.base import Splits
 from helpers.drawing_models import drawing_model
 from helpers.random_models import text_folder
 
@@ -50,6 +55,25 @@ def test_onnxruntime_draws_what_we_draw(kind: str, tmp_path: Path) -> None:
     onnx.checker.check_model(graph, full_check=True)
     assert {node.domain for node in graph.graph.node} == {""} and graph.opset_import[0].version == 17
     assert set(record.files) >= {"model.onnx", "pipeline.json", "drawing.py"}
+
+
+def test_a_network_that_sees_another_picture_leaves_with_it(tmp_path: Path) -> None:
+    schema = recipe_class("repair", "flow").model_fields
+    settings = schema["model"].annotation.model_validate({"family": "flow", "size": 16, "width": 16})  # type: ignore[union-attr]
+    task = TASKS["repair"].load()(schema["prepare"].annotation.model_validate({}), settings, "flow")  # type: ignore[union-attr]
+    facts = task.fit([])
+    (config,) = task.candidates(facts, Splits({}), torch.device("cpu"))
+    torch.manual_seed(0)
+    parts = build_parts(task, config, facts, torch.device("cpu"))
+    with torch.no_grad():
+        for parameter in parts["model"].modules.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    models.save(Model(task, config, facts, parts, torch.device("cpu")), tmp_path / "model")
+    place, record = export_as(tmp_path / "model", "onnx")
+    about = json.loads((place / "pipeline.json").read_text())
+    assert about["inputs"][-1] == "beside" and about["condition"] == {"kind": "ids", "count": task.condition_ids}
+    (found,) = record.compared
+    assert isinstance(found, pictures.PictureComparison) and 0 < found.largest_difference < 1e-3
 
 
 def test_the_script_beside_it_draws_without_genwright(tmp_path: Path) -> None:

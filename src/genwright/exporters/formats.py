@@ -86,7 +86,7 @@ class Format:
 
     def takes(self, model: Model) -> bool:
         if model.task.medium == "image":
-            return self.pictures is not None
+            return self.pictures is not None and pictures.can_leave(model)
         return self.texts is not None and is_language_model(model)
 
 

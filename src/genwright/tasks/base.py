@@ -154,6 +154,8 @@ class BaseTask(ABC):
     name: ClassVar[str]
     Request: ClassVar[type[BaseModel]]
     split_shares: ClassVar[dict[str, float]] = {"train": 0.9, "validation": 0.05, "test": 0.05}
+    condition_ids: ClassVar[int] = 0
+    """How many ids that are no words a picture network is told by: exporters write them. 0: words, a label, or nothing."""
     judge_share: ClassVar[float] = 0.0
     """Of the items of a new run that `wants_judge`: they go to the split `judge`, which neither trains nor tests the model but teaches a
     judge of its scores."""

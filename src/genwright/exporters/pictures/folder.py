@@ -22,7 +22,6 @@ from genwright.engine.engine import Engine
 from genwright.errors import RequestError, WorkError
 from genwright.exporters.pictures import graph
 from genwright.families.base import normal
-from genwright.families.flow.family import Flow
 from genwright.families.flow.session import GUIDED_FROM
 from genwright.model import Model
 from genwright.networks.text_encoder import PAD, START
@@ -84,12 +83,12 @@ class PictureWork:
 
     @property
     def wordless(self) -> bool:
-        """Whether it is a flow of another task, that is told nothing but what stands beside."""
-        return isinstance(self.model.family, Flow) and not self.model.family.conditional
+        """Whether it is of a task that tells its network ids which are no words."""
+        return not isinstance(self.model.facts, DrawFacts)
 
     def ids(self, prompt: str) -> np.ndarray:
         """A prompt as the network is told it."""
-        return np.zeros(1, np.int32) if self.wordless else self.facts.encode(prompt, prompt)
+        return np.zeros(self.model.task.condition_ids, np.int32) if self.wordless else self.facts.encode(prompt, prompt)
 
     def prompts(self) -> list[str]:
         """Words that both sides draw: labels or training captions, an empty one where there are none."""
@@ -106,7 +105,7 @@ def write_folder(work: PictureWork) -> None:
         "network": NETWORK,
         "inputs": inputs,
         "noise": list(shapes.noise),
-        "condition": {"kind": "none"} if work.wordless else _condition(work.facts),
+        "condition": _condition(work),
         "guided_from": GUIDED_FROM,
         "beside": shapes.beside,
         "defaults": _defaults(work.model),
@@ -120,7 +119,15 @@ def write_folder(work: PictureWork) -> None:
             shutil.copyfile(work.source / name, work.folder / name)
 
 
-def _condition(facts: DrawFacts) -> dict[str, Any]:
+def can_leave(model: Model) -> bool:
+    """Whether what a model is asked for can be said outside: words or a label, or ids of a known number."""
+    return isinstance(model.facts, DrawFacts) or model.task.condition_ids > 0
+
+
+def _condition(work: PictureWork) -> dict[str, Any]:
+    if work.wordless:
+        return {"kind": "ids", "count": work.model.task.condition_ids}
+    facts = work.facts
     if facts.condition == "text":
         return {"kind": "text", "tokenizer": TOKENIZER, "tokens": facts.tokens, "start": START, "pad": PAD}
     return {"kind": facts.condition, **({"labels": facts.labels} if facts.condition == "label" else {})}

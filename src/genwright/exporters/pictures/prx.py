@@ -104,14 +104,14 @@ def _network(work: PictureWork) -> DiT:
             "--as diffusers: only a flow over patches has diffusers' layout; train one with `model: {family: flow, network: transformer}`, or "
             "take `--as onnx`."
         )
+    if network.beside or network.shape[0] != 3:
+        raise RequestError(
+            "--as diffusers: diffusers' pipeline draws RGB from words alone, and this network sees or makes more; take `--as onnx`."
+        )
     if work.facts.condition != "text":
         raise RequestError(
             f"--as diffusers: diffusers' pipeline draws from words, and this model has `condition: {work.facts.condition}`; train one with "
             "`condition: text`, or take `--as onnx`."
-        )
-    if network.beside or network.shape[0] != 3:
-        raise RequestError(
-            "--as diffusers: diffusers' pipeline draws RGB from words alone, and this network sees or makes more; take `--as onnx`."
         )
     return network
 

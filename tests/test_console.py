@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from genwright import console
 from genwright.cli.app import main
 from genwright.cli.runs import find
 from genwright.console import SideBySide, as_html, as_text
@@ -20,6 +22,25 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("write", "chat", "complete", "draw-gan", "draw-vae"):
         old_run(name, folder)
     return folder
+
+
+def test_what_tells_of_itself_needs_no_reminder(monkeypatch: pytest.MonkeyPatch, capsys) -> None:
+    """A training that logs every seven seconds: its share is shown every ten, and not that it goes on."""
+    clock = SimpleNamespace(now=1000.0)
+    monkeypatch.setattr(console, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(console._screen, "written", 0.0)
+    line = console.Line("train", 100)
+    for second in range(1, 61):
+        clock.now += 1.0
+        if second % 7 == 0:
+            line.update(second)
+        line.remind()
+    said = capsys.readouterr().err
+    assert said.count("left") >= 4 and "so far" not in said
+    for _ in range(25):
+        clock.now += 1.0
+        line.remind()
+    assert capsys.readouterr().err.count("so far") == 2
 
 
 def wanted(sheet: ScoreSheet) -> set[str]:

@@ -188,7 +188,7 @@ class Generator:
         return write_report(*recipe_and_run(self.folder, None, None), public=public)
 
     def export(self, form: str | None = None, *, out: str | Path | None = None, type: str | None = None) -> Path:
-        """Write the model for other programs (`form`: hf, gguf or onnx), loaded there and compared; without a form model/. Where it is.
+        """Write the model for other programs (`form`: hf, gguf, onnx or diffusers), loaded there and compared; without a form model/. Where it is.
 
         `type`: how weights are stored: f32 (default), f16, q8_0. `out`: the folder; by default in the run.
 
@@ -201,7 +201,7 @@ class Generator:
 
             return export_as(self.folder, form, None if out is None else Path(out), type)[0]
         if out is not None or type is not None:
-            raise RequestError("`out` and `type` belong to a form; name one: hf, gguf or onnx.")
+            raise RequestError("`out` and `type` belong to a form; name one: hf, gguf, onnx or diffusers.")
         from genwright.stages.pipeline import Options, run_stages
 
         recipe, made = recipe_and_run(self.folder, None, None)

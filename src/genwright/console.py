@@ -113,10 +113,12 @@ class Line:
         self.title, self.total = title, total
         self._started = time.monotonic()
         self._shown = -math.inf
+        self._heard = self._started
+        """When it last told something of itself, shown or not, or was reminded of."""
         self._left = None if seconds_left is None else round(seconds_left)
 
     def update(self, done: float, text: str = "", seconds_left: float | None = None) -> None:
-        now = time.monotonic()
+        now = self._heard = time.monotonic()
         elapsed = now - self._started
         if elapsed < _PATIENCE_S or now - self._shown < _screen.every:
             return
@@ -128,13 +130,10 @@ class Line:
         _screen.show(printable(f"{self.title}{share}{left}{'  ' + text if text else ''}"))
 
     def remind(self) -> None:
-        """Say that the work goes on, where nothing was shown for a while."""
+        """Say that the work goes on, where nothing was heard of it and nothing shown for a while."""
         now = time.monotonic()
-        if (
-            now - self._started >= _PATIENCE_S
-            and now - max(self._started, self._shown, _screen.written) >= _screen.silence
-        ):
-            self._shown = now
+        if now - self._started >= _PATIENCE_S and now - max(self._heard, _screen.written) >= _screen.silence:
+            self._heard = now
             _screen.show(f"{self.title}, {duration(now - self._started)} so far")
 
     def _told(self, seconds: float) -> str:

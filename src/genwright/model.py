@@ -44,6 +44,7 @@ class ModelTask(Protocol):
     """What a model knows of its task; tasks/base.py has all of it."""
 
     name: ClassVar[str]
+    condition_ids: ClassVar[int]
     family: str
     prepare: Any
     model: Any

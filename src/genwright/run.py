@@ -94,7 +94,7 @@ class Run:
 
     @property
     def explain(self) -> Path:
-        """What `genwright explain` keeps: the training texts."""
+        """What `genwright explain` keeps: the training texts, and the strips of pictures that it drew."""
         return self.folder / _EXPLAIN
 
     def owned(self) -> list[Path]:
@@ -308,6 +308,12 @@ def exports_of(model: Path) -> Path:
     """Where a model folder is written to for other programs: `runs/x/export` for a run's, `NAME-export` for one handed on."""
     model = model.resolve()
     return model.with_name(_EXPORTS if model.name == _FOLDERS["export"] else f"{model.name}-export")
+
+
+def explained_of(model: Path) -> Path:
+    """Where what `genwright explain` draws of a model folder goes: `runs/x/explain` for a run's, `NAME-explain` for one handed on."""
+    model = model.resolve()
+    return model.with_name(_EXPLAIN if model.name == _FOLDERS["export"] else f"{model.name}-explain")
 
 
 def write_atomic(file: Path, text: str) -> None:

@@ -23,13 +23,14 @@ def images() -> np.ndarray:
     return np.stack([np.asarray(Image.open(file).convert("RGB").resize((32, 32))) for file in files])
 
 
-def test_folding_changes_the_features_by_rounding_only(images: np.ndarray) -> None:
-    network = features.package_network()
+@pytest.mark.parametrize("name", [features.NAME, features.SECOND])
+def test_folding_changes_the_features_by_rounding_only(name: str, images: np.ndarray) -> None:
+    network = features.package_network(name=name)
     image_BCHW = features.prepare(images)
     with torch.inference_mode():
         whole = network.extract_features(image_BCHW).mean((2, 3)).numpy()  # type: ignore[operator]
     expected = whole * np.sqrt(features.DIMENSIONS) / np.linalg.norm(whole, axis=1, keepdims=True)
-    found = features.extract(images)
+    found = features.extract(images, name=name)
     assert found.shape == (16, features.DIMENSIONS)
     np.testing.assert_allclose(found, expected, atol=1e-3)
 

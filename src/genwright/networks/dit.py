@@ -10,13 +10,15 @@ Shapes: B batch, C channels, H W pixels, T patches, L tokens of a caption, D wid
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genwright.networks.elementwise import RMSNorm
 from genwright.networks.roles import Role, default_roles
-from genwright.networks.told import Embedder, Leap, time_features
+from genwright.networks.told import Embedder, Leap, time_features, token_shares
 
 _HEAD = 32
 _FEATURES = 256
@@ -35,12 +37,22 @@ class Attention(nn.Module):
         self.to_out = nn.ModuleList([nn.Linear(width, width, bias=False)])  # a list, as diffusers has it
 
     def forward(self, x_BTD: Tensor, token_BLD: Tensor, seen: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+        q, k, v = self._parts(x_BTD, token_BLD, turn)
+        mixed_BTD = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2)
+        return self.to_out[0](mixed_BTD)
+
+    def looked_at(self, x_BTD: Tensor, token_BLD: Tensor, seen: Tensor, turn: tuple[Tensor, Tensor]) -> Tensor:
+        """How much of its attention each patch pays to each token, the mean over heads: [B, L, H, W] of a square of patches."""
+        q, k, _ = self._parts(x_BTD, token_BLD, turn)
+        share_BTL = token_shares(q, k, seen, token_BLD.shape[1])
+        return share_BTL.transpose(1, 2).unflatten(2, (math.isqrt(x_BTD.shape[1]), -1))
+
+    def _parts(self, x_BTD: Tensor, token_BLD: Tensor, turn: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values by head."""
         q, k, v = (self._heads(part) for part in self.img_qkv_proj(x_BTD).chunk(3, -1))
         token_k, token_v = (self._heads(part) for part in self.txt_kv_proj(token_BLD).chunk(2, -1))
         q, k = rotate(self.norm_q(q), turn), rotate(self.norm_k(k), turn)
-        k, v = torch.cat([self.norm_added_k(token_k), k], 2), torch.cat([token_v, v], 2)
-        mixed_BTD = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2)
-        return self.to_out[0](mixed_BTD)
+        return q, torch.cat([self.norm_added_k(token_k), k], 2), torch.cat([token_v, v], 2)
 
     def _heads(self, x_BTD: Tensor) -> Tensor:
         return x_BTD.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -122,6 +122,13 @@ def condition_tokens(kind: str, count: int, width: int, layers: int) -> CaptionT
     return LabelToken(count if kind == "label" else 1, width)
 
 
+def token_shares(q: Tensor, k: Tensor, seen: Tensor, tokens: int) -> Tensor:
+    """Queries [B, N, P, K] and keys [B, N, L + P, K], the tokens' first -> the share of attention that goes to each token, the mean over
+    heads: [B, P, L]."""
+    score = q @ k.transpose(-2, -1) / math.sqrt(q.shape[-1])
+    return score.masked_fill(~seen, -math.inf).softmax(-1)[..., :tokens].mean(1)
+
+
 class Gist(nn.Module):
     """The tokens of a condition as one vector: a weighted sum of them, of unit root mean square, then a layer."""
 

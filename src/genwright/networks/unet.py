@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genwright.networks.roles import Role, default_roles
-from genwright.networks.told import Gist, TimeOfStep
+from genwright.networks.told import Gist, TimeOfStep, token_shares
 
 _GROUP = 16
 """Channels that are normed together."""
@@ -68,14 +68,25 @@ class Attention(nn.Module):
         nn.init.zeros_(self.out.weight)
 
     def forward(self, x_BCHW: Tensor, token_BLD: Tensor, real_BL: Tensor) -> Tensor:
+        q, k, v, seen = self._parts(x_BCHW, token_BLD, real_BL)
+        mixed_BPC = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2)
+        return x_BCHW + self.out(mixed_BPC).unflatten(1, x_BCHW.shape[2:]).permute(0, 3, 1, 2)
+
+    def looked_at(self, x_BCHW: Tensor, token_BLD: Tensor, real_BL: Tensor) -> Tensor:
+        """How much of its attention each place pays to each token, the mean over heads: [B, L, H, W]."""
+        q, k, _, seen = self._parts(x_BCHW, token_BLD, real_BL)
+        share_BPL = token_shares(q, k, seen, real_BL.shape[1])
+        return share_BPL.transpose(1, 2).unflatten(2, x_BCHW.shape[2:])
+
+    def _parts(self, x_BCHW: Tensor, token_BLD: Tensor, real_BL: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Queries, keys and values by head, and which keys are there."""
         x_BPC = self.norm(x_BCHW).permute(0, 2, 3, 1).flatten(1, 2)
         q, k, v = (self._heads(part) for part in self.qkv(x_BPC).chunk(3, -1))
         token_k, token_v = (self._heads(part) for part in self.token_kv(token_BLD).chunk(2, -1))
         k, v = torch.cat([token_k, k], 2), torch.cat([token_v, v], 2)
         seen = F.pad(real_BL, (0, x_BPC.shape[1]), value=True)[:, None, None]
         q, k = (F.rms_norm(part, part.shape[-1:], eps=1e-6) for part in (q, k))
-        mixed_BPC = F.scaled_dot_product_attention(q, k, v, attn_mask=seen).transpose(1, 2).flatten(2)
-        return x_BCHW + self.out(mixed_BPC).unflatten(1, x_BCHW.shape[2:]).permute(0, 3, 1, 2)
+        return q, k, v, seen
 
     def _heads(self, x_BPC: Tensor) -> Tensor:
         return x_BPC.unflatten(-1, (self.heads, -1)).transpose(1, 2)

@@ -154,6 +154,11 @@ class BaseTask(ABC):
     name: ClassVar[str]
     Request: ClassVar[type[BaseModel]]
     split_shares: ClassVar[dict[str, float]] = {"train": 0.9, "validation": 0.05, "test": 0.05}
+    condition_ids: ClassVar[int] = 0
+    """How many ids that are no words a picture network is told by: exporters write them. 0: words, a label, or nothing."""
+    judge_share: ClassVar[float] = 0.0
+    """Of the items of a new run that `wants_judge`: they go to the split `judge`, which neither trains nor tests the model but teaches a
+    judge of its scores."""
     marked: ClassVar[str] = ""
     """What of an example is marked where it is shown to people: "what is learned"; "" where nothing is."""
     parts_groups: ClassVar[bool] = False
@@ -204,6 +209,10 @@ class BaseTask(ABC):
     def exported_settings(self) -> dict[str, Any]:
         """The settings of the model as a folder that is handed on says them: without places on this machine."""
         return self.model.model_dump(mode="json", exclude={name: {"from_"} for name in part_sections(type(self.model))})
+
+    def wants_judge(self, items: Sequence[Item]) -> bool:
+        """Whether there are enough items for a split `judge`, of a task that has a `judge_share`."""
+        return False
 
     def divide(self, item: Item) -> list[tuple[int, int]]:
         """Contiguous blocks (start, stop) to split an item by, where there are too few items to split by group; [] means it can't be."""

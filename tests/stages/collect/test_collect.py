@@ -30,6 +30,7 @@ from genwright.stages.collect import read as collect_read
 from genwright.stages.collect.record import SplitRecord
 from genwright.stages.collect.shares import deal, fill_empty
 from genwright.stages.prepare import stage as prepare
+from genwright.tasks.draw.task import Draw
 from genwright.tasks.write.task import item_text
 from helpers import ASSETS, TESTS
 from helpers.collect_task import by_path, collected, write_texts
@@ -150,14 +151,29 @@ def test_what_was_dealt_out_stays_and_what_was_whole_stays_whole(run: Run, tmp_p
     assert set(by_caption(items)["cat"]) == {"train", "validation", "test"}
     assert all(len(counts) == 1 for caption, counts in by_caption(items).items() if "thing" in caption)
     # A run of a version that held whole groups out goes on so.
-    record = SplitRecord.read(
-        run.stage("collect") / "splits.parquet", "hash [('test', 0.1), ('train', 0.85), ('validation', 0.05)]"
-    )
+    record = SplitRecord.of(run.stage("collect") / "splits.parquet", "hash", [Draw.split_shares])
+    assert record.key == "hash [('test', 0.1), ('train', 0.85), ('validation', 0.05)]"
     assert record.splits
     record.splits = {"cat": "train", "dog": "validation"}
     record.write(run.stage("collect") / "splits.parquet")
     old = by_caption(collected(run, "draw", source))
     assert (set(old["cat"]), set(old["dog"])) == ({"train"}, {"validation"})
+
+
+def test_a_large_new_run_with_words_sets_some_aside_for_a_judge_and_an_old_one_does_not(
+    run: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = captioned(tmp_path / "data", {f"thing {n}": 3 for n in range(180)})
+    counts = Counter(splits(collected(run, "draw", source)).values())
+    assert 40 <= counts["judge"] <= 70 and counts["train"] > 0.68 * 540 and counts["test"] >= 40
+    assert "that a judge of the scores learns from" in capsys.readouterr().err
+    # The same pictures without words, and those of a run that began with fewer, are split as ever.
+    assert "judge" not in splits(collected(Run(tmp_path / "b"), "draw", source, model__condition="none")).values()
+    small = captioned(tmp_path / "few", {f"thing {n}": 3 for n in range(40)})
+    before = splits(collected(Run(tmp_path / "c"), "draw", small))
+    more = captioned(tmp_path / "few", {f"thing {n}": 3 for n in range(40, 220)}, start=10)
+    after = splits(collected(Run(tmp_path / "c"), "draw", more))
+    assert len(after) > 500 and "judge" not in after.values() and {path: after[path] for path in before} == before
 
 
 def test_one_question_with_many_answers_is_learnt_from_and_held_out(run: Run, tmp_path: Path) -> None:

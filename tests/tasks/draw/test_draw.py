@@ -247,10 +247,25 @@ def test_requests_share_a_step_and_keep_their_own_streams():
 @pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 def test_the_prompt_and_the_controls_change_the_picture(family: str):
     model = _model(family)
-    control = {"flow": "guidance", "gan": "truncation", "vae": "temperature"}[family]
     (apple,), (cat,) = _draw(model, prompt="red apple"), _draw(model, prompt="cat face")
-    (narrow,) = _draw(model, prompt="red apple", **{control: 0.2})
+    (narrow,) = _draw(model, prompt="red apple", truncation=0.2)
     assert not np.array_equal(apple, cat) and not np.array_equal(apple, narrow)
+
+
+@pytest.mark.parametrize("family", ["flow", "gan", "vae"])
+def test_truncation_brings_the_pictures_of_a_word_together(family: str):
+    model = _model(family)
+
+    def spread(truncation: float) -> float:
+        return float(np.stack(_draw(model, prompt="red apple", n=6, truncation=truncation)).std(0).mean())
+
+    assert spread(0.1) < 0.5 * spread(1.0)
+
+
+def test_what_was_called_temperature_is_truncation():
+    model = _model("vae")
+    (old,), (new,) = (_draw(model, prompt="red apple", **{name: 0.3}) for name in ("temperature", "truncation"))
+    assert np.array_equal(old, new)
 
 
 def test_metadata_says_how_a_picture_was_made():

@@ -118,7 +118,7 @@ def test_copies_are_found_and_noise_is_not(sheets: dict[str, tuple[ScoreSheet, P
 
 def test_both_families_have_the_same_metrics_and_protocol(sheets: dict[str, tuple[ScoreSheet, Path]]) -> None:
     names = {family: [metric.name for metric in sheet.metrics] for family, (sheet, _) in sheets.items()}
-    own = ["own_pairs"]
+    own = ["own_pairs", "own_on_real", "own_on_generated"]
     assert names["gan"] == [*names["vae"], *own]
     assert names["gan"][:2] == ["kid", "frechet"]
     assert sheets["gan"][0].protocol == sheets["vae"][0].protocol

@@ -73,6 +73,9 @@ class Controls(Section):
     guidance: float = Field(
         2.5, ge=0, le=20, description="How much more than learned the words count; 1: as learned, and half the work."
     )
+    truncation: float = Field(
+        1.0, gt=0, le=2, description="Times the noise; below 1: closer to the typical picture, plainer, less variety."
+    )
     strength: float = Field(
         0.6, gt=0, le=1, description="How much of a given picture may change; 1: all of it, as if none were given."
     )

@@ -79,7 +79,7 @@ class FlowSession:
             raise ValueError("what a flow makes can't be constrained")
         assert isinstance(controls, Controls)
         wanted = asked({name: value.to(self._device) for name, value in condition.items()})
-        noise_X = normal(self._shape, rng, self._device)
+        noise_X = controls.truncation * normal(self._shape, rng, self._device)
         begins, z_X, back = 0.0, noise_X, []
         if wanted.start is not None and (controls.strength < 1 or wanted.as_it_is is not None):
             begins = 1 - controls.strength

@@ -54,7 +54,9 @@ class Settings(Section):
 
 
 class Controls(Section):
-    truncation: float = Field(1.0, gt=0, le=2, description="Below 1: closer to the typical picture, less variety.")
+    truncation: float = Field(
+        1.0, gt=0, le=2, description="Times the noise; below 1: closer to the typical picture, less variety."
+    )
 
 
 class Opening(Section):

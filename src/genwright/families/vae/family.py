@@ -106,7 +106,7 @@ class Vae:
 
         def decode(noise_BZ: Tensor, given: Given, controls: Any) -> Tensor:
             mean_BZ, log_variance_BZ = prior(given)
-            z_BZ = mean_BZ + noise_BZ * torch.exp(0.5 * log_variance_BZ) * controls.temperature
+            z_BZ = mean_BZ + noise_BZ * torch.exp(0.5 * log_variance_BZ) * controls.truncation
             return decoder(z_BZ, given).chunk(2, 1)[0]
 
         return OneStepSession(capacity, self.latent, next(decoder.parameters()).device, decode)

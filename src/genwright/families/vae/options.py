@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import AliasChoices, Field
 
 from genwright.settings import Section
 
@@ -21,8 +21,12 @@ class Settings(Section):
 
 
 class Controls(Section):
-    temperature: float = Field(
-        1.0, gt=0, le=2, description="Spread of the latent draw; below 1: closer to the typical picture."
+    truncation: float = Field(
+        1.0,
+        gt=0,
+        le=2,
+        validation_alias=AliasChoices("truncation", "temperature"),
+        description="Times the noise of the latent draw; below 1: closer to the typical picture, less variety.",
     )
 
 

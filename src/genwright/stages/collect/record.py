@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from genwright import files
@@ -12,8 +12,10 @@ from genwright.ledger import Item
 class SplitRecord:
     """Every group that was ever assigned, so that a file that goes and comes back finds its place."""
 
-    def __init__(self, key: str) -> None:
+    def __init__(self, key: str, shares: Mapping[str, float]) -> None:
         self.key = key
+        self.shares = dict(shares)
+        """Of all items, that go to each split."""
         self.splits: dict[str, str] = {}
         self.parents: dict[str, list[tuple[int, int]]] = {}
         self.contents: dict[str, str] = {}
@@ -21,11 +23,17 @@ class SplitRecord:
         """Hashes of the characters of each block, by parent."""
 
     @classmethod
-    def read(cls, file: Path, key: str) -> SplitRecord:
+    def of(cls, file: Path, rule: str, shares: Sequence[Mapping[str, float]]) -> SplitRecord:
+        """What was recorded under the rule with the first of some `shares` that it was recorded with; else nothing, with the first."""
+        found = [cls.read(file, f"{rule} {sorted(one.items())}", one) for one in shares]
+        return next((record for record in found if record.splits), found[0])
+
+    @classmethod
+    def read(cls, file: Path, key: str, shares: Mapping[str, float]) -> SplitRecord:
         """What was recorded under the same rule; nothing when the rule is another."""
         import pyarrow.parquet as pq
 
-        record = cls(key)
+        record = cls(key, shares)
         if not file.exists():
             return record
         table = pq.read_table(file)

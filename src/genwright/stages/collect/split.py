@@ -34,7 +34,7 @@ LARGE_GROUP = 0.1
 def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> list[Item]:
     """Give every kept item its group and split; items that are divided get child rows behind them. Returns all rows."""
     kept = [item for item in items if item.kept]
-    before = SplitRecord.read(record, f"{rule} {sorted(task.split_shares.items())}")
+    before = SplitRecord.of(record, rule, _shares(kept, task, rule))
     for item, group in zip(kept, task.group_keys(kept, before.splits), strict=True):
         item.group = group
     if rule.startswith("tail"):
@@ -46,10 +46,20 @@ def assign(items: Sequence[Item], task: BaseTask, rule: str, record: Path) -> li
     rows = [row for item in items for row in (item, *divided.get(item.id, ()))]
     leaves = [row for row in rows if row.kept and row.split]
     if not before.splits:
-        told.held_out(leaves, task)
+        told.held_out(leaves, before.shares)
     before.add(leaves, {item.id: str(item.sha256) for item in kept})
     before.write(record)
     return rows
+
+
+def _shares(kept: Sequence[Item], task: BaseTask, rule: str) -> list[dict[str, float]]:
+    """The shares that a new run goes by, and behind them those that an earlier one may have gone by: it keeps them."""
+    plain = dict(task.split_shares)
+    if rule.startswith("tail") or not task.judge_share:
+        return [plain]
+    first = _first(task)
+    judged = {**plain, first: round(plain[first] - task.judge_share, 6), "judge": task.judge_share}
+    return [judged, plain] if task.wants_judge(kept) else [plain, judged]
 
 
 def _split(kept: Sequence[Item], task: BaseTask, before: SplitRecord) -> dict[str, list[Item]]:
@@ -161,7 +171,7 @@ def _parted(items: Sequence[Item], count: int, task: BaseTask, before: SplitReco
         groups.setdefault(str(item.group), []).append(item)
     few = task.parts_groups and len(groups) < FEW_KINDS
     most = (LARGE_GROUP if task.parts_groups else 0.5) * count
-    shares = shares_of(count, task.split_shares)
+    shares = shares_of(count, before.shares)
     dealt: dict[str, str] = {}
     parted = 0
     for group, members in groups.items():
@@ -184,7 +194,7 @@ def _by_hash(
     leaves: Sequence[Item], task: BaseTask, before: SplitRecord, dealt: Mapping[str, str] | None = None
 ) -> None:
     """Give every leaf the split that its group has, had, or now gets."""
-    shares, new = task.split_shares, dict(dealt or {})
+    shares, new = before.shares, dict(dealt or {})
     known = {**new, **before.splits}
     sizes = Counter(str(item.group) for item in leaves)
     have = Counter(known[group] for group in sizes.elements() if group in known)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
 
 from genwright.console import count, say
 from genwright.files import printable
@@ -11,13 +10,9 @@ from genwright.ledger import Item
 from genwright.scores import ENOUGH
 from genwright.stages.collect.shares import are_few, scored_split
 
-if TYPE_CHECKING:
-    from genwright.tasks.base import BaseTask
 
-
-def held_out(leaves: Sequence[Item], task: BaseTask) -> None:
+def held_out(leaves: Sequence[Item], shares: Mapping[str, float]) -> None:
     """How much is held out where there is little, and whether that is enough to score by."""
-    shares = task.split_shares
     held = [leaf for leaf in leaves if leaf.split != next(iter(shares))]
     if not leaves or not are_few(len(leaves), shares):
         return
@@ -31,8 +26,10 @@ def held_out(leaves: Sequence[Item], task: BaseTask) -> None:
     what = count(len(held), "block" if cut else "item") + (f" of {count(cut, 'text')}" if cut else "")
     scored = sum(leaf.split == scored_split(shares) for leaf in held)
     said = f"split: {what} {'is' if len(held) == 1 else 'are'} held out, {sizes[0] / sizes[1]:.0%} of all"
-    if others := len(held) - scored:
+    judging = sum(leaf.split == "judge" for leaf in held)
+    if others := len(held) - scored - judging:
         said += f": {scored:,} to score by and {others:,} to choose the best weights by"
+        said += f", and {judging:,} that a judge of the scores learns from" if judging else ""
     few = f"scores of fewer than {ENOUGH} say little"
     say(
         f"{said}; {few}, so of more data the share is smaller."

@@ -8,6 +8,7 @@ from genwright.metrics.copying_image import SENTENCE
 from genwright.metrics.image import Estimate, enough_for_frechet
 from genwright.metrics.variety import METRIC
 from genwright.scores import Metric, ScoreSheet
+from genwright.tasks.image import agreement, sets
 
 _EQUAL = "Sets of equal size for every row."
 
@@ -21,6 +22,7 @@ METRICS = [
         "below by chance. The network is not Inception, so it compares with no KID published elsewhere.",
     ),
     Metric(name="frechet", title="Frechet distance", better="lower", description=""),
+    *sets.SECOND,
     Metric(
         name="precision",
         title="precision",
@@ -46,6 +48,7 @@ METRICS = [
         description=f"Share of reference pictures with a picture of the row near them: variety. {_EQUAL}",
     ),
     METRIC,
+    agreement.METRIC,
     Metric(name="copy_rate", title="copy rate", better="lower", description=SENTENCE),
     Metric(
         name="sharpness",
@@ -80,12 +83,14 @@ METRICS = [
     Metric(
         name="own_on_real",
         title="own discriminator, right on real",
-        description="Share of held-out pictures that the discriminator which the generator was trained against takes for real, D(x) > 0.5.",
+        description="Share of held-out pictures that the discriminator which the generator was trained against takes for real, D(x) > 0.5; "
+        "of a relativistic one, finds more real than the mean sample.",
     ),
     Metric(
         name="own_on_generated",
         title="own discriminator, right on generated",
-        description="Share of samples that the same discriminator takes for generated, D(G(z)) <= 0.5.",
+        description="Share of samples that the same discriminator takes for generated, D(G(z)) <= 0.5; of a relativistic one, finds less real "
+        "than the mean held-out picture.",
     ),
 ]
 

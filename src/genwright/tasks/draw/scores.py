@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from genwright.console import progress, track
+from genwright.console import track
 from genwright.engine.engine import Engine
 from genwright.metrics import copying_image, extra, features
 from genwright.metrics import image as metrics
@@ -31,7 +31,7 @@ from genwright.tasks.base import Splits, TrainJudge
 from genwright.tasks.draw import variety
 from genwright.tasks.draw.metrics import METRICS, name_frechet
 from genwright.tasks.draw.verdict import headline
-from genwright.tasks.image import exhibits
+from genwright.tasks.image import agreement, exhibits, sets
 from genwright.tasks.image.held_out import held_out_splits
 from genwright.tasks.image.judges import STEPS, fresh_judge, own_judge
 from genwright.tasks.image.pixels import Pictures
@@ -39,12 +39,8 @@ from genwright.tasks.image.sampling import draw
 
 Features = NDArray[np.floating]
 
-NEIGHBOURS = 5
 MOST_SEARCHED = 5_000
 """Training pictures that are looked through for copies; of a larger set a random part."""
-_EQUAL_SETS = 10
-_FEWEST = 2 * NEIGHBOURS + 2
-"""A row with fewer pictures gets no precision, coverage or Frechet distance, rather than holding the others' numbers down."""
 _LEAST = 4
 """Training pictures for a reference of two and two others."""
 TITLES = {
@@ -110,9 +106,14 @@ def score(
     table = {
         name: _scores(name, found[name], pictures[name], reference, near[name][0], limit, rng) for name in pictures
     }
-    equal = _equal_sets(found, reference, rng)
-    for name, values in equal.items():
-        table[name] |= values
+    equal = sets.equal_sets(found, reference, rng, settings.seed)
+    second, seconded = sets.second_opinion(
+        pictures, given.searched[: given.reference_count], model.device, settings.seed
+    )
+    agreed = _agreement(model, splits, given, for_held_out, settings)
+    for some in (equal, second, {name: {agreement.METRIC.name: value} for name, value in agreed.rows.items()}):
+        for name, values in some.items():
+            table[name] |= values
     if len(given.held_out) > 0:
         judged = (given.searched, given.held_out), (for_judge, drawn)
         table["model"] |= fresh_judge(train_judge, *judged, settings.judged(STEPS), settings.seed, model.device)
@@ -126,7 +127,10 @@ def score(
     sheet = ScoreSheet(
         metrics=[metric for metric in METRICS if any(metric.name in scores for scores in table.values())],
         rows=[_row(name, scores) for name, scores in table.items() if scores],
-        protocol=_protocol(given, equal, names, splits.hash, settings, limit) | varied.protocol,
+        protocol=_protocol(given, equal, names, splits.hash, settings, limit)
+        | seconded
+        | agreed.protocol
+        | varied.protocol,
     )
     sheet.protocol["held_out_in_all"] = sum(len(splits[name]) for name in names)
     sheet.headline = headline(sheet)
@@ -240,36 +244,19 @@ def _scores(
     return scores
 
 
-def _equal_sets(
-    found: Mapping[str, Features], reference: Features, rng: np.random.Generator
-) -> dict[str, dict[str, Estimate]]:
-    """Scores whose value depends on the number of pictures: means over random sets as large as the smallest row."""
-    rows = {name: own for name, own in found.items() if len(own) >= _FEWEST}
-    if len(reference) < _FEWEST or not rows:
-        return {}
-    size = min(len(reference), *(len(own) for own in rows.values()))
-    table = {}
-    with progress("evaluate: precision, coverage, Frechet distance", len(rows) * _EQUAL_SETS) as line:
-        for number, (name, own) in enumerate(rows.items()):
-            values: dict[str, list[float]] = {}
-            for turn in range(_EQUAL_SETS):
-                line.update(number * _EQUAL_SETS + turn)
-                x = own[rng.choice(len(own), size, replace=False)]
-                y = reference[rng.choice(len(reference), size, replace=False)]
-                drawn = {"frechet": metrics.frechet_distance(x, y), **metrics.prdc(x, y, NEIGHBOURS)}
-                for key, value in drawn.items():
-                    values.setdefault(key, []).append(value)
-            table[name] = {key: _over_sets(key, drawn, size) for key, drawn in values.items()}
-    return table
-
-
-def _over_sets(key: str, values: list[float], size: int) -> Estimate:
-    """The mean; a share has the interval of one set, the others the spread of the sets, or none when all sets are one."""
-    mean, deviation = float(np.mean(values)), float(np.std(values, ddof=1))
-    if key in ("precision", "recall", "coverage"):
-        return metrics.wilson(mean, size)
-    reach = 1.96 * deviation if deviation > 1e-9 else np.inf
-    return Estimate(mean, mean - reach, mean + reach, size)
+def _agreement(
+    model: Model, splits: Splits, given: Material, for_held_out: Pictures, settings: EvaluateSettings
+) -> agreement.Agreed:
+    """Only where pictures are drawn from words; an older run has set none aside for the judge."""
+    judge = splits.stores.get("judge")
+    if model.facts.condition != "text" or not judge or not len(given.held_out):
+        return agreement.Agreed()
+    rows = np.arange(len(judge))
+    taught = agreement.Captioned(
+        _field(judge, rows, "image"), [model.facts.words(one) for one in _field(judge, rows, "condition")]
+    )
+    real = agreement.Captioned(given.held_out, [model.facts.words(one) for one in given.held_out_conditions])
+    return agreement.measure(taught, real, {"model": for_held_out[: len(given.held_out)]}, model.device, settings.seed)
 
 
 def _nearest_by_pixels(drawn: Pictures, given: Material) -> NDArray[np.intp]:
@@ -306,9 +293,10 @@ def _protocol(
         "held_out_n": len(given.held_out),
         **features.protocol(),
         "kid": "unbiased, cubic polynomial kernel, all pairs; interval by the jackknife over both sets",
-        "equal_sets": f"precision, recall, density, coverage and Frechet distance: means over {_EQUAL_SETS} random sets of "
-        f"{sizes[0] if sizes else 0} pictures a side; interval of density and Frechet distance: the spread over the sets",
-        "neighbours": NEIGHBOURS,
+        "equal_sets": f"precision, recall, density, coverage and Frechet distance: means over {sets.EQUAL_SETS} random sets of "
+        f"{sizes[0] if sizes else 0} pictures a side; interval of density and Frechet distance: by random halves of the sets (delete-half "
+        "jackknife)",
+        "neighbours": sets.NEIGHBOURS,
         "copies_searched": f"{len(given.searched)} of {given.training_count} training pictures",
         "copy_distance": round(limit.distance, 4) if limit else None,
         "copy_percentile": copying_image.PERCENTILE,
@@ -338,6 +326,7 @@ def _exhibits(
         shown.append(exhibits.beside_real(folder, for_held_out, given.held_out, words))
     shown += exhibits.neighbours(folder, drawn, drawn_words, near, limit.distance if limit else 0.0)
     shown += exhibits.interpolation(folder, model, engine, conditions, settings.seed)
+    shown += exhibits.attention_maps(folder, model, engine, words, settings.seed)
     if held_out:
         shown += exhibits.reconstructions(folder, model.family, given.held_out, conditions, model.device)
     return shown

@@ -8,7 +8,7 @@ that says more, its tokens are `long`: int32[L], and half of the time they are l
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -55,6 +55,8 @@ from genwright.tasks.verdict import Training
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
 _BATCH = 32
+_ENOUGH_FOR_JUDGE = 500
+"""Pictures with words from which on a new run sets some aside to fit a judge of words and pictures on."""
 _LEAST_STEPS_A_PASS = 16
 """Of a pass over the pictures: fewer steps of more would see hardly more variety each."""
 _LOOKED_AT = 200
@@ -70,6 +72,7 @@ class Draw(BaseTask):
     name: ClassVar[str] = "draw"
     Request: ClassVar[type[BaseModel]] = Request
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
+    judge_share: ClassVar[float] = 0.1
     parts_groups: ClassVar[bool] = True
 
     @property
@@ -83,6 +86,11 @@ class Draw(BaseTask):
     def group_key(self, item: Item) -> str:
         """Pictures of one thing stand on one side: by `group` or the words where the table has them, else the content."""
         return group_of(item) or super().group_key(item)
+
+    def wants_judge(self, items: Sequence[Item]) -> bool:
+        """With words only: they are what the judge has to learn."""
+        told = sum(bool(item.fields.get("text")) for item in items)
+        return self.model.condition in ("auto", "text") and told >= _ENOUGH_FOR_JUDGE
 
     def kind(self, item: Item) -> str:
         return "" if item.fields.get("text") else item.fields.get("label", "")

@@ -15,12 +15,14 @@ from genwright.families.base import Interpolates, Reconstructs
 from genwright.media.image import grid, save_png
 from genwright.model import Model
 from genwright.scores import Exhibit
+from genwright.tasks.image import attention
 from genwright.tasks.image.pixels import Pictures, given_of, to_bytes, to_network
 from genwright.tasks.image.sampling import interpolate
 
 _ACROSS = 12
 SHOWN = 4 * _ACROSS
 """Samples on the sheet."""
+_LOOKED_AT = 4
 _SIDE = 64
 """Pixels a picture is shown at, at least."""
 
@@ -123,6 +125,33 @@ def interpolation(folder: Path, model: Model, engine: Engine, conditions_NL: np.
             caption="Each row goes from one noise to another on the great circle; the first two rows keep their text, the others "
             "change it half way. A model that had only learnt pictures by heart would jump from one to the next.",
             file=_sheet(folder, "interpolation", rows, columns=_ACROSS),
+            shows_training_items=False,
+        )
+    ]
+
+
+def attention_maps(folder: Path, model: Model, engine: Engine, words: Sequence[str], seed: int) -> list[Exhibit]:
+    """Some samples, each with where it looked at the words that it was drawn for; nothing for a model that can't say."""
+    told = [one for one in dict.fromkeys(words) if one]
+    if not attention.can_look(model) or not told:
+        return []
+    images: list[Pictures] = []
+    below: list[str] = []
+    for number in _evenly(len(told), _LOOKED_AT):
+        tiles = attention.look(model, engine, told[int(number)], seed).tiles()[:_ACROSS]
+        blank = (np.full_like(tiles[0][0], 255), "")
+        for image, text in [*tiles, *[blank] * (_ACROSS - len(tiles))]:
+            images.append(image)
+            below.append(text)
+    return [
+        Exhibit(
+            name="attention",
+            title="Where each word was looked at",
+            caption="Samples, each followed by itself lit where the network looked at each word (attention maps, mean over layers and steps), and "
+            'how much of all its attention the word got. `genwright explain RUN "some words"` does so for any.',
+            file=_sheet(folder, "attention", [np.stack(images)]),
+            words=below,
+            across=_ACROSS,
             shows_training_items=False,
         )
     ]

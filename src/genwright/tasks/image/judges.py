@@ -81,7 +81,8 @@ def own_judge(
 ) -> dict[str, Estimate]:
     """How often the model's own discriminator is right on held-out and generated pictures of the same conditions; {} without one.
 
-    A relativistic discriminator is judged by pairs alone: only differences of its logits mean anything.
+    Of a relativistic discriminator only differences of logits mean anything: beside the pairs that it was trained on, each side is held
+    against the mean of the other (arXiv:1807.00734, eq. 5).
     """
     if not isinstance(family, Discriminates):
         return {}
@@ -90,9 +91,8 @@ def own_judge(
         _logits(family.discriminate, images, given, device) for images in (real_NHWC, generated_NHWC)
     )
     pairs = {"own_pairs": share(real_N > generated_N)}
-    if family.relativistic:
-        return pairs
-    return pairs | {"own_on_real": share(real_N > 0), "own_on_generated": share(generated_N <= 0)}
+    over = (generated_N.mean(), real_N.mean()) if family.relativistic else (0.0, 0.0)
+    return pairs | {"own_on_real": share(real_N > over[0]), "own_on_generated": share(generated_N <= over[1])}
 
 
 @torch.inference_mode()

@@ -64,6 +64,7 @@ class Repair(BaseTask):
 
     name: ClassVar[str] = "repair"
     Request: ClassVar[type[BaseModel]] = Request
+    condition_ids: ClassVar[int] = damage.TOLD
     split_shares: ClassVar[dict[str, float]] = {"train": 0.85, "validation": 0.05, "test": 0.1}
 
     def check(self) -> None:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from genwright.families.base import Moment
+from genwright.families.gan.adaptive import Strength
 from genwright.families.gan.augmentation import augment
 from genwright.families.gan.family import Gan
 from genwright.families.gan.options import Controls, Opening, Settings
@@ -89,6 +90,39 @@ def test_relativistic_phases_by_hand():
     assert loss.value.item() == pytest.approx(pairs + 2.0 / 2 * (0.25 + 0.25), rel=1e-6)
     pairs = sum(_softplus(r - g) for r, g in zip(real, generated, strict=True)) / 2
     assert family.loss("generator", batch, _rng(), Moment()).value.item() == pytest.approx(pairs, rel=1e-6)
+
+
+def test_the_generator_pays_for_pictures_of_a_word_that_are_too_alike():
+    """Of 2 z + c for two noises z and w of each word, beside what is between the two words."""
+    rng = _rng()
+    z, w = torch.randn(2, 1, generator=rng)[:, 0], torch.randn(2, 1, generator=rng)[:, 0]
+    x = 2 * z + torch.tensor([0.0, 1.0])
+    found = ((2 * (z - w)).abs().mean() / (x[0] - x[1]).abs()).item()
+    for asked in (0.5 * found, found + 0.1):
+        family, plain = _one_pixel(variety=min(asked, 1.0)), _one_pixel()
+        loss = family.loss("generator", _one_pixel_batch(), _rng(), Moment())
+        without = plain.loss("generator", _one_pixel_batch(), _rng(), Moment())
+        assert loss.parts["variety"].item() == pytest.approx(found, rel=1e-5)
+        owed = 4 * max(min(asked, 1.0) - found, 0.0)
+        assert (loss.value - without.value).item() == pytest.approx(owed, abs=1e-5)
+    assert "variety" not in without.parts
+
+
+def test_augmentation_follows_how_often_the_discriminator_is_right():
+    """Every four steps, by 8 pictures of 20,000: more of it where the discriminator is right about all, less where it is wrong."""
+    strength, right, wrong = Strength("adaptive"), torch.ones(2), -torch.ones(2)
+    for step in range(4):
+        strength.learn(right, step)
+    assert float(strength.value(torch.device("cpu"))) == pytest.approx(0.3)
+    strength.learn(wrong, 4)
+    assert float(strength.value(torch.device("cpu"))) == pytest.approx(0.3 + 8 / 20_000)
+    kept = Strength("adaptive")
+    kept.load(strength.state())
+    for one in (strength, kept):
+        for step in range(5, 9):
+            one.learn(wrong, step)
+        assert float(one.value(torch.device("cpu"))) == pytest.approx(0.3, abs=1e-6)
+    assert Strength(0.5).state() == {} and Strength(0.5).value(torch.device("cpu")) == 0.5
 
 
 def test_penalties_reach_the_discriminators_weights():

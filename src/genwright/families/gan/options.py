@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
 
 from genwright.settings import Section
 
@@ -25,17 +25,23 @@ class Settings(Section):
         4, ge=1, description="The penalties are taken on one in this many pictures of a batch; saves time."
     )
     augment: float | Literal["adaptive"] = Field(
-        "adaptive",
+        FIRST_STRENGTH,
         description="Share of pictures that colour, shift and cut-out change before the discriminator sees them. `adaptive`: from "
-        f"{FIRST_STRENGTH}, more where the discriminator is too often right about training pictures, which is where data is small.",
+        f"{FIRST_STRENGTH} on, more where the discriminator is too often right about training pictures.",
     )
     variety: float = Field(
-        0.4,
+        0.0,
         ge=0,
         le=1,
-        description="How far apart pictures of one word must lie at least, by their values, beside pictures of different words. The generator "
-        "pays for less: nothing else asks it to heed its noise where data has a picture a word. 0: it may ignore it.",
+        description="How far apart pictures of one word must lie at least, by their values, beside pictures of different words, as 0.4. The "
+        "generator pays for less, for nothing else asks it to heed its noise where data has a picture a word. 0: it may ignore it.",
     )
+
+    @model_serializer(mode="wrap")
+    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """What is not asked for is not named: so it was before it could be."""
+        return {key: value for key, value in dump(self).items() if key != "variety" or value}
+
     width: int | None = Field(
         None,
         ge=16,

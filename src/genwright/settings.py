@@ -10,9 +10,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainSerializer, PrivateAttr
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    PrivateAttr,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from genwright.console import duration
+
+UNSAID = "unsaid"
+"""Marks a field that was added later, and means nothing at its default: `Field(..., json_schema_extra={UNSAID: True})`."""
 
 
 class Section(BaseModel):
@@ -21,6 +33,18 @@ class Section(BaseModel):
     model_config = ConfigDict(
         extra="forbid", validate_default=True, validate_by_alias=True, validate_by_name=True, serialize_by_alias=True
     )
+
+    @model_serializer(mode="wrap")
+    def _said(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Without the fields marked `UNSAID` that stand at their defaults: so it was before they could be asked for, and what was made
+        then is up to date."""
+        found = dump(self)
+        for name, about in type(self).model_fields.items():
+            extra = about.json_schema_extra
+            if isinstance(extra, dict) and extra.get(UNSAID) and getattr(self, name) == about.default:
+                found.pop(name, None)
+                found.pop(about.alias or name, None)
+        return found
 
     def relative_to(self, folder: Path) -> Self:
         """The same section with its paths made absolute from the recipe's folder."""

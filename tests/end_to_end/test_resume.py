@@ -60,15 +60,20 @@ def test_killed_training_ends_where_an_uninterrupted_one_does(
     prepared: tuple[Path, Path], processes: Any, tmp_path: Path
 ) -> None:
     recipe, whole = prepared
-    killed = tmp_path / "killed"
-    shutil.copytree(whole, killed)
+    untouched, killed, kills = tmp_path / "untouched", tmp_path / "killed", list[bool]()
+    shutil.copytree(whole, untouched)
     run_to_the_end(processes, training_child.train_run, recipe, whole)
     rng = random.Random(time.time_ns())
     moments = (while_a_checkpoint_is_written, at_a_random_step) * 2
-    kills = [
-        kill_at(moment(killed / "train" / "model", rng), processes, training_child.train_run, recipe, killed)
-        for moment in moments
-    ]
+    for _ in range(3):  # on a busy machine it may be over before the moment is seen
+        shutil.rmtree(killed, ignore_errors=True)
+        shutil.copytree(untouched, killed)
+        kills = [
+            kill_at(moment(killed / "train" / "model", rng), processes, training_child.train_run, recipe, killed)
+            for moment in moments
+        ]
+        if sum(kills) >= 2:
+            break
     run_to_the_end(processes, training_child.train_run, recipe, killed)
     assert sum(kills) >= 2
     assert_same(whole / "train" / "model", killed / "train" / "model", STEPS, TRAIN["previews"])

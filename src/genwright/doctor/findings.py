@@ -20,6 +20,7 @@ _OLDEST_GLIBC = (2, 28)
 _BF16 = (8, 0)
 
 GAINS = {
+    "repair": "mended pictures beside OpenCV's ways, and colour of 16 bits",
     "metrics": "scores of pictures: KID, coverage, nearest training pictures",
     "metrics-text": "scores of chats by meaning",
     "documents": "Word, PDF, epub, rich text and web pages read as text",

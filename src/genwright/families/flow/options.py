@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from genwright.settings import Section
+from genwright.settings import UNSAID, Section
 
 TASKS: tuple[str, ...] = ()
 """Tasks that it can do beside those that name it."""
@@ -34,6 +34,7 @@ class Settings(Section):
         ge=0,
         le=1,
         description="Share of the examples that are learned at time 0, where all is noise: it makes better what one step alone finds.",
+        json_schema_extra={UNSAID: True},
     )
     untold: float = Field(
         0.1,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, field_validator
 
-from genwright.settings import Section
+from genwright.settings import UNSAID, Section
 
 TASKS: tuple[str, ...] = ()
 """Tasks that it can do beside those that name it."""
@@ -35,12 +35,8 @@ class Settings(Section):
         le=1,
         description="How far apart pictures of one word must lie at least, by their values, beside pictures of different words, as 0.4. The "
         "generator pays for less, for nothing else asks it to heed its noise where data has a picture a word. 0: it may ignore it.",
+        json_schema_extra={UNSAID: True},
     )
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """What is not asked for is not named: so it was before it could be."""
-        return {key: value for key, value in dump(self).items() if key != "variety" or value}
 
     width: int | None = Field(
         None,

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer
+from pydantic import Field, field_validator
 
 from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count as number
 from genwright.families.codec.options import Settings as CodecSettings
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
-from genwright.settings import MainSection, PartSection, Section
+from genwright.settings import UNSAID, MainSection, PartSection, Section
 from genwright.tasks.image.options import SIZES, Colour, Side
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
@@ -106,20 +106,17 @@ class Model(Section):
         alias="from",
         description="A run or model folder of `draw` to go on from with other pictures, of which ten or twenty are enough; size, network and "
         "words are its own.",
+        json_schema_extra={UNSAID: True},
     )
     lora: Lora | None = Field(
         None,
         description="Train a low-rank change of the model gone on from instead of all its weights; `{}` takes defaults.",
+        json_schema_extra={UNSAID: True},
     )
     size: Side = Field(32, description="Side of the pictures in pixels: a power of two from 16 to 256.")
     condition: Literal["auto", "text", "label", "none"] = Field(
         "auto", description="What pictures are drawn from: `text`, `label`, `none`; `auto` takes what the data has."
     )
-
-    @model_serializer(mode="wrap")
-    def _without_nothing(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
-        """A model from nothing says no word of what it does not start from: so it said before there was a choice."""
-        return {key: value for key, value in dump(self).items() if key not in ("from", "lora") or value is not None}
 
     def relative_to(self, folder: Path) -> Self:
         placed = super().relative_to(folder)

@@ -2,17 +2,41 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from genwright.about import About, Least
+from genwright.about import About, Least, Survey, Verdict
+from genwright.console import count
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.settings import Section
 from genwright.tasks.image.options import Colour, Side
 
 _LEAST_OF_A_STYLE = 40
 """Pictures of one hand below which nobody could tell it from what they show."""
+
+
+def _verdict(survey: Survey) -> Verdict:
+    if not survey.pictures:
+        return Verdict(0, False, "no pictures")
+    inside = (one.path for one in survey.files if one.medium == "image" and not one.reason and "/" in one.path)
+    hands = Counter(path.partition("/")[0] for path in inside)
+    told = count(survey.pictures, "picture")
+    if len(hands) != 2:
+        return Verdict(
+            survey.pictures, False, f"{told}: two hands are told apart by two folders; they lie in {len(hands):,}"
+        )
+    few = min(hands, key=lambda name: hands[name])
+    if hands[few] < _LEAST_OF_A_STYLE:
+        least = f"too few to tell its hand by; about {_LEAST_OF_A_STYLE} are the least"
+        return Verdict(
+            survey.pictures,
+            False,
+            f"{told}: {count(hands[few], 'picture')} in {few} {'is' if hands[few] == 1 else 'are'} {least}",
+        )
+    return Verdict(survey.pictures, True, f"{told} in two folders: enough for restyle, if each is of one hand")
+
 
 ABOUT = About(
     medium="image",
@@ -22,6 +46,8 @@ ABOUT = About(
     pipeline="image-to-image",
     limits="Small pictures like those it learned from, carried over from one hand to the other. It knows these hands alone. What a picture "
     "shows may change on the way, letters and faces before all, so what comes out says nothing about what is there.",
+    verdict=_verdict,
+    when_asked=True,
     least=Least("pictures", 2 * _LEAST_OF_A_STYLE),
     roles={"a": _LEAST_OF_A_STYLE, "b": _LEAST_OF_A_STYLE},
     files=("target",),

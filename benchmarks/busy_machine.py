@@ -1,6 +1,6 @@
 """Whether a budget in minutes is kept while other programs work on the same machine.
 
-    python benchmarks/busy_machine.py [--budget 120s] [--recipes demo-write demo-draw-gan]
+    python benchmarks/busy_machine.py [--budget 120s] [--recipes demo-write demo-draw-gan] [--loads "beside busy processes"]
 
 Each recipe is run whole three times: alone, beside one busy process a core from before its start to its end, and beside as many that
 begin once the plan is made. Rows of other recipes that were measured before are kept. A row says how long the train stage took beside
@@ -37,18 +37,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", default="120s")
     parser.add_argument("--recipes", nargs="+", default=["demo-write", "demo-draw-gan"])
+    parser.add_argument("--loads", nargs="+", choices=LOADS, default=LOADS)
     parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()
     kept = options.results / "busy_machine.json"
     measured = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else []
-    rows = [row for row in measured if row["recipe"] not in options.recipes]
+    rows = {(row["recipe"], row["load"]): row for row in measured}
     for recipe in options.recipes:
-        for load in LOADS:
-            rows.append(measure(HERE.parent / "recipes" / f"{recipe}.yaml", options.budget, load))
-            print(line(rows[-1]), flush=True)
-    report = "\n".join([f"{device.title(device.choose('cpu'))}; {versions()}", HEADER, *map(line, rows)])
+        for load in options.loads:
+            rows[recipe, load] = measure(HERE.parent / "recipes" / f"{recipe}.yaml", options.budget, load)
+            print(line(rows[recipe, load]), flush=True)
+    report = "\n".join([f"{device.title(device.choose('cpu'))}; {versions()}", HEADER, *map(line, rows.values())])
     (options.results / "busy_machine.txt").write_text(report + "\n", encoding="utf-8")
-    kept.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+    kept.write_text(json.dumps([*rows.values()], indent=1) + "\n", encoding="utf-8")
 
 
 def measure(recipe: Path, budget: str, load: str) -> dict[str, Any]:

@@ -112,11 +112,7 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
         )
         if takes_file and bare and prompt and Path(prompt).is_dir():
             return each(Path(prompt), bare, schema, options, delivery, made, answer)
-        if takes_file:
-            text, asked_for = Path(prompt or "").stem, prompt
-        else:
-            text = read_prompt(prompt, prompt_file) if go_on is None else read_text(go_on, "--continue")
-            asked_for = text[-_LONGEST_PROMPT:].replace("\r\n", "\n")
+        text, asked_for = (Path(prompt or "").stem, prompt) if takes_file else _words(prompt, prompt_file, go_on)
         request = check(schema, options | ({bare: asked_for} if bare else {}))
         delivery = replace(
             delivery,
@@ -130,6 +126,12 @@ def _command(schema: Any, opening: Any, told: About | None) -> click.Command:
         "" if schema else " Name a run to see the options of its task."
     )
     return click.Command("generate", HELP_NAMES, call, [*fixed, *asked], help=help_text)
+
+
+def _words(prompt: str | None, file: Path | None, go_on: Path | None) -> tuple[str, str]:
+    """The prompt, or the text to go on with, whole and as it is asked with."""
+    text = read_prompt(prompt, file) if go_on is None else read_text(go_on, "--continue")
+    return text, text[-_LONGEST_PROMPT:].replace("\r\n", "\n")
 
 
 def _fixed(bare: str | None, takes_file: bool, told: About | None) -> list[click.Parameter]:

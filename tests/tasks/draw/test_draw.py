@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import unicodedata
 from pathlib import Path
@@ -27,22 +26,9 @@ from genwright.tasks.draw.task import Draw
 from genwright.tasks.image.facts import LEAST_TOKENS, DrawFacts
 from genwright.tasks.image.sampling import draw, interpolate, sample
 from helpers import ASSETS
+from helpers.drawing_models import emoji_items
 
 PICTURES = ASSETS / "pictures"
-
-
-def _items() -> list[Item]:
-    rows = [json.loads(line) for line in (PICTURES / "emoji.jsonl").read_text(encoding="utf-8").splitlines()]
-    return [
-        Item(
-            id=str(number),
-            source="folder:pictures",
-            path=row["image"],
-            file=str(PICTURES / row["image"]),
-            fields={"text": row["text"], "label": row["label"]},
-        )
-        for number, row in enumerate(rows)
-    ]
 
 
 def _task(family: str = "gan", prepare: dict[str, Any] | None = None, **model: Any) -> Draw:
@@ -60,7 +46,7 @@ def _example(task: Draw, facts: DrawFacts, item: Item) -> Example:
 def _model(family: str = "gan", **settings: Any) -> Model:
     torch.manual_seed(0)
     task = _task(family, **settings)
-    facts = task.fit(_items())
+    facts = task.fit(emoji_items())
     (config,) = task.candidates(facts, Splits({}), torch.device("cpu"))
     parts = build_parts(task, config, facts, torch.device("cpu"))
     with torch.no_grad():  # away from the zeros that the weights start at, as training would
@@ -79,7 +65,7 @@ def _draw(model: Model, **request: Any) -> list[np.ndarray]:
 
 
 def test_an_example_is_a_picture_with_its_caption_and_label():
-    task, items = _task(), _items()
+    task, items = _task(), emoji_items()
     facts = task.fit(items)
     item = next(item for item in items if "apple" in item.fields["text"])
     example = _example(task, facts, item)
@@ -91,14 +77,14 @@ def test_an_example_is_a_picture_with_its_caption_and_label():
 
 
 def test_captions_are_read_without_regard_to_case():
-    facts = _task().fit(_items())
+    facts = _task().fit(emoji_items())
     assert facts.encode("RED Apple", "").tolist() == facts.encode("red apple", "").tolist()
 
 
 def test_captions_are_read_whole_and_requests_as_far_as_those_went():
-    facts = _task().fit(_items())
+    facts = _task().fit(emoji_items())
     assert facts.encode("apple " * 200, "").shape == (LEAST_TOKENS,)
-    items = _items()
+    items = emoji_items()
     items[0].fields["text"] = ("red apple " * 20).strip()
     longer = _task().fit(items)
     assert longer.tokens == 41 and not longer.is_cut(items[0].fields["text"])
@@ -106,7 +92,7 @@ def test_captions_are_read_whole_and_requests_as_far_as_those_went():
 
 
 def test_a_long_caption_is_learned_from_half_of_the_time_beside_the_short_one():
-    items, task = _items(), _task()
+    items, task = emoji_items(), _task()
     for item in items[:40]:
         item.fields["long"] = f"{item.fields['text']}, one of the {item.fields['label']}"
     facts = task.fit(items)
@@ -120,7 +106,7 @@ def test_a_long_caption_is_learned_from_half_of_the_time_beside_the_short_one():
 
 
 def test_how_many_captions_are_cut_is_said(capsys):
-    items = _items()
+    items = emoji_items()
     for item in items[:3]:
         item.fields["text"] = (
             "1girl, solo, long hair, looking at viewer, smile, open mouth, blue eyes, outdoors, " * 5 + "sky, day"
@@ -129,23 +115,23 @@ def test_how_many_captions_are_cut_is_said(capsys):
     said = capsys.readouterr().err
     assert f"3 of {len(items)} captions are longer than the 95 tokens that the model reads, and cut: of" in said
     assert re.search(r'it reads "1girl, solo, [^"]*"\.$', said.strip()) and "sky, day" not in said.split("it reads")[1]
-    _task().fit(_items())
+    _task().fit(emoji_items())
     assert capsys.readouterr().err == ""
 
 
 def test_a_label_is_known_however_unicode_writes_it():
-    facts = DrawFacts("label", [unicodedata.normalize("NFD", "Müller"), "x"], _task().fit(_items()).captions, 1)
+    facts = DrawFacts("label", [unicodedata.normalize("NFD", "Müller"), "x"], _task().fit(emoji_items()).captions, 1)
     assert facts.prompt(unicodedata.normalize("NFC", "Müller")).tolist() == [0]
     assert facts.label_id(unicodedata.normalize("NFD", "Müller")) == 0
 
 
 def test_any_script_is_a_caption():
-    facts = _task().fit(_items())
+    facts = _task().fit(emoji_items())
     assert facts.words(facts.encode("红心 ❤ é", "")) == "红心 ❤ é"
 
 
 def test_facts_come_back_as_they_were_saved(tmp_path: Path):
-    facts = _task().fit(_items())
+    facts = _task().fit(emoji_items())
     facts.save(tmp_path)
     again = DrawFacts.load(tmp_path)
     assert (again.condition, again.labels, again.pictures) == (facts.condition, facts.labels, 64)
@@ -157,7 +143,7 @@ def test_facts_come_back_as_they_were_saved(tmp_path: Path):
 
 @pytest.mark.parametrize(("fields", "condition"), [(("text", "label"), "text"), (("label",), "label"), ((), "none")])
 def test_auto_takes_the_condition_that_the_data_has(fields: tuple[str, ...], condition: str):
-    items = _items()
+    items = emoji_items()
     for item in items:
         item.fields = {name: item.fields[name] for name in fields}
     task = _task()
@@ -169,19 +155,19 @@ def test_auto_takes_the_condition_that_the_data_has(fields: tuple[str, ...], con
 def test_what_cannot_be_used_is_dropped_with_its_reason(tmp_path: Path):
     broken = tmp_path / "broken.png"
     broken.write_bytes((PICTURES / "1f34e.png").read_bytes()[:200])
-    task, silent = _task(condition="text"), _items()[0]
-    facts = task.fit(_items())
+    task, silent = _task(condition="text"), emoji_items()[0]
+    facts = task.fit(emoji_items())
     (drop,) = task.encode(Item("x", "s", "broken.png", file=str(broken), fields={"text": "a"}), facts)
     assert isinstance(drop, Drop) and drop.reason == "undecodable"
     silent.fields = {}
     (drop,) = task.encode(silent, facts)
     assert isinstance(drop, Drop) and drop.reason == "missing_text"
-    (drop,) = _task(prepare={"min_pixels": 64}).encode(_items()[0], facts)
+    (drop,) = _task(prepare={"min_pixels": 64}).encode(emoji_items()[0], facts)
     assert isinstance(drop, Drop) and drop.reason == "too_small"
 
 
 def test_pictures_with_the_same_words_stand_on_one_side_of_the_split():
-    task, (one, other) = _task(), _items()[:2]
+    task, (one, other) = _task(), emoji_items()[:2]
     one.sha256, other.sha256 = "1", "2"
     one.fields, other.fields = {"text": "Waving  Hand"}, {"text": "waving hand"}
     assert task.group_key(one) == task.group_key(other)
@@ -192,7 +178,7 @@ def test_pictures_with_the_same_words_stand_on_one_side_of_the_split():
 
 
 def test_augmentation_leaves_words_out_and_mirrors_only_when_asked():
-    items = _items()
+    items = emoji_items()
     for flip in (False, True):
         task = _task(prepare={"flip": flip})
         facts = task.fit(items)
@@ -209,7 +195,7 @@ def test_augmentation_leaves_words_out_and_mirrors_only_when_asked():
 
 
 def test_a_batch_holds_pictures_from_minus_one_to_one():
-    task, items = _task(), _items()
+    task, items = _task(), emoji_items()
     facts = task.fit(items)
     examples = [_example(task, facts, item) for item in items[:3]]
     batch = task.collate(examples)
@@ -278,7 +264,7 @@ def test_metadata_says_how_a_picture_was_made():
 
 
 def test_a_label_that_is_none_of_the_models_is_refused_by_name():
-    items = _items()
+    items = emoji_items()
     facts = _task(condition="label").fit(items)
     with pytest.raises(RequestError, match=r"'Spaceships' is no label.*Animals"):
         facts.prompt("Spaceships")
@@ -286,7 +272,7 @@ def test_a_label_that_is_none_of_the_models_is_refused_by_name():
 
 
 def test_a_prompt_for_a_model_without_words_is_refused():
-    facts = _task(condition="none").fit(_items())
+    facts = _task(condition="none").fit(emoji_items())
     with pytest.raises(RequestError, match="without words"):
         facts.prompt("a red heart")
     assert facts.prompt("").tolist() == [0]
@@ -316,7 +302,7 @@ def test_interpolation_begins_and_ends_at_its_two_pictures(family: str):
 
 def test_preview_is_one_sheet_from_held_out_words(tmp_path: Path):
     model = _model()
-    items = _items()
+    items = emoji_items()
     write_part(tmp_path / "part", [(i.id, _example(model.task, model.facts, i)) for i in items[:6]])  # type: ignore[arg-type]
     splits = Splits({"validation": ExampleStore([tmp_path / "part"]), "train": ExampleStore([])})
     file = model.task.preview(model, Engine(), splits, tmp_path / "step-1")
@@ -329,7 +315,7 @@ def test_preview_is_one_sheet_from_held_out_words(tmp_path: Path):
 @pytest.mark.parametrize("family", ["flow", "gan", "vae"])
 def test_sizes_grow_and_can_be_fixed(family: str):
     free = _task(family, width=None)
-    facts = free.fit(_items())
+    facts = free.fit(emoji_items())
     widths = [_width(c.network) for c in free.candidates(facts, Splits({}), torch.device("cpu"))]
     assert widths == sorted(widths) and len(widths) > 3
     (fixed,) = _task(family, width=48).candidates(facts, Splits({}), torch.device("cpu"))
@@ -349,7 +335,7 @@ class _Pictures:
 @pytest.mark.parametrize("family", ["gan", "vae"])
 def test_a_card_gets_widths_and_batches_that_the_pictures_bear(family: str):
     task = _task(family, width=None)
-    facts, card = task.fit(_items()), torch.device("cuda")
+    facts, card = task.fit(emoji_items()), torch.device("cuda")
 
     def found(count: int) -> tuple[int, int | None]:
         splits = Splits({"train": _Pictures(count)})  # type: ignore[dict-item]

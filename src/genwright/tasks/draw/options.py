@@ -12,7 +12,8 @@ from genwright.console import count as number
 from genwright.families.codec.options import Settings as CodecSettings
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.settings import UNSAID, MainSection, PartSection, Section
-from genwright.tasks.image.options import SIZES, Colour, Side
+from genwright.tasks.image.options import SIZES, Side
+from genwright.tasks.image.options import Prepare as Prepare
 
 _PICTURES_FOR_SIZE = {16: 50, 32: 200, 64: 1_000, 128: 10_000, 256: 50_000}
 """How many pictures a generator of this size wants, so that it learns more than its examples by heart."""
@@ -73,24 +74,6 @@ ABOUT = About(
     least=Least("pictures", _PICTURES_FOR_SIZE[SIZES[0]], _FROM_RUN, larger=_larger, weights="model: {from: RUN}"),
     traceable=True,
 )
-
-
-class Prepare(Section):
-    background: Colour = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
-    fit: Literal["auto", "crop", "pad"] = Field(
-        "auto",
-        description="How a picture becomes square: `crop` its middle, `pad` it with its border's colour; `auto` pads drawings on a plain ground.",
-    )
-    min_pixels: int = Field(8, ge=1, description="Pictures with a shorter side are dropped as too_small.")
-    max_pixels: int = Field(
-        50_000_000,
-        ge=1,
-        description="Pictures with more pixels in all are dropped as too_large, before they are decoded.",
-    )
-    flip: bool = Field(
-        False, description="Also learn from mirrored pictures; turn it on where left and right mean nothing."
-    )
-    workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
 
 
 class Lora(Section):

@@ -11,7 +11,8 @@ from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count
 from genwright.request import POSITIONAL, Blob, of_medium
 from genwright.settings import Section
-from genwright.tasks.image.options import SIZES, Colour, Side
+from genwright.tasks.image import options
+from genwright.tasks.image.options import SIZES, Side
 
 _LEAST = 50
 MOST_CROPS, PIXELS_A_CROP = 200, 16
@@ -58,8 +59,7 @@ ABOUT = About(
 )
 
 
-class Prepare(Section):
-    background: Colour = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
+class Prepare(options.Prepare):
     fit: Literal["auto", "crop", "pad"] = Field(
         "auto",
         description="How a whole picture becomes square: `crop` its middle, `pad` it with its border's colour; `auto` pads drawings on a plain "
@@ -72,16 +72,6 @@ class Prepare(Section):
         description="How many pieces of a picture are learned from beside the whole, cut at random at scales from 1 down to an eighth; default: "
         f"by its pixels, none of a small one and at most {MOST_CROPS}. 0: whole pictures only.",
     )
-    min_pixels: int = Field(8, ge=1, description="Pictures with a shorter side are dropped as too_small.")
-    max_pixels: int = Field(
-        50_000_000,
-        ge=1,
-        description="Pictures with more pixels in all are dropped as too_large, before they are decoded.",
-    )
-    flip: bool = Field(
-        False, description="Also learn from mirrored pictures; turn it on where left and right mean nothing."
-    )
-    workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
 
 
 class Model(Section):

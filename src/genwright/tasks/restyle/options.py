@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import Field, model_validator
 
@@ -11,7 +11,8 @@ from genwright.about import About, Least, Survey, Verdict
 from genwright.console import count
 from genwright.request import GOES_WITH, POSITIONAL, Blob, of_medium
 from genwright.settings import Section
-from genwright.tasks.image.options import Colour, Side
+from genwright.tasks.image.options import Prepare as Prepare
+from genwright.tasks.image.options import Side
 
 _LEAST_OF_A_STYLE = 40
 """Pictures of one hand below which nobody could tell it from what they show."""
@@ -52,24 +53,6 @@ ABOUT = About(
     roles={"a": _LEAST_OF_A_STYLE, "b": _LEAST_OF_A_STYLE},
     files=("target",),
 )
-
-
-class Prepare(Section):
-    background: Colour = Field("white", description="Colour that transparent pictures are laid on: a name or #rrggbb.")
-    fit: Literal["auto", "crop", "pad"] = Field(
-        "auto",
-        description="How a picture becomes square: `crop` its middle, `pad` it with its border's colour; `auto` pads drawings on a plain ground.",
-    )
-    min_pixels: int = Field(8, ge=1, description="Pictures with a shorter side are dropped as too_small.")
-    max_pixels: int = Field(
-        50_000_000,
-        ge=1,
-        description="Pictures with more pixels in all are dropped as too_large, before they are decoded.",
-    )
-    flip: bool = Field(
-        False, description="Also learn from mirrored pictures; turn it on where left and right mean nothing."
-    )
-    workers: int | None = Field(None, ge=1, description="Processes that encode; default: one a core.")
 
 
 class Model(Section):

@@ -21,6 +21,7 @@ from typing import Any
 
 import torch
 import yaml
+from PIL import Image
 
 from card import common
 from card.common import ASSETS, row
@@ -105,9 +106,12 @@ def _equal(one: Path, other: Path) -> bool:
 
 def recipe_of(here: Path, task: str, family: str, mode: dict[str, Any], *, steps: int, every: int, plain: bool) -> str:
     """Write the recipe of a pair into a folder; its name."""
-    source, model = _data(here, task)
-    if family in ("gan", "vae") or task == "draw":
-        model = {**model, "width": 16 if plain else 32}
+    sources, model = _data(here, task)
+    width = 16 if plain else 32
+    if (task, family) == ("draw", "transformer"):
+        model = {**model, "codec": {"width": width}, "prior": {"layers": 2, "width": 64}}
+    elif family != "transformer":
+        model = {**model, "width": width}
     train = {
         "budget": f"{steps} steps",
         "batch": 8,
@@ -118,25 +122,41 @@ def recipe_of(here: Path, task: str, family: str, mode: dict[str, Any], *, steps
         "compile": "off" if plain or not torch.cuda.is_available() else "on",
         **dict.fromkeys(mode, "on"),
     }
-    content = {"task": task, "data": {"sources": [source]}, "model": {"family": family, **model}, "train": train}
+    content = {"task": task, "data": {"sources": sources}, "model": {"family": family, **model}, "train": train}
     (here / "r.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
     return "r.yaml"
 
 
-def _data(here: Path, task: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A source and the model's settings. Raises RuntimeError for a task that has no data here."""
+def _data(here: Path, task: str) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The sources and the model's settings. Raises RuntimeError for a task that has no data here."""
     text = {"layers": 2, "width": 64, "context": 64}
     if task == "write":
-        return {"folder": str(ASSETS / "text")}, text
+        return [{"folder": str(ASSETS / "text")}], text
     if task == "complete":
-        return {"folder": str(ASSETS / "runs" / "484daea" / "data" / "code")}, text
+        return [{"folder": str(ASSETS / "runs" / "484daea" / "data" / "code")}], text
     if task == "chat":
         _conversations(here / "chats.jsonl")
-        return {"table": str(here / "chats.jsonl")}, text
+        return [{"table": str(here / "chats.jsonl")}], text
     if task == "draw":
         join = {"table": "emoji.jsonl", "path": "{image}", "text": "{text}"}
-        return {"folder": str(ASSETS / "pictures"), "join": join}, {"size": 16}
+        return [{"folder": str(ASSETS / "pictures"), "join": join}], {"size": 16}
+    if task == "repair":
+        return [{"folder": str(ASSETS / "pictures")}], {"size": 16}
+    if task == "restyle":
+        _two_hands(here / "hands")
+        sides = (("plain", "a"), ("turned", "b"))
+        return [{"folder": str(here / "hands" / hand), "as": side} for hand, side in sides], {"size": 16}
     raise RuntimeError(f"no data for the task {task} stands in card/resume.py")
+
+
+def _two_hands(folder: Path) -> None:
+    """The emoji as they are, and with their colours turned, under other names: two sets that nothing pairs."""
+    for number, file in enumerate(sorted((ASSETS / "pictures").glob("*.png"))):
+        plain = Image.open(file).convert("RGBA")
+        red, green, blue, alpha = plain.split()
+        for hand, picture in (("plain", plain), ("turned", Image.merge("RGBA", (blue, red, green, alpha)))):
+            (folder / hand).mkdir(parents=True, exist_ok=True)
+            picture.save(folder / hand / f"{hand}-{number:02}.png")
 
 
 def _conversations(file: Path) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,8 @@ from genwright.training import checkpoint
 
 SWITCH = "deterministic"
 _WAIT_S = 120
+_AT_ONCE = 6
+"""More only wait for each other while they are compiled."""
 
 
 def rows(options: Any) -> Iterator[dict[str, Any]]:
@@ -42,8 +44,13 @@ def rows(options: Any) -> Iterator[dict[str, Any]]:
     with common.work() as place:
         for mode in modes[:1] if options.small else modes:
             # Side by side: what counts here is what comes out, and most of the time goes to starting programs.
-            with ThreadPoolExecutor(1 if options.small else len(pairs)) as pool:
-                yield from pool.map(lambda pair, mode=mode: _killed(place, *pair, mode, options.small), pairs)
+            with ThreadPoolExecutor(1 if options.small else _AT_ONCE) as pool:
+                yield from (
+                    done.result()
+                    for done in as_completed(
+                        [pool.submit(_killed, place, *pair, mode, options.small) for pair in pairs]
+                    )
+                )
         if len(modes) > 1 and not options.small:
             yield from _price(place)
 
@@ -63,16 +70,16 @@ def _compared(here: Path, name: str, task: str, family: str, mode: dict[str, Any
     for stage in ("collect", "prepare"):
         common.genwright(here, stage, recipe, "--run-dir", "whole")
     shutil.copytree(here / "whole", here / "killed")
-    common.genwright(here, "train", recipe, "--run-dir", "whole")
+    common.genwright(here, "train", recipe, "--run-dir", "whole", "--anyway")
     at = _kill(here, recipe, after=2 * every)
-    common.genwright(here, "train", recipe, "--run-dir", "killed")
+    common.genwright(here, "train", recipe, "--run-dir", "killed", "--anyway")
     equal = all(_equal(part, here / "killed" / "train" / part.name) for part in _parts(here / "whole"))
     return row(f"{name}, killed after step {at}", int(equal), "bit-equal", goal=1, parts=len(_parts(here / "whole")))
 
 
 def _kill(here: Path, recipe: str, after: int) -> int:
     """Start the training, kill it once a checkpoint of that step stands; the newest step that stands then."""
-    command = [sys.executable, "-m", "genwright", "train", recipe, "--run-dir", "killed"]
+    command = [sys.executable, "-m", "genwright", "train", recipe, "--run-dir", "killed", "--anyway"]
     with (here / "killed.log").open("w") as log:
         child = subprocess.Popen(command, cwd=here, stdout=log, stderr=log)
     until = time.monotonic() + _WAIT_S
@@ -119,7 +126,9 @@ def recipe_of(here: Path, task: str, family: str, mode: dict[str, Any], *, steps
         "validate_times": 3,
         "previews": 0,
         "patience": 0,
-        "compile": "off" if plain or not torch.cuda.is_available() else "on",
+        "compile": "on"
+        if (task, family) == ("write", "transformer") and torch.cuda.is_available() and not plain
+        else "off",
         **dict.fromkeys(mode, "on"),
     }
     content = {"task": task, "data": {"sources": sources}, "model": {"family": family, **model}, "train": train}

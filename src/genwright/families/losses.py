@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from genwright.networks.elementwise import wide
+from genwright.networks.elementwise import autocast_dtype, wide
 
 Logits = Callable[[Tensor], Tensor]
 """data_BX -> logit_B (X: the data's own axes), what is given being held by the caller."""
@@ -53,7 +53,7 @@ def zero_centred(logits: Logits, real_BX: Tensor, generated_BX: Tensor) -> tuple
     """R1 and R2, of some real and some generated rows. A gradient inside an objective has no scaled loss behind it: in fp16 it would be
     lost, so there it is taken in fp32."""
     kind = real_BX.device.type
-    in_fp16 = torch.is_autocast_enabled(kind) and torch.get_autocast_dtype(kind) == torch.float16
+    in_fp16 = autocast_dtype(real_BX.device) == torch.float16
     with torch.autocast(kind, enabled=False) if in_fp16 else nullcontext():
         r1_B, r2_B = squared_gradient(logits, wide(torch.cat([real_BX, generated_BX]))).chunk(2)
     return r1_B.mean(), r2_B.mean()

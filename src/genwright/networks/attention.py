@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn.attention.varlen import varlen_attn
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from genwright.networks.elementwise import autocast_dtype
+
 _SPARED = 0.6
 """Documents are laid out by themselves on a CPU where their squares add up to less than this share of the rows'; else moving them
 costs more than it spares."""
@@ -81,8 +83,7 @@ def document_ends(segment_BT: Tensor, even: bool = False) -> Tensor:
 def document_attention(q_BTNH: Tensor, k_BTKH: Tensor, v_BTKH: Tensor, ends_E: Tensor) -> Tensor:
     """Causal attention within each document of `document_ends`: B,T,N,H."""
     kind = q_BTNH.device.type
-    if torch.is_autocast_enabled(kind):
-        dtype = torch.get_autocast_dtype(kind)
+    if (dtype := autocast_dtype(q_BTNH.device)) is not None:
         q_BTNH, k_BTKH, v_BTKH = q_BTNH.to(dtype), k_BTKH.to(dtype), v_BTKH.to(dtype)
     heads, kv_heads, length = q_BTNH.shape[2], k_BTKH.shape[2], q_BTNH.shape[1]
     q_MNH, k_MKH, v_MKH = (x.flatten(0, 1) for x in (q_BTNH, k_BTKH, v_BTKH))

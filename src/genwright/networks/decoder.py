@@ -21,7 +21,7 @@ from torch.utils.checkpoint import checkpoint
 
 from genwright.networks import block_attention
 from genwright.networks.attention import choose, document_attention
-from genwright.networks.elementwise import RMSNorm, rotate
+from genwright.networks.elementwise import RMSNorm, autocast_dtype, rotate
 from genwright.networks.nats import NatsAndGradient
 from genwright.networks.roles import Role, default_roles
 from genwright.networks.rope import RopeScaling, rope_tables
@@ -274,8 +274,7 @@ class Decoder(nn.Module):
     def _dtype(self) -> torch.dtype:
         """What products run in."""
         weight = self.embed_tokens.weight
-        kind = weight.device.type
-        return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weight.dtype
+        return autocast_dtype(weight.device) or weight.dtype
 
     def logits(self, hidden_BTD: Tensor) -> Tensor:
         return F.linear(hidden_BTD, self.output_matrix)

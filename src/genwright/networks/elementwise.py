@@ -39,6 +39,12 @@ def wide(x: Tensor) -> Tensor:
     return x.float() if x.dtype in (torch.bfloat16, torch.float16) else x
 
 
+def autocast_dtype(device: torch.device) -> torch.dtype | None:
+    """What autocast makes products run in on a device; None outside it, and on the meta device, which has none."""
+    kind = device.type
+    return torch.get_autocast_dtype(kind) if kind != "meta" and torch.is_autocast_enabled(kind) else None
+
+
 def _by_hand(x: Tensor) -> bool:
     if torch.compiler.is_compiling():
         return False

@@ -19,6 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from genwright.networks.decoder import Decoder, FeedForward, qkv_rows
+from genwright.networks.elementwise import autocast_dtype
 
 PEFT_NAMES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 _HEAD_PREFIX = "base_model.model."
@@ -47,7 +48,7 @@ class LoraLinear(nn.Linear):
         return self.alpha / self.rank
 
     def forward(self, input: Tensor) -> Tensor:
-        if torch.is_autocast_enabled(input.device.type):
+        if autocast_dtype(input.device) is not None:
             return self._in_parts(input)
         out_MO = _Product.apply(
             input.flatten(0, -2), self.weight, self.bias, self.lora_A, self.lora_B, self.blocks, self.scale
@@ -126,7 +127,7 @@ class LoraFeedForward(nn.Module):
     def forward(self, x_BTD: Tensor) -> Tensor:
         both, down = self.gate_up_proj(x_BTD), self.down_proj
         assert isinstance(down, LoraLinear)
-        if torch.is_autocast_enabled(x_BTD.device.type):
+        if autocast_dtype(x_BTD.device) is not None:
             gate, up = both.chunk(2, dim=-1)
             return down(F.silu(gate) * up)
         out_MD = _GatedProduct.apply(both.flatten(0, -2), down.weight, down.bias, down.lora_A, down.lora_B, down.scale)

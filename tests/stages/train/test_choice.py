@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,18 +11,21 @@ import torch
 import yaml
 
 from genwright import recipe as recipes
+from genwright.errors import RequestError, WorkError
 from genwright.model_folder import build_task
 from genwright.networks.decoder import Decoder, DecoderConfig
+from genwright.registry import TASKS, families_of
 from genwright.run import Run, write_atomic
 from genwright.stages.collect import stage as collect
 from genwright.stages.prepare import stage as prepare
-from genwright.stages.train import rate, sizes
+from genwright.stages.train import rate, sizes, sizing
 from genwright.stages.train.jobs import Workshop
 from genwright.stages.train.rate import Rate
 from genwright.tasks.text import sizes as text_sizes
 from genwright.training.base import Settings
 from genwright.training.rehearsal import Measured
 from helpers import ASSETS
+from helpers.contract import SMALL, TINY, recipe_of_new
 
 CPU = torch.device("cpu")
 H200 = Rate(flops=801e12, launch_seconds=1e-5, memory_bytes=140 * 10**9)
@@ -33,7 +38,10 @@ def recipe_of(budget: str, **train: Any) -> recipes.Recipe:
 
 @pytest.fixture(scope="module")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Workshop:
-    run, recipe = Run(tmp_path_factory.mktemp("runs") / "prepared"), recipe_of("1m")
+    return prepared(recipe_of("1m"), Run(tmp_path_factory.mktemp("runs") / "prepared"))
+
+
+def prepared(recipe: recipes.Recipe, run: Run) -> Workshop:
     run.folder.mkdir()
     task = build_task(recipe)
     write_atomic(run.folder / "recipe.yaml", recipe.to_yaml())
@@ -175,3 +183,33 @@ def test_a_card_is_known_by_what_it_is(
     plain = rate.known(torch.device("cuda"), "fp32")
     assert plain is not None and plain.flops < found.flops
     assert rate.known(CPU, "bf16") is None
+
+
+ALONE = [(task, family) for task in TASKS for family in families_of(task) if (task, family) != ("draw", "transformer")]
+"""Whose models are one part: of several no first guess is made."""
+
+
+@pytest.mark.parametrize(("task", "family"), ALONE)
+def test_what_a_step_costs_is_known_of_every_family_before_it_is_built(
+    task: str, family: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    free = [f"{setting.partition('=')[0]}=null" for setting in (*TINY[task].settings, *SMALL.get((task, family), ()))]
+    free = ["train.budget=10m", "train.batch=null", "train.compile=auto", *(one for one in free if "size" not in one)]
+    recipe = recipes.load(recipe_of_new(task, family, tmp_path, capsys), free)
+    workshop, rated = prepared(recipe, Run(tmp_path / "run")), list[Any]()
+    monkeypatch.setattr(rate, "known", lambda device, kind: H200)
+    monkeypatch.setattr(rate, "measured", lambda device, kind: H200)
+
+    def first_guess(costs: Any, *others: Any) -> Any:
+        rated.extend(costs)
+        return sizing.first_guess(costs, *others)
+
+    def rehearse(*given: Any, **named: Any) -> Any:
+        raise torch.OutOfMemoryError
+
+    monkeypatch.setattr(sizes, "first_guess", first_guess)
+    monkeypatch.setattr(sizes, "rehearse", rehearse)
+    with contextlib.suppress(WorkError, RequestError, torch.OutOfMemoryError):
+        sizes.choose(workshop, recipe.train)
+    assert rated and all(cost.flops > 0 and cost.parameters > 0 for cost in rated)

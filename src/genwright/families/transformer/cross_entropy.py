@@ -17,6 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from genwright.networks.elementwise import autocast_dtype
 from genwright.networks.nats import NatsAndGradient
 
 _CHUNK_BYTES = {"cpu": 1 << 26}
@@ -79,7 +80,7 @@ def weighted_nats(
         counted_C = weight_M.nonzero().squeeze(1)
     if counted_C is not None and len(counted_C) < len(weight_M):
         hidden_MD, target_M, weight_M = hidden_MD[counted_C], target_M[counted_C], weight_M[counted_C]
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_MD.dtype
+    dtype = autocast_dtype(hidden_MD.device) or hidden_MD.dtype
     return _WeightedNats.apply(hidden_MD, matrix_VD, target_M, weight_M.float(), dtype, kernel)  # pyright: ignore[reportReturnType]
 
 

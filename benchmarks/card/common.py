@@ -87,6 +87,16 @@ def seconds_a_step(step: Callable[[], Any], times: int) -> float:
     return statistics.median(found)
 
 
+def seconds_of_steps(step: Callable[[], Any], times: int) -> float:
+    """Of each of some steps in a row, as a training takes them: the device is waited for at their end alone."""
+    synchronise(device())
+    start = time.perf_counter()
+    for _ in range(times):
+        step()
+    synchronise(device())
+    return (time.perf_counter() - start) / times
+
+
 def first_step(step: Callable[[], Any]) -> float:
     """Seconds of the first step, compiling with it; two more follow to warm up."""
     found = seconds_a_step(step, 1)

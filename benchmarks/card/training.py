@@ -93,7 +93,7 @@ def compared(shape: Shape, options: Any, muon: tuple[bool, ...]) -> Iterator[dic
     for _ in range(ROUNDS):
         peaks.append(product_rate(common.device(), computed_in()))
         for side in sides:
-            times[side.name].append(common.seconds_a_step(side.step, 2 if options.small else 10))
+            times[side.name].append(common.seconds_of_steps(side.step, 2 if options.small else 10))
     yield row(f"{shape.name}: the product", statistics.median(peaks) / 1e12, "TFLOP/s")
     rate = {name: shape.tokens / statistics.median(found) for name, found in times.items()}
     of_peak = {name: rate[name] / shape.tokens * shape.flops / statistics.median(peaks) for name in rate}
@@ -180,7 +180,7 @@ def trains(shape: Shape, options: Any, steps: int) -> Iterator[dict[str, Any]]:
     while trainer.step < steps and time.time() < until:
         trainer.take_step()
     losses = trainer.window.means()
-    seconds = common.seconds_a_step(side.step, 3)
+    seconds = common.seconds_of_steps(side.step, 3)
     fine = all(map(math.isfinite, losses.values()))
     parameters = sum(p.numel() for p in trainer.family.modules.parameters())
     yield row(f"{shape.name}: steps with a finite loss", trainer.step - 3 if fine else 0, "steps", goal=steps, parameters=parameters, loss=losses["model/loss"], first_step_s=first, **side.settings)  # fmt: skip

@@ -35,9 +35,10 @@ def in_dtype(network: Decoder, dtype: torch.dtype) -> Decoder:
 
 @dataclass(frozen=True)
 class Fusible:
-    """What lies between the products of a layer."""
+    """What lies between the products of a layer. `turn` writes keys and values into the cache."""
 
-    turn: Callable[..., tuple[Tensor, Tensor]]
+    norm: Callable[..., Tensor]
+    turn: Callable[..., Tensor]
     weigh: Callable[..., Tensor]
     gate: Callable[..., Tensor]
 
@@ -62,19 +63,16 @@ class OneToken:
             for table_PH in (network.rope_cos, network.rope_sin)
         ]
         bias_RKGS = self._bias(position_R, length)
-        index_2RKTH = position_R[None, :, None, None, None].expand(
-            2, -1, *cache_2LRKSH.shape[3:4], 1, cache_2LRKSH.shape[5]
-        )
         x_RD = F.embedding(token_R, network.embed_tokens.weight)
         for layer, block in enumerate(network.layers):
             assert isinstance(block, Block)
             attention, feed = block.self_attn, block.mlp
-            normed_RD = _norm(x_RD, block.input_layernorm.weight, eps)
-            mixed_RM = self._attend(attention, normed_RD, rope, bias_RKGS, index_2RKTH, cache_2LRKSH[:, layer], length)
+            normed_RD = self._fusible.norm(x_RD, block.input_layernorm.weight, eps)
+            mixed_RM = self._attend(attention, normed_RD, rope, bias_RKGS, position_R, cache_2LRKSH[:, layer], length)
             x_RD.addmm_(mixed_RM, attention.o_proj.weight.t())
             if attention.o_proj.bias is not None:
                 x_RD += attention.o_proj.bias
-            normed_RD = _norm(x_RD, block.post_attention_layernorm.weight, eps)
+            normed_RD = self._fusible.norm(x_RD, block.post_attention_layernorm.weight, eps)
             gated_RF = self._fusible.gate(F.linear(normed_RD, feed.gate_up_proj.weight))
             x_RD.addmm_(gated_RF, feed.down_proj.weight.t())
         _product(_norm(x_RD, network.norm.weight, eps), network.output_matrix.t(), logits_RV)
@@ -95,7 +93,7 @@ class OneToken:
         x_RD: Tensor,
         rope: list[Tensor],
         bias_RKGS: Tensor,
-        index_2RKTH: Tensor,
+        position_R: Tensor,
         cache_2RKSH: Tensor,
         length: int,
     ) -> Tensor:
@@ -105,8 +103,7 @@ class OneToken:
         norms = (
             (attention.q_norm.weight, attention.k_norm.weight, self._config.rms_norm_eps) if attention.qk_norm else None
         )
-        q_RNH, kv_2RKH = self._fusible.turn(qkv_RXH, heads, kv_heads, rope, norms)
-        cache_2RKSH.scatter_(3, index_2RKTH, kv_2RKH[..., None, :])
+        q_RNH = self._fusible.turn(qkv_RXH, heads, kv_heads, rope, norms, position_R, cache_2RKSH)
         rows = len(x_RD)
         # Views: all rows of the cache have the same stride, so that rows and heads are one axis of products.
         keys, values = (side.view(rows * kv_heads, length, width) for side in cache_2RKSH[..., :length, :])
@@ -121,9 +118,15 @@ def _norm(x_RD: Tensor, weight_D: Tensor, eps: float) -> Tensor:
 
 
 def _turn(
-    qkv_RXH: Tensor, heads: int, kv_heads: int, rope: list[Tensor], norms: tuple[Tensor, Tensor, float] | None
-) -> tuple[Tensor, Tensor]:
-    """Queries, and keys beside values, normed and turned to their positions."""
+    qkv_RXH: Tensor,
+    heads: int,
+    kv_heads: int,
+    rope: list[Tensor],
+    norms: tuple[Tensor, Tensor, float] | None,
+    position_R: Tensor,
+    cache_2RKSH: Tensor,
+) -> Tensor:
+    """Queries; and keys beside values in the cache, at their positions. Queries and keys are normed and turned."""
     q_RNH, k_RKH, v_RKH = qkv_RXH.split((heads, kv_heads, kv_heads), dim=1)
     if norms is None:
         both_RXH = qkv_RXH[:, : heads + kv_heads]
@@ -137,7 +140,36 @@ def _turn(
         dim=-1,
     )
     q_RNH, k_RKH = turned_RXH.split((heads, kv_heads), dim=1)
-    return q_RNH, torch.stack((k_RKH, v_RKH))
+    place_2RK1H = position_R[None, :, None, None, None].expand(2, -1, kv_heads, 1, v_RKH.shape[-1])
+    cache_2RKSH.scatter_(3, place_2RK1H, torch.stack((k_RKH, v_RKH))[..., None, :])
+    return q_RNH
+
+
+def _turn_at_once(
+    qkv_RXH: Tensor,
+    heads: int,
+    kv_heads: int,
+    rope: list[Tensor],
+    norms: tuple[Tensor, Tensor, float] | None,
+    position_R: Tensor,
+    cache_2RKSH: Tensor,
+) -> Tensor:
+    """The same in a form of which a compiler makes few kernels: heads of queries and keys in one go, the cache written by index."""
+    x_RXH, device = qkv_RXH[:, : heads + kv_heads].float(), qkv_RXH.device
+    if norms is not None:
+        q_weight_H, k_weight_H, eps = norms
+        is_query_X1 = torch.arange(heads + kv_heads, device=device)[:, None] < heads
+        x_RXH = x_RXH * torch.rsqrt(x_RXH.square().mean(dim=-1, keepdim=True) + eps)
+        x_RXH = x_RXH * torch.where(is_query_X1, q_weight_H, k_weight_H)
+    first, second = x_RXH.chunk(2, dim=-1)
+    cos_R1H, sin_R1H = rope
+    turned_RXH = torch.cat((first * cos_R1H - second * sin_R1H, second * cos_R1H + first * sin_R1H), dim=-1)
+    turned_RXH = turned_RXH.to(qkv_RXH.dtype)
+    row_R1 = torch.arange(len(qkv_RXH), device=device)[:, None]
+    head_K = torch.arange(kv_heads, device=device)
+    for side, new_RKH in zip(cache_2RKSH, (turned_RXH[:, heads:], qkv_RXH[:, heads + kv_heads :]), strict=True):
+        side.index_put_((row_R1, head_K, position_R[:, None]), new_RKH)
+    return turned_RXH[:, :heads]
 
 
 def _weigh(scores_RKGS: Tensor, bias_RKGS: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
@@ -149,12 +181,12 @@ def _gate(gate_up_RF: Tensor) -> Tensor:
     return F.silu(gate_RF) * up_RF
 
 
-PLAIN = Fusible(_turn, _weigh, _gate)
+PLAIN = Fusible(_norm, _turn, _weigh, _gate)
 
 
 @cache
 def _compiled() -> Fusible:
-    return Fusible(torch.compile(_turn), torch.compile(_weigh), torch.compile(_gate))
+    return Fusible(*map(torch.compile, (_norm, _turn_at_once, _weigh, _gate)))
 
 
 def _batched(a_XGH: Tensor, b_XHS: Tensor) -> Tensor:

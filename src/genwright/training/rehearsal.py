@@ -194,7 +194,9 @@ def _look(stretches: list[_Stretch], trainer: Trainer, cycle: int, hurry: float)
     whole = trainer.settings
     if whole.batch <= 2 or whole.compile:  # nothing is smaller; or how long they are was seen before they were compiled
         return False
-    if trainer.device.type != "cpu":  # one example takes a card about as long as all of them, and the first step loads its kernels
+    if (
+        trainer.device.type != "cpu"
+    ):  # one example takes a card about as long as all of them, and the first step loads its kernels
         return False
 
     def take(examples: int) -> float:

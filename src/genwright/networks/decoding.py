@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from genwright.hardware import compiler
 from genwright.networks.decoder import Block, Decoder
 
 
@@ -35,10 +36,10 @@ def in_dtype(network: Decoder, dtype: torch.dtype) -> Decoder:
 
 @dataclass(frozen=True)
 class Fusible:
-    """What lies between the products of a layer. `turn` writes keys and values into the cache."""
+    """What lies between the products of a layer, but for the writing into the cache: compiled, that would copy all of it."""
 
     norm: Callable[..., Tensor]
-    turn: Callable[..., Tensor]
+    turn: Callable[..., tuple[Tensor, Tensor]]
     weigh: Callable[..., Tensor]
     gate: Callable[..., Tensor]
 
@@ -63,12 +64,15 @@ class OneToken:
             for table_PH in (network.rope_cos, network.rope_sin)
         ]
         bias_RKGS = self._bias(position_R, length)
+        index_2RKTH = position_R[None, :, None, None, None].expand(
+            2, -1, *cache_2LRKSH.shape[3:4], 1, cache_2LRKSH.shape[5]
+        )
         x_RD = F.embedding(token_R, network.embed_tokens.weight)
         for layer, block in enumerate(network.layers):
             assert isinstance(block, Block)
             attention, feed = block.self_attn, block.mlp
             normed_RD = self._fusible.norm(x_RD, block.input_layernorm.weight, eps)
-            mixed_RM = self._attend(attention, normed_RD, rope, bias_RKGS, position_R, cache_2LRKSH[:, layer], length)
+            mixed_RM = self._attend(attention, normed_RD, rope, bias_RKGS, index_2RKTH, cache_2LRKSH[:, layer], length)
             x_RD.addmm_(mixed_RM, attention.o_proj.weight.t())
             if attention.o_proj.bias is not None:
                 x_RD += attention.o_proj.bias
@@ -93,7 +97,7 @@ class OneToken:
         x_RD: Tensor,
         rope: list[Tensor],
         bias_RKGS: Tensor,
-        position_R: Tensor,
+        index_2RKTH: Tensor,
         cache_2RKSH: Tensor,
         length: int,
     ) -> Tensor:
@@ -103,7 +107,8 @@ class OneToken:
         norms = (
             (attention.q_norm.weight, attention.k_norm.weight, self._config.rms_norm_eps) if attention.qk_norm else None
         )
-        q_RNH = self._fusible.turn(qkv_RXH, heads, kv_heads, rope, norms, position_R, cache_2RKSH)
+        q_RNH, kv_2RKH = self._fusible.turn(qkv_RXH, heads, kv_heads, rope, norms)
+        cache_2RKSH.scatter_(3, index_2RKTH, kv_2RKH[..., None, :])
         rows = len(x_RD)
         # Views: all rows of the cache have the same stride, so that rows and heads are one axis of products.
         keys, values = (side.view(rows * kv_heads, length, width) for side in cache_2RKSH[..., :length, :])
@@ -123,10 +128,8 @@ def _turn(
     kv_heads: int,
     rope: list[Tensor],
     norms: tuple[Tensor, Tensor, float] | None,
-    position_R: Tensor,
-    cache_2RKSH: Tensor,
-) -> Tensor:
-    """Queries; and keys beside values in the cache, at their positions. Queries and keys are normed and turned."""
+) -> tuple[Tensor, Tensor]:
+    """Queries, and keys beside values, normed and turned to their positions."""
     q_RNH, k_RKH, v_RKH = qkv_RXH.split((heads, kv_heads, kv_heads), dim=1)
     if norms is None:
         both_RXH = qkv_RXH[:, : heads + kv_heads]
@@ -140,36 +143,7 @@ def _turn(
         dim=-1,
     )
     q_RNH, k_RKH = turned_RXH.split((heads, kv_heads), dim=1)
-    place_2RK1H = position_R[None, :, None, None, None].expand(2, -1, kv_heads, 1, v_RKH.shape[-1])
-    cache_2RKSH.scatter_(3, place_2RK1H, torch.stack((k_RKH, v_RKH))[..., None, :])
-    return q_RNH
-
-
-def _turn_at_once(
-    qkv_RXH: Tensor,
-    heads: int,
-    kv_heads: int,
-    rope: list[Tensor],
-    norms: tuple[Tensor, Tensor, float] | None,
-    position_R: Tensor,
-    cache_2RKSH: Tensor,
-) -> Tensor:
-    """The same in a form of which a compiler makes few kernels: heads of queries and keys in one go, the cache written by index."""
-    x_RXH, device = qkv_RXH[:, : heads + kv_heads].float(), qkv_RXH.device
-    if norms is not None:
-        q_weight_H, k_weight_H, eps = norms
-        is_query_X1 = torch.arange(heads + kv_heads, device=device)[:, None] < heads
-        x_RXH = x_RXH * torch.rsqrt(x_RXH.square().mean(dim=-1, keepdim=True) + eps)
-        x_RXH = x_RXH * torch.where(is_query_X1, q_weight_H, k_weight_H)
-    first, second = x_RXH.chunk(2, dim=-1)
-    cos_R1H, sin_R1H = rope
-    turned_RXH = torch.cat((first * cos_R1H - second * sin_R1H, second * cos_R1H + first * sin_R1H), dim=-1)
-    turned_RXH = turned_RXH.to(qkv_RXH.dtype)
-    row_R1 = torch.arange(len(qkv_RXH), device=device)[:, None]
-    head_K = torch.arange(kv_heads, device=device)
-    for side, new_RKH in zip(cache_2RKSH, (turned_RXH[:, heads:], qkv_RXH[:, heads + kv_heads :]), strict=True):
-        side.index_put_((row_R1, head_K, position_R[:, None]), new_RKH)
-    return turned_RXH[:, :heads]
+    return q_RNH, torch.stack((k_RKH, v_RKH))
 
 
 def _weigh(scores_RKGS: Tensor, bias_RKGS: Tensor, scale: float, dtype: torch.dtype) -> Tensor:
@@ -186,7 +160,8 @@ PLAIN = Fusible(_norm, _turn, _weigh, _gate)
 
 @cache
 def _compiled() -> Fusible:
-    return Fusible(*map(torch.compile, (_norm, _turn_at_once, _weigh, _gate)))
+    compiler.hush()
+    return Fusible(*map(torch.compile, (_norm, _turn, _weigh, _gate)))
 
 
 def _batched(a_XGH: Tensor, b_XHS: Tensor) -> Tensor:

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from genwright.console import say
+from genwright.hardware import compiler
 
 _WORTH_SECONDS = {"cpu": 240.0, "cuda": 25.0}
 """A shorter training, run eagerly, can't win back what compiling costs. On two cores that is half a minute for a step that is a third
@@ -47,6 +48,7 @@ def apply(modules: nn.ModuleDict, device: torch.device) -> bool:
     if not possible(device):
         say_eager(device.type)
         return False
+    compiler.hush()
     for region in _regions(modules.values()):
         region.compile()
     return True

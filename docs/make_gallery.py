@@ -1,4 +1,4 @@
-"""Write docs/gallery/<run>.md from a finished run of the task write, chat or complete: its scores, and what it makes, unpicked.
+"""Write docs/gallery/<run>.md from a finished run of any task: its scores, and what it makes, unpicked.
 
 python docs/make_gallery.py runs/write-poems
 """
@@ -10,11 +10,14 @@ from pathlib import Path
 
 import gallery_chat
 import gallery_complete
+import gallery_pictures
 import gallery_write
 
 from genwright.recipe import load
 
-PAGES = {"write": gallery_write.page, "chat": gallery_chat.page, "complete": gallery_complete.page}
+PAGES = {"write": gallery_write.page, "chat": gallery_chat.page, "complete": gallery_complete.page} | dict.fromkeys(
+    ("draw", "repair", "restyle"), gallery_pictures.page
+)
 FOLDER = Path(__file__).parent / "gallery"
 
 

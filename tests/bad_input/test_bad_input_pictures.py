@@ -36,7 +36,7 @@ CASES: list[tuple[str, dict[str, bytes], list[str], list[str]]] = [
     ("an unknown fix", {"a.png": picture()}, ["--fix", "scratches"], ["--fix", "scratches"]),
     ("an unknown scale", {"a.png": picture()}, ["--scale", "3"], ["--scale", "3"]),
     ("a scale too large", {"a.png": picture((4000, 3400), "JPEG")}, ["--scale", "4"], ["`scale`", "a.png", "50,000,000"]),
-    ("an ending of another kind", {"a.png": picture()}, ["--fix", "noise", "--out", "whole.jpg"], ["whole.jpg", ".png"]),
+    ("an ending of another kind", {"a.png": picture()}, ["--fix", "noise", "--out", "whole.gif"], ["whole.gif", ".png"]),
     ("a picture that is not there", {}, ["--fix", "noise"], ["a.png"]),
 ]  # fmt: skip
 

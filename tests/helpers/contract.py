@@ -130,6 +130,7 @@ def keeps_its_promises(
     plan_says_what_it_will_cost(recipe, here, capsys)
     killed = here / "killed"
     kill_in_training(recipe, killed)
+    kill_in_training(recipe, killed)  # what goes on from a checkpoint must itself be good to go on from
     run = Run(here / "runs" / "tiny")
     said = run_to_the_end(recipe, capsys)
     assert genwright("train", recipe, "--run-dir", killed, "--device", "cpu", "--threads", "1") == 0
@@ -166,7 +167,12 @@ def plan_says_what_it_will_cost(recipe: Path, here: Path, capsys: pytest.Capture
 
 
 def kill_in_training(recipe: Path, folder: Path) -> None:
-    """SIGKILL as soon as a checkpoint stands there."""
+    """SIGKILL as soon as a checkpoint stands there that did not before."""
+
+    def standing() -> set[Path]:
+        return set(folder.glob(f"train/*/checkpoints/step-*/{checkpoint.MANIFEST}"))
+
+    before = standing()
     command = [sys.executable, "-m", "helpers.outside", "run", str(recipe), "--run-dir", str(folder)]
     process = subprocess.Popen(
         [*command, "--anyway", "--device", "cpu", "--threads", "1"],
@@ -174,7 +180,7 @@ def kill_in_training(recipe: Path, folder: Path) -> None:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    while process.poll() is None and not list(folder.glob(f"train/*/checkpoints/step-*/{checkpoint.MANIFEST}")):
+    while process.poll() is None and not standing() - before:
         time.sleep(0.002)
     process.send_signal(signal.SIGKILL)
     _, errors = process.communicate()

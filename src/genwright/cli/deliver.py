@@ -13,7 +13,7 @@ from genwright.about import Around
 from genwright.cli.places import STANDARD_OUTPUT, Places
 from genwright.console import count, say
 from genwright.errors import RequestError, WorkError
-from genwright.media.base import Media, Medium, Sheets, medium, write_whole
+from genwright.media.base import Formats, Media, Medium, Sheets, encoded, medium, write_whole, written
 
 DEFAULT_FOLDER = Path("generated")
 
@@ -48,7 +48,12 @@ class Delivery:
         if self.out is None and made.textual:
             return None
         like = None if self.around is None else self.around.like
-        return Places(self.out or DEFAULT_FOLDER, self.n, made.suffixes[0], like)
+        out = self.out or DEFAULT_FOLDER
+        if isinstance(made, Formats) and out.suffix.lower() in made.lossy:
+            say(
+                f"{out}: a {out.suffix} file keeps {made.plural} nearly, not exactly; name it {made.writes[0]} for that."
+            )
+        return Places(out, self.n, written(made), like)
 
 
 def deliver(media: Iterable[Media], how: Delivery) -> None:
@@ -153,19 +158,18 @@ def _deliver_files(media: Iterable[Media], made: Medium, places: Places, how: De
     all_of_them: list[tuple[Any, str]] = []
     for piece in media:
         words = str(piece.metadata.get("prompt", how.prompt))
-        content = made.encode(piece.data, piece.metadata)
         if places.out == STANDARD_OUTPUT:
-            _print_bytes(content)
+            _print_bytes(made.encode(piece.data, piece.metadata))
             continue
         file = places.of(words, piece.index)
-        write_whole(file, content)
+        write_whole(file, encoded(made, piece.data, piece.metadata, file.suffix))
         if how.grid:
             all_of_them.append((piece.data, words))
         line = {"index": piece.index, "kind": piece.kind, "file": str(file), **piece.metadata}
         print(json.dumps(line, ensure_ascii=False) if how.as_json else file, flush=True)
     if how.grid and isinstance(made, Sheets):
         file = places.beside("grid")
-        write_whole(file, made.encode(made.sheet(all_of_them), {}))
+        write_whole(file, encoded(made, made.sheet(all_of_them), {}, file.suffix))
         print(json.dumps({"kind": made.name, "file": str(file), "grid": True}) if how.as_json else file, flush=True)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from genwright.errors import RequestError
@@ -17,12 +18,12 @@ class Places:
     """The files of `n` outputs in `out`: the file itself where `out` is plainly one and there is one output, else files of a number of
     their own, from the first that none of their name has yet.
 
-    Raises RequestError, before anything is made, where `out` is no such file or can't be written to.
+    `suffixes` are those that the file may have, the usual one first. Raises RequestError, before anything is made, where `out` is no such file or can't be written to.
     """
 
-    def __init__(self, out: Path, n: int, suffix: str, like: Path | None = None):
+    def __init__(self, out: Path, n: int, suffixes: Sequence[str], like: Path | None = None):
         self.out, self.n = out, n
-        self.suffix = (like.suffix if like else "") or suffix
+        self.suffix = (like.suffix if like else "") or suffixes[0]
         self._first: dict[str, int] = {}
         self.is_file, self.folder = False, out
         if out == STANDARD_OUTPUT:
@@ -33,8 +34,10 @@ class Places:
             above = next(place for place in (self.folder, *self.folder.absolute().parents) if place.exists())
         except OSError as error:
             raise _refused(out, error) from error
-        if self.is_file and out.suffix.lower() not in (suffix, self.suffix.lower()):
-            raise RequestError(f"--out {out}: what is made is a {suffix} file; name it so, or name a folder.")
+        if self.is_file and out.suffix.lower() not in (*suffixes, self.suffix.lower()):
+            raise RequestError(
+                f"--out {out}: what is made is a {' or '.join(suffixes)} file; name it so, or name a folder."
+            )
         if not above.is_dir() or not os.access(above, os.W_OK):
             raise RequestError(f"--out {out}: {above} is no folder that can be written to; name another place.")
 

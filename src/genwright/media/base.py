@@ -96,6 +96,32 @@ class Sheets(Protocol):
         ...
 
 
+@runtime_checkable
+class Formats(Protocol):
+    """A medium whose outputs may be written in other formats than that of `encode`."""
+
+    writes: tuple[str, ...]
+    """Their suffixes, that of `encode` first."""
+    lossy: tuple[str, ...]
+    """Those of formats that keep what was made nearly, not exactly."""
+
+    def encode_as(self, data: Any, metadata: Mapping[str, Any], suffix: str) -> bytes:
+        """As `encode`, in the format that a suffix of `writes` names."""
+        ...
+
+
+def written(made: Medium) -> tuple[str, ...]:
+    """The suffixes of files that outputs can be written to, the usual one first."""
+    return made.writes if isinstance(made, Formats) else made.suffixes[:1]
+
+
+def encoded(made: Medium, data: Any, metadata: Mapping[str, Any], suffix: str) -> bytes:
+    """The bytes of a file of such a suffix."""
+    suffix = suffix.lower()
+    other = isinstance(made, Formats) and suffix in made.writes
+    return made.encode_as(data, metadata, suffix) if other else made.encode(data, metadata)
+
+
 def medium(name: str) -> Medium:
     """A medium by its name. Raises RequestError when there is none."""
     return MEDIA[name].load()
@@ -222,13 +248,13 @@ class Media:
             raise RequestError(
                 f"{place}: what was made is {_a(made.noun)}, which no {place.suffix} file is; call it {place.with_suffix(made.suffixes[0])}."
             )
-        write_whole(place, made.encode(self.data, self.metadata))
+        write_whole(place, encoded(made, self.data, self.metadata, place.suffix))
 
 
 def _may_be_called(made: Medium, suffix: str) -> bool:
     """Whether a file that holds what was made may have a suffix: a text may be of any kind that is written as text."""
     if not made.textual or suffix in DOCUMENT_SUFFIXES:
-        return suffix in ("", made.suffixes[0])
+        return suffix in ("", *written(made))
     return suffix in made.suffixes or (guess_type(f"a{suffix}")[0] or "text").partition("/")[0] in (
         "text",
         "application",

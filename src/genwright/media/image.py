@@ -20,7 +20,7 @@ from markupsafe import Markup
 from PIL import Image, ImageColor, ImageOps, PngImagePlugin
 
 from genwright.ledger import Drop
-from genwright.media import deep
+from genwright.media import compressed, deep
 from genwright.media.base import Measures, Medium, Probed, write_whole
 from genwright.media.foreign import opened, readers, remark_of
 from genwright.media.inside import said_by_drawing, said_by_packet
@@ -322,6 +322,8 @@ class Picture:
         *(".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".avif"),
         *(".svg", ".svgz", ".ico", ".ppm", ".pgm", ".pbm", ".jp2", ".psd", ".heic", ".heif"),
     )
+    writes: tuple[str, ...] = (".png", ".webp", ".jpg", ".jpeg")
+    lossy: tuple[str, ...] = (".jpg", ".jpeg")
     textual = False
     size: tuple[str, ...] = ("width", "height")
     size_title = "pixels of the longer side"
@@ -357,6 +359,9 @@ class Picture:
         out = io.BytesIO()
         made.save(out, format="PNG", pnginfo=chunks, exif=made.info.get("exif") or b"")
         return out.getvalue()
+
+    def encode_as(self, data: Any, metadata: Mapping[str, Any], suffix: str) -> bytes:
+        return self.encode(data, metadata) if suffix == ".png" else compressed.encode(data, metadata, suffix)
 
     def sheet(self, made: Sequence[tuple[Any, str]]) -> Image.Image:
         return sheet([(one if isinstance(one, Image.Image) else Image.fromarray(one), words) for one, words in made])

@@ -59,6 +59,7 @@ class Trained:
         record = self.run.record("train")
         assert record is not None
         self.seconds, self.summary = record.seconds, record.summary
+        self.family: str = load(self.run.recipe).family
 
     def score(self, metric: str, kind: str = "model") -> float | None:
         found = self.sheet.row(kind).scores.get(metric)
@@ -117,7 +118,7 @@ def trained(recipe: str, seed: int, options: argparse.Namespace) -> Trained:
 
 def table(found: dict[str, list[Trained]]) -> list[list[str]]:
     """A row a metric, a column a family, and real pictures; over several seeds the mean and the least and the most."""
-    families = [runs[0].summary["config"]["family"] for runs in found.values()]
+    families = [runs[0].family for runs in found.values()]
     first = next(iter(found.values()))[0]
     rows = [["", *families, "real held-out pictures"]]
     for metric, title in SHOWN.items():
@@ -149,7 +150,7 @@ def _number(value: float) -> str:
 
 def claims(found: dict[str, list[Trained]]) -> list[str]:
     """What surveys say of three families, each beside the figures that bear on it."""
-    by = {runs[0].summary["config"]["family"]: runs for runs in found.values()}
+    by = {runs[0].family: runs for runs in found.values()}
 
     def mean(family: str, metric: str) -> float:
         return statistics.mean(one.score(metric) or 0.0 for one in by[family])

@@ -21,7 +21,7 @@ from pydantic import BaseModel
 from genwright.console import count, say
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
-from genwright.families.base import Batch, Family
+from genwright.families.base import Batch
 from genwright.families.given import AGAINST, START, Given
 from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
@@ -47,18 +47,16 @@ from genwright.tasks.image.facts import (
     tokens_read,
     words_by_count,
 )
-from genwright.tasks.image.networks import Drawn, family_of, sizes_for
+from genwright.tasks.image.networks import Drawn, sizes_for
+from genwright.tasks.image.parts import BATCH, most_batch, one_part
 from genwright.tasks.image.pixels import Pictures, given_of, to_network
 from genwright.tasks.image.sampling import draw, sample
 from genwright.tasks.verdict import Training
 
 _WORD_DROPOUT = 0.1
 _CAPTION_DROPOUT = 0.05
-_BATCH = 32
 _ENOUGH_FOR_JUDGE = 500
 """Pictures with words from which on a new run sets some aside to fit a judge of words and pictures on."""
-_LEAST_STEPS_A_PASS = 16
-"""Of a pass over the pictures: fewer steps of more would see hardly more variety each."""
 _LOOKED_AT = 200
 """Held-out pictures among which one is looked for that has words to ask for."""
 
@@ -182,21 +180,18 @@ class Draw(BaseTask):
         if self.family == codes.FAMILY:
             return codes.candidates(self.model, device)
         if self.starts_from_weights:
-            return [from_run.candidate(self.model, _BATCH)]
+            return [from_run.candidate(self.model, BATCH)]
         return sizes_for(self.family, self.model, self._drawn(facts), splits.stores.get("train", ()), device)
 
     def parts(self, config: ModelConfig, facts: DrawFacts) -> list[Part]:
         if self.family == codes.FAMILY:
             return codes.parts(self.model, config, facts, self.prepare.flip)
 
-        def build(trained: object) -> Family:
-            return family_of(config, self._drawn(facts), self.model)
-
         initial = partial(from_run.start, self.model) if self.starts_from_weights else None
-        return [Part("model", build, batch=config.batches.get("model", _BATCH), initial=initial)]
+        return one_part(config, self._drawn(facts), self.model, initial)
 
     def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
-        return len(splits["train"]) // _LEAST_STEPS_A_PASS
+        return most_batch(splits)
 
     def _drawn(self, facts: DrawFacts) -> Drawn:
         return Drawn(self.model.size, facts.condition, facts.condition_count)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from genwright.console import progress
 from genwright.engine.engine import Engine
-from genwright.families.base import Batch, Family
+from genwright.families.base import Batch
 from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
 from genwright.media.base import Media
@@ -32,7 +32,8 @@ from genwright.seeds import stream
 from genwright.shards import Example
 from genwright.tasks.base import BaseTask, Part, Shown, Splits, TrainJudge
 from genwright.tasks.image.facts import group_of
-from genwright.tasks.image.networks import Drawn, family_of, sizes_for
+from genwright.tasks.image.networks import Drawn, sizes_for
+from genwright.tasks.image.parts import most_batch, one_part
 from genwright.tasks.image.pixels import to_network
 from genwright.tasks.repair import damage
 from genwright.tasks.repair.asking import answer_of, controls_of, job_of
@@ -41,9 +42,6 @@ from genwright.tasks.repair.options import COUNTED, Request, crops_of
 from genwright.tasks.repair.verdict import verdict
 from genwright.tasks.verdict import Training
 
-_BATCH = 32
-_LEAST_STEPS_A_PASS = 16
-"""Of a pass over the pictures: fewer steps of more would see hardly more variety each."""
 _SMALLEST_SCALE = 8
 """Times that a piece is made smaller, at most."""
 _SHOWN = 8
@@ -133,13 +131,10 @@ class Repair(BaseTask):
         return sizes_for(self.family, self.model, self._drawn, splits.stores.get("train", ()), device)
 
     def parts(self, config: ModelConfig, facts: Nothing) -> list[Part]:
-        def build(trained: object) -> Family:
-            return family_of(config, self._drawn, self.model)
-
-        return [Part("model", build, batch=config.batches.get("model", _BATCH))]
+        return one_part(config, self._drawn, self.model)
 
     def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
-        return len(splits["train"]) // _LEAST_STEPS_A_PASS
+        return most_batch(splits)
 
     @property
     def _drawn(self) -> Drawn:

@@ -22,7 +22,7 @@ from pydantic import BaseModel
 
 from genwright.engine.engine import Engine
 from genwright.errors import RequestError
-from genwright.families.base import Batch, Family
+from genwright.families.base import Batch
 from genwright.ledger import Drop, Item
 from genwright.media import image as pictures
 from genwright.media.base import Media
@@ -32,7 +32,8 @@ from genwright.recipe import EvaluateSettings
 from genwright.scores import ScoreSheet, Verdict
 from genwright.shards import Example, ExampleStore
 from genwright.tasks.base import BaseTask, Part, Shown, ShuffledBatches, Splits, TrainJudge
-from genwright.tasks.image.networks import Drawn, family_of, sizes_for
+from genwright.tasks.image.networks import Drawn, sizes_for
+from genwright.tasks.image.parts import most_batch, one_part
 from genwright.tasks.image.pixels import given_of, to_network
 from genwright.tasks.restyle.carry import controls, restyled
 from genwright.tasks.restyle.facts import RestyleFacts
@@ -45,9 +46,6 @@ from genwright.training.base import Stackable
 
 TARGET = "target"
 """What the further file of an item is that shows the same in the other hand."""
-_BATCH = 32
-_LEAST_STEPS_A_PASS = 16
-"""Of a pass over the pictures: fewer steps of more would see hardly more variety each."""
 _SHOWN = 8
 
 
@@ -158,13 +156,10 @@ class Restyle(BaseTask):
         return sizes_for(self.family, self.model, self._drawn(facts), splits.stores.get("train", ()), device)
 
     def parts(self, config: ModelConfig, facts: RestyleFacts) -> list[Part]:
-        def build(trained: object) -> Family:
-            return family_of(config, self._drawn(facts), self.model)
-
-        return [Part("model", build, batch=config.batches.get("model", _BATCH))]
+        return one_part(config, self._drawn(facts), self.model)
 
     def most_batch(self, config: ModelConfig, splits: Splits) -> int | None:
-        return len(splits["train"]) // _LEAST_STEPS_A_PASS
+        return most_batch(splits)
 
     def _drawn(self, facts: RestyleFacts) -> Drawn:
         beside = 3 if facts.paired else 0

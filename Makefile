@@ -28,14 +28,12 @@ $(VENV)/dev.stamp: $(VENV)/core.stamp
 setup: $(VENV)/dev.stamp  ## make the environment .venv, nothing else
 	@$(SAY_UNUSED_CARD)
 
-demo: $(VENV)/core.stamp  ## train three small models on real text and pictures, in about ten minutes on two cores
+demo: $(VENV)/core.stamp  ## train two small models on real text and pictures, in about eleven minutes on two cores
 	@$(GENWRIGHT) run recipes/demo-write.yaml
-	@$(GENWRIGHT) run recipes/demo-draw-gan.yaml
-	@$(GENWRIGHT) run recipes/demo-draw-vae.yaml
-	@$(GENWRIGHT) compare runs/demo-draw-gan runs/demo-draw-vae
-	@$(GENWRIGHT) generate runs/demo-draw-gan "a red heart" -n 16 --out runs/demo-draw-gan/hearts
+	@$(GENWRIGHT) run recipes/demo-draw.yaml
+	@$(GENWRIGHT) generate runs/demo-draw "a red heart" -n 16 --grid --out runs/demo-draw/hearts
 	@$(GENWRIGHT) generate runs/demo-write "ROMEO:" --max-tokens 300
-	@for run in demo-write demo-draw-gan demo-draw-vae; do $(GENWRIGHT) runs show runs/$$run; done
+	@for run in demo-write demo-draw; do $(GENWRIGHT) runs show runs/$$run; done
 
 test: $(VENV)/dev.stamp  ## the tests that a change must pass
 	$(VENV)/bin/python -m pytest

@@ -1,6 +1,6 @@
 """Whether a budget in minutes is kept while other programs work on the same machine.
 
-    python benchmarks/busy_machine.py [--budget 120s] [--recipes demo-write demo-draw-gan] [--loads "beside busy processes"]
+    python benchmarks/busy_machine.py [--budget 120s] [--recipes demo-write draw-gan] [--loads "beside busy processes"]
 
 Each recipe is run whole three times: alone, beside one busy process a core from before its start to its end, and beside as many that
 begin once the plan is made. Rows of other recipes that were measured before are kept. A row says how long the train stage took beside
@@ -36,7 +36,7 @@ LOADS = ("alone", "beside busy processes", "busy once the plan is made")
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--budget", default="120s")
-    parser.add_argument("--recipes", nargs="+", default=["demo-write", "demo-draw-gan"])
+    parser.add_argument("--recipes", nargs="+", default=["demo-write", "draw-gan"])
     parser.add_argument("--loads", nargs="+", choices=LOADS, default=LOADS)
     parser.add_argument("--results", type=Path, default=HERE / "results")
     options = parser.parse_args()

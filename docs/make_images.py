@@ -1,8 +1,7 @@
 """Makes the README's pictures from finished demo runs (`make demo` first): python docs/make_images.py [--runs runs]
 
-docs/images/samples.png   what the GAN of demo-draw-gan drew, unpicked
+docs/images/samples.png   what the transformer of demo-draw drew, unpicked
 docs/images/report.png    the top of its report, in Chromium
-docs/images/compare.png   GAN and VAE beside each other
 """
 
 from __future__ import annotations
@@ -57,10 +56,8 @@ def main() -> None:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder that holds the demo runs")
     runs = parser.parse_args().runs
     IMAGES.mkdir(exist_ok=True)
-    samples(runs / "demo-draw-gan", IMAGES / "samples.png")
-    shots = [(runs / "demo-draw-gan" / "report.html", IMAGES / "report.png", (1200, 1500), False)]
-    compared = sorted((runs / "compare").glob("*.svg"), key=lambda file: file.stat().st_mtime)
-    shots += [(newest, IMAGES / "compare.png", (1000, 600), True) for newest in compared[-1:]]
+    samples(runs / "demo-draw", IMAGES / "samples.png")
+    shots = [(runs / "demo-draw" / "report.html", IMAGES / "report.png", (1200, 1500), False)]
     photograph(shots)
 
 

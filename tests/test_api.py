@@ -92,8 +92,8 @@ def test_the_page_runs_from_its_beginning_to_its_end(there: Path, capsys: pytest
 
 def test_the_readme_runs(there: Path) -> None:
     code = blocks("README.md")
-    assert code.count("recipes/demo-draw-gan.yaml") == 1 and code.count("a red heart") == 1
-    exec(code.replace("recipes/demo-draw-gan.yaml", "runs/pictures").replace("a red heart", "Symbols"), {})
+    assert code.count("recipes/demo-draw.yaml") == 1 and code.count("a red heart") == 1
+    exec(code.replace("recipes/demo-draw.yaml", "runs/pictures").replace("a red heart", "Symbols"), {})
     with Image.open("heart-3.png") as drawn:
         assert drawn.size == (16, 16)
 

@@ -39,6 +39,6 @@ def test_every_recipe_that_we_ship_is_valid() -> None:
     from genwright import recipe
 
     files = sorted((ROOT / "recipes").glob("*.yaml"))
-    assert {"demo-write.yaml", "demo-draw-gan.yaml", "demo-draw-vae.yaml"} <= {f.name for f in files}
+    assert {"demo-write.yaml", "demo-draw.yaml"} <= {f.name for f in files}
     for file in files:
         assert recipe.load(file).data.sources

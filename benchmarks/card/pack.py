@@ -4,7 +4,7 @@
 
     text/      the files of Shakespeare that recipes/demo-write.yaml learns from
     poems/     poems.tar.gz: every fourth file of the poems of recipes/write-poems.yaml: 80,000 poems
-    pictures/  emoji.json and img/*.png of recipes/demo-draw-gan.yaml, the 1,911 that it names
+    pictures/  emoji.json and img/*.png of recipes/draw.yaml, the 1,911 that it names
     nanogpt/ r3gan/  what is needed of the peers' code, where checkouts are named
     wheels/    packages that such a machine lacks, for that Python on Linux; there:
                python -m pip install --no-index --no-deps --target .gpu/site .gpu/wheels/*.whl

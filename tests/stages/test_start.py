@@ -21,6 +21,7 @@ RECIPE = f"task: draw\ndata: {{sources: [{{folder: {ASSETS / 'pictures'}}}]}}\n"
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a run of draw.yaml, which names no family, was begun by `gan`; since then `draw` has another default."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(options, "ABOUT", replace(options.ABOUT, families=("gan", "vae")))
     (tmp_path / "draw.yaml").write_text(RECIPE, encoding="utf-8")
     with pytest.raises(SystemExit) as ended:
         main(["collect", "draw.yaml"])

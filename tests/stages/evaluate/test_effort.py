@@ -47,6 +47,20 @@ def test_what_its_share_has_time_for_is_scored_whole(tmp_path: Path) -> None:
     assert sheet.protocol["samples"] == 500 and bench.now < 50
 
 
+@pytest.mark.parametrize("stalled", [1, 2, 3])
+def test_a_trial_that_the_machine_held_up_is_made_again(stalled: int, tmp_path: Path) -> None:
+    bench = Bench(fixed=5.0, whole=20.0, first=3.0)
+
+    def score(settings: EvaluateSettings, folder: Path) -> ScoreSheet:
+        bench.now += 30.0 * (len(bench.made) + 1 == stalled)
+        return Bench.score(bench, settings, folder)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(effort, "time", SimpleNamespace(monotonic=lambda: bench.now))
+        sheet = effort.evaluate(recipe("240s"), tmp_path, score)
+    assert sheet.protocol["samples"] == 500 and bench.now <= 120
+
+
 def test_what_takes_too_long_is_scored_smaller_and_the_same_again(tmp_path: Path) -> None:
     bench = Bench(fixed=1.0, whole=600.0, first=2.0)
     sheet = bench.evaluate(recipe(), tmp_path)

@@ -1,6 +1,6 @@
-"""Makes the README's pictures from finished demo runs (`make demo` first): python docs/make_images.py [--runs runs]
+"""Makes the README's pictures from finished runs (recipes/draw-transformer.yaml first): python docs/make_images.py [--runs runs]
 
-docs/images/samples.png   what the transformer of demo-draw drew, unpicked
+docs/images/samples.png   what the transformer drew, unpicked
 docs/images/report.png    the top of its report, in Chromium
 """
 
@@ -53,11 +53,11 @@ def photograph(shots: list[tuple[Path, Path, tuple[int, int], bool]]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder that holds the demo runs")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="the folder that holds the run")
     runs = parser.parse_args().runs
     IMAGES.mkdir(exist_ok=True)
-    samples(runs / "demo-draw", IMAGES / "samples.png")
-    shots = [(runs / "demo-draw" / "report.html", IMAGES / "report.png", (1200, 1500), False)]
+    samples(runs / "draw-transformer", IMAGES / "samples.png")
+    shots = [(runs / "draw-transformer" / "report.html", IMAGES / "report.png", (1200, 1500), False)]
     photograph(shots)
 
 

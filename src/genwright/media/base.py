@@ -118,8 +118,9 @@ def written(made: Medium) -> tuple[str, ...]:
 def encoded(made: Medium, data: Any, metadata: Mapping[str, Any], suffix: str) -> bytes:
     """The bytes of a file of such a suffix."""
     suffix = suffix.lower()
-    other = isinstance(made, Formats) and suffix in made.writes
-    return made.encode_as(data, metadata, suffix) if other else made.encode(data, metadata)
+    if isinstance(made, Formats) and suffix in made.writes:
+        return made.encode_as(data, metadata, suffix)
+    return made.encode(data, metadata)
 
 
 def medium(name: str) -> Medium:

@@ -161,7 +161,7 @@ PLAIN = Fusible(_norm, _turn, _weigh, _gate)
 @cache
 def _compiled() -> Fusible:
     compiler.hush()
-    return Fusible(*map(torch.compile, (_norm, _turn, _weigh, _gate)))
+    return Fusible(torch.compile(_norm), torch.compile(_turn), torch.compile(_weigh), torch.compile(_gate))
 
 
 def _batched(a_XGH: Tensor, b_XHS: Tensor) -> Tensor:

@@ -203,7 +203,7 @@ def circumstances(options: argparse.Namespace) -> list[str]:
 def sheet_of_pictures(found: dict[str, list[Trained]]) -> Image.Image:
     """A row a family: of each of some words the first pictures, unpicked, by the first seed's model."""
     made = [
-        one.array()
+        one.array
         for runs in found.values()
         for words in WORDS
         for one in gw.load(runs[0].run.folder, "cpu").generate(words, n=EACH, seed=0)
@@ -245,8 +245,8 @@ page is written by [benchmarks/families.py](../benchmarks/families.py); the scor
 
 {marked}
 
-{"Mean, and in brackets the least and the most of the seeds. " if len(options.seeds) > 1 else ""}Lower is better where ↓ stands. A judge that is
-right half of the time can't tell the pictures from real ones. How each number is measured stands in every run's report.
+{"Mean, and in brackets the least and the most of the seeds. " if len(options.seeds) > 1 else ""}Lower is better where ↓ stands.
+A judge that is right half of the time can't tell the pictures from real ones. How each number is measured stands in every run's report.
 
 ## What is said of them
 

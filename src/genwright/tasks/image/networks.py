@@ -93,8 +93,8 @@ class ResNetSize:
 _WIDTHS = (32, 48, 64, 96, 128, 192)
 _LARGE = (256, 384)
 _LEAST_STEPS = 2500
-"""Two players that answer each other need many small steps more than they need width: 128 channels in 749 steps of ten minutes drew no
-better than a narrower network in two minutes (KID 0.96 and 0.86)."""
+"""Two players that answer each other need many small steps more than they need width: 128 channels in 749 steps of ten minutes came to a
+KID of 0.96, 48 channels in 2,574 steps of as long to 0.61."""
 
 
 def resnet_candidates(settings: Any) -> list[ModelConfig]:

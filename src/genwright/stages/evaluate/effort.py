@@ -161,22 +161,20 @@ class _Trials:
         """The effort for the time allowed. Larger trials follow, each at least twice as large as the one before, while they are a small part
         of the time that is left and it is not known yet what is the same for any effort. One that leaves too little, or took longer than
         its size explains, is made once more."""
+        self.seconds(self.first)
         effort = self._larger(self.first, allowed, spent)
         most, took = self._most(allowed - spent()), self.took[-1][1]
         doubtful = max(most, effort) < self.settings.least_effort or (most < 1 and self._held_up())
         if doubtful and 2 * took <= allowed - spent():
             # What others did on the machine meanwhile may be in it, and too few samples would be the price.
-            self.took.pop()
-            self.took.append((effort, min(took, self.seconds(effort))))
-            self.took.pop(-2)
-            effort = self._larger(effort, allowed, spent, tried=True)
+            quicker = min(took, self.seconds(effort))
+            self.took[-2:] = [(effort, quicker)]
+            effort = self._larger(effort, allowed, spent)
             most = self._most(allowed - spent())
         return max(most, effort)
 
-    def _larger(self, effort: float, allowed: float, spent: Callable[[], float], tried: bool = False) -> float:
-        """Trials from an effort on (`tried`: which was itself) up to the last; its effort."""
-        if not tried:
-            self.seconds(effort)
+    def _larger(self, effort: float, allowed: float, spent: Callable[[], float]) -> float:
+        """Trials that follow one of an effort; that of the last."""
         while (most := self._most(allowed - spent())) < 1 and not self._parts()[2]:
             larger = max(most * _TRIAL_SHARE, effort * _LARGER)
             if larger > most / _LARGER:

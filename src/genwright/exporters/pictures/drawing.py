@@ -68,7 +68,7 @@ class Pipeline:
             where = np.full(count, until if chosen["solver"] == "leap" else time, np.float32)
             inputs = {"z": z, "time": when, "until": where, "condition": condition, **beside}
             clean = self._run(**inputs, told=np.ones(count, bool))
-            if scale != 1 and self.about["condition"]["kind"] != "none" and time >= self.about["guided_from"]:
+            if scale != 1 and self.about["condition"]["kind"] != "none":
                 other = self._run(**inputs, told=np.zeros(count, bool))
                 clean = other + scale * (clean - other)
             z = z + np.float32(until - time) * (clean - z) / np.float32(1 - time)

@@ -22,7 +22,6 @@ from genwright.engine.engine import Engine
 from genwright.errors import RequestError, WorkError
 from genwright.exporters.pictures import graph
 from genwright.families.base import normal
-from genwright.families.flow.session import GUIDED_FROM
 from genwright.model import Model
 from genwright.networks.text_encoder import PAD, START
 from genwright.seeds import request_stream, stream
@@ -106,7 +105,6 @@ def write_folder(work: PictureWork) -> None:
         "inputs": inputs,
         "noise": list(shapes.noise),
         "condition": _condition(work),
-        "guided_from": GUIDED_FROM,
         "beside": shapes.beside,
         "defaults": _defaults(work.model),
     }

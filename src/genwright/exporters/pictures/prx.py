@@ -30,7 +30,7 @@ from genwright.tasks.image.facts import DrawFacts
 
 VERSION = "0.42.1"
 """Of diffusers, that the layout was read from and is tested with."""
-STEPS = 16
+STEPS, GUIDANCE = 16, 2.5
 _LEFT_OUT = ("encoder.", "leap_in.")
 
 
@@ -74,7 +74,7 @@ def compare(work: PictureWork) -> PictureComparison:
     made = diffusers.PRXPixelPipeline.from_pretrained(str(work.folder))
     made.set_progress_bar_config(disable=True)
     shape, worst, prompts = list(_network(work).shape), 0.0, work.prompts()
-    controls = {"solver": "euler", "steps": STEPS, "guidance": 1.0}
+    controls = {"solver": "euler", "steps": STEPS, "guidance": GUIDANCE}
     for number, prompt in enumerate(prompts):
         ours = drawn(work.model, work.facts.encode(prompt, ""), number, controls, {})
         noise = noise_of(shape, number)[None]
@@ -82,12 +82,12 @@ def compare(work: PictureWork) -> PictureComparison:
             prompt,
             latents=noise,
             num_inference_steps=STEPS,
-            guidance_scale=1.0,
+            guidance_scale=GUIDANCE,
             output_type="pt",
             use_resolution_binning=False,
         ).images[0]
         worst = max(worst, float((theirs - ours).abs().max()))
-    note = f"{STEPS} steps without guidance, which diffusers begins at the first step and we at a tenth of the way"
+    note = f"{STEPS} steps with a guidance of {GUIDANCE}"
     return PictureComparison(
         runtime="diffusers",
         version=str(diffusers.__version__),

@@ -190,6 +190,7 @@ def optimizer(settings: Settings, warmup: float, decay: float) -> OptimizerSpec:
         betas=(0.9, 0.99),
         momentum=0.9,
         polar_steps=4,
+        orthogonal_groups=2,
         warmup=warmup,
         decay=decay,
         ema_halflife=settings.ema_halflife,

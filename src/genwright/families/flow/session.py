@@ -22,8 +22,6 @@ from genwright.families.flow.options import Controls
 from genwright.families.flow.solvers import SOLVERS, heun, like
 from genwright.families.given import Given, asked, shapes, stack
 
-GUIDED_FROM = 0.1
-"""Before this time guidance is left out: there it would only narrow what pictures there are (arXiv:2404.07724)."""
 BACK_FROM = 0.98
 """Time at which a way back begins, with that little noise mixed in: data itself has no one noise behind it, for a plain ground comes of any."""
 
@@ -114,7 +112,11 @@ class FlowSession:
 
     def _velocity(self, states: list[FlowState]) -> Callable[[Tensor, Tensor, Tensor], Tensor]:
         """Of the clean data that is foreseen, by each request's guidance. Rows that are guided go through the network twice, in one batch."""
-        guided = [row for row, state in enumerate(states) if self._conditional and self._is_guided(state)]
+        guided = [
+            row
+            for row, state in enumerate(states)
+            if self._conditional and state.controls.guidance != 1 and not state.goes_back
+        ]
         others = [states[row].against or states[row].given for row in guided]
         given = stack([state.told for state in states] + others)
         told = [True] * len(states) + [states[row].against is not None for row in guided]
@@ -131,9 +133,6 @@ class FlowSession:
             return (clean_BX - z_BX) / like(1 - time_B, z_BX)
 
         return velocity
-
-    def _is_guided(self, state: FlowState) -> bool:
-        return state.controls.guidance != 1 and not state.goes_back and state.times[state.step] >= GUIDED_FROM
 
     def _vector(self, values: list[float]) -> Tensor:
         return torch.tensor(values, dtype=torch.float32, device=self._device)

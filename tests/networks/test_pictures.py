@@ -134,3 +134,26 @@ def test_soft_bound_is_the_identity_in_the_middle():
     x = torch.tensor([-100.0, -4.0, -3.0, 100.0], requires_grad=True)
     y = resnet.soft_bound(x, -8.0, 2.0)
     torch.testing.assert_close(y.detach(), torch.tensor([-8.0, -4.0, -3.0, 2.0]), atol=0.03, rtol=0)
+
+
+@pytest.mark.parametrize("kernel, groups, bias", [(1, 1, True), (3, 1, False), (3, 4, True)])
+@pytest.mark.parametrize("autocast", [False, True])
+def test_a_convolution_is_differentiated_once_and_twice_as_torch_does_it(
+    kernel: int, groups: int, bias: bool, autocast: bool
+):
+    torch.manual_seed(0)
+    ours = resnet.conv(8, 8, kernel, groups, bias=bias)
+    theirs = torch.nn.Conv2d(8, 8, kernel, padding=kernel // 2, groups=groups, bias=bias)
+    theirs.load_state_dict(ours.state_dict())
+    x_BCHW, weigh_BCHW = torch.randn(3, 8, 6, 6), torch.randn(3, 8, 6, 6)
+    found = []
+    for layer in (ours, theirs):
+        input_BCHW = x_BCHW.clone().requires_grad_(True)
+        with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+            out = layer(input_BCHW)
+            (slope,) = torch.autograd.grad((out.tanh() * weigh_BCHW).sum(), input_BCHW, create_graph=True)
+            value = slope.square().sum() + out.float().square().sum()
+        value.backward()
+        found.append([out, slope, input_BCHW.grad, *(parameter.grad for parameter in layer.parameters())])
+    for mine, other in zip(*found, strict=True):
+        assert (mine - other).norm() <= (2e-2 if autocast else 1e-5) * other.norm()

@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from genwright.networks.elementwise import wide
+from genwright.networks.elementwise import autocast_dtype, wide
 
 SMALLEST = 4
 """Side of the smallest feature map."""
@@ -38,8 +39,56 @@ _GAIN = math.sqrt(2 / (1 + _SLOPE**2))
 """Keeps the variance of a normal input through the leaky rectifier."""
 
 
-def conv(into: int, out: int, kernel: int = 1, groups: int = 1, gain: float = 1.0, bias: bool = False) -> nn.Conv2d:
-    layer = nn.Conv2d(into, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
+class _Twice(torch.autograd.Function):
+    """A convolution whose gradient is made of a convolution again, so that the gradient of that is one, too.
+
+    torch's own double backward goes through the groups one by one and convolves with whole maps as kernels. As in StyleGAN2-ADA
+    (arXiv:2006.06676, its `conv2d_gradfix`). A backward pass that will be differentiated gives the input's gradient alone.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None, padding: int, groups: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.how = padding, groups, bias is not None
+        return F.conv2d(x, weight, bias, padding=padding, groups=groups)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> tuple[Tensor | None, ...]:
+        (gradient,), (x, weight) = gradients, ctx.saved_tensors
+        padding, groups, has_bias = ctx.how
+        for_x, for_weight, for_bias = ctx.needs_input_grad[:3]
+        if torch.is_grad_enabled():
+            back = F.conv_transpose2d(gradient, weight, padding=padding, groups=groups) if for_x else None
+            return back, None, None, None, None
+        found = torch.ops.aten.convolution_backward(
+            gradient,
+            x,
+            weight,
+            [len(weight)] if has_bias else None,
+            [1, 1],
+            [padding, padding],
+            [1, 1],
+            False,
+            [0, 0],
+            groups,
+            [for_x, for_weight, for_bias],
+        )
+        return *found, None, None
+
+
+class Conv(nn.Conv2d):
+    """A convolution of stride 1 that can be differentiated twice for little; `bias` and `groups` as torch has them."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        if not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return super().forward(input)
+        dtype = autocast_dtype(input.device) or input.dtype
+        weight, bias = self.weight.to(dtype), None if self.bias is None else self.bias.to(dtype)
+        return _Twice.apply(input.to(dtype), weight, bias, self.padding[0], self.groups)
+
+
+def conv(into: int, out: int, kernel: int = 1, groups: int = 1, gain: float = 1.0, bias: bool = False) -> Conv:
+    layer = Conv(into, out, kernel, padding=kernel // 2, groups=groups, bias=bias)
     nn.init.normal_(layer.weight, std=gain / math.sqrt(into // groups * kernel * kernel))
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -136,7 +185,6 @@ class Trunk(nn.Module):
         self.stages = _stages(widths, blocks)
         self.widen = nn.ModuleList(conv(a, b) for a, b in pairwise(widths))
         self.basis = conv(widths[-1], widths[-1], SMALLEST, groups=widths[-1])
-        self.basis.padding = (0, 0)
 
     def forward(self, image_BCHW: Tensor) -> Tensor:
         x = F.pixel_unshuffle(image_BCHW, self.patch).contiguous(memory_format=torch.channels_last)
@@ -145,7 +193,7 @@ class Trunk(nn.Module):
             if number:
                 x = self.widen[number - 1](F.avg_pool2d(x, 2))
             x = stage(x)
-        return self.basis(x).flatten(1)
+        return (x * self.basis.weight[:, 0]).sum((2, 3))  # its one place, without a convolution of so many groups
 
 
 class Discriminator(nn.Module):

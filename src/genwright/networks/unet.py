@@ -34,22 +34,31 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions added to the input, the second starting at zero; what and when scale and shift what lies between them."""
+    """Two 3x3 convolutions added to the input, the second starting at zero; what and when scale and shift what goes into them: into both,
+    and from the first step, which makes words count for twice as much of what is found (benchmarks/results/flow.txt). Not `throughout`,
+    into the second alone, starting at nothing."""
 
-    def __init__(self, channels: int, told: int):
+    def __init__(self, channels: int, told: int, throughout: bool):
         super().__init__()
+        self.throughout = throughout
         self.norm_in, self.norm_between = (_norm(channels) for _ in range(2))
         self.first = nn.Conv2d(channels, channels, 3, padding=1)
-        self.modulation = nn.Linear(told, 2 * channels)
+        self.modulation = nn.Linear(told, (4 if throughout else 2) * channels)
         self.second = nn.Conv2d(channels, channels, 3, padding=1)
-        for layer in (self.modulation, self.second):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        nn.init.zeros_(self.modulation.bias)
+        for parameter in (self.second.weight, self.second.bias, *([] if throughout else [self.modulation.weight])):
+            assert parameter is not None
+            nn.init.zeros_(parameter)
 
     def forward(self, x_BCHW: Tensor, told_BE: Tensor) -> Tensor:
-        scale, shift = self.modulation(F.silu(told_BE))[:, :, None, None].chunk(2, 1)
-        h = self.first(F.silu(self.norm_in(x_BCHW)))
-        return x_BCHW + self.second(F.silu(self.norm_between(h) * (1 + scale) + shift))
+        scale, shift, *into_first = self.modulation(F.silu(told_BE))[:, :, None, None].chunk(
+            4 if self.throughout else 2, 1
+        )
+        h = self.norm_in(x_BCHW)
+        if self.throughout:
+            h = h * (1 + into_first[0]) + into_first[1]
+        h = self.norm_between(self.first(F.silu(h)))
+        return x_BCHW + self.second(F.silu(h * (1 + scale) + shift))
 
     def parameter_roles(self) -> dict[str, Role]:
         return default_roles(self) | {"modulation.weight": Role("rest")}
@@ -100,9 +109,9 @@ class Attention(nn.Module):
 class Level(nn.Module):
     """Residual blocks at one resolution, each with attention behind it where the map is small."""
 
-    def __init__(self, channels: int, blocks: int, told: int, tokens: int | None):
+    def __init__(self, channels: int, blocks: int, told: int, throughout: bool, tokens: int | None):
         super().__init__()
-        self.blocks = nn.ModuleList(ResidualBlock(channels, told) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(channels, told, throughout) for _ in range(blocks))
         self.attention = nn.ModuleList([] if tokens is None else [Attention(channels, tokens) for _ in range(blocks)])
 
     def forward(self, x_BCHW: Tensor, told_BE: Tensor, token_BLD: Tensor, real_BL: Tensor) -> Tensor:
@@ -117,7 +126,8 @@ class UNet(nn.Module):
     """Noisy picture, times and what is given -> the clean picture. `widths` and `blocks` go by level from the finest to the coarsest;
     `attends` says at which of them there is attention. The way up has a block more at the coarsest level, the middle. `beside`: channels of
     another picture, `given["beside"]` of the same height and width, that is seen beside the noisy one (arXiv:2111.05826). Its first channels
-    are like the picture's, so what is found is the difference to them.
+    are like the picture's, so what is found is the difference to them. `told`: width of the vector that says what and when; None: four
+    times the finest width, and told less throughout, as networks were made at first.
     """
 
     def __init__(
@@ -131,10 +141,11 @@ class UNet(nn.Module):
         conditional: bool = True,
         channels: int = 3,
         beside: int = 0,
+        told: int | None = None,
     ):
         super().__init__()
         tokens: int = encoder.width  # type: ignore[assignment]
-        told = 4 * widths[0]
+        throughout, told = told is not None, told or 4 * widths[0]
         self.shape, self.patch, self.conditional = (channels, size, size), patch, conditional
         self.encoder = encoder
         self.when, self.what = TimeOfStep(told), Gist(tokens, told)
@@ -143,8 +154,8 @@ class UNet(nn.Module):
         self.stem = nn.Conv2d(pixels + beside * patch * patch, widths[0], 3, padding=1)
         seen = [tokens if there else None for there in attends]
         levels = list(zip(widths, blocks, seen, strict=True))
-        self.down = nn.ModuleList(Level(width, count, told, of) for width, count, of in levels)
-        self.up = nn.ModuleList(Level(width, count, told, of) for width, count, of in levels)
+        self.down = nn.ModuleList(Level(width, count, told, throughout, of) for width, count, of in levels)
+        self.up = nn.ModuleList(Level(width, count, told, throughout, of) for width, count, of in levels)
         self.widen = nn.ModuleList(nn.Conv2d(a, b, 1) for a, b in pairwise(widths))
         self.narrow = nn.ModuleList(nn.Conv2d(b, a, 1) for a, b in pairwise(widths))
         self.across = nn.ModuleList(nn.Conv2d(width, width, 1) for width in widths[:-1])

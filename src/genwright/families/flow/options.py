@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from genwright.settings import UNSAID, Section
+from genwright.settings import Section
 
 TASKS: tuple[str, ...] = ()
 """Tasks that it can do beside those that name it."""
@@ -30,11 +30,11 @@ class Settings(Section):
     )
     time_deviation: float = Field(1.0, gt=0, description="Standard deviation of the same.")
     from_noise: float = Field(
-        0.0,
+        0.1,
         ge=0,
         le=1,
-        description="Share of the examples that are learned at time 0, where all is noise: it makes better what one step alone finds.",
-        json_schema_extra={UNSAID: True},
+        description="Share of the examples that are learned at time 0, where all is noise and only words tell anything: without, the first "
+        "step hardly hears them.",
     )
     untold: float = Field(
         0.1,

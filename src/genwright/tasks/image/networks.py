@@ -144,7 +144,7 @@ def cycle_networks(drawn: Drawn, network: dict[str, Any]) -> dict[str, nn.Module
 @dataclass(frozen=True)
 class UNetSize:
     """`ModelConfig.network` of a flow's U-Net. `width` is the number of channels at its finest level; each coarser one has twice
-    as many, up to eight times. There is attention where a side has at most `attends` places."""
+    as many, up to eight times. There is attention where a side has at most `attends` places. Of `told`: see `UNet`."""
 
     width: int
     blocks: int
@@ -152,6 +152,7 @@ class UNetSize:
     attends: int
     condition_width: int
     condition_layers: int
+    told: int | None = None
 
     def build(self, drawn: Drawn) -> UNet:
         levels = resnet.stage_count(drawn.size, self.patch)
@@ -164,6 +165,7 @@ class UNetSize:
             self.patch,
             drawn.condition != "none",
             beside=drawn.beside,
+            told=self.told,
         )
 
 
@@ -217,6 +219,7 @@ def _unet(size: int, width: int) -> ModelConfig:
         "attends": 8,
         "condition_width": 128,
         "condition_layers": 1,
+        "told": 256,
     }
     title = f"a U-Net of {width} channels and more"
     return ModelConfig(

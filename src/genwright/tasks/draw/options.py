@@ -62,7 +62,7 @@ def _larger(model: Any, count: int) -> str:
 
 ABOUT = About(
     medium="image",
-    families=("gan", "flow", "vae", "transformer"),
+    families=("flow", "gan", "vae", "transformer"),
     called={"transformer": "codes"},
     model=lambda family: ModelOfCodes if family == "transformer" else Model,
     example={"n": 16},

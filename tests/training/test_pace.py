@@ -112,6 +112,30 @@ def test_a_load_that_comes_late_leaves_as_few_steps_as_the_rate_allows(
     assert rate_scale(made.revision.at, made.revision.steps, made.family.phases[0].optimizer) == 1.0
 
 
+@pytest.mark.parametrize("slower, at_least", [(1.5, 60), (1.9, 47)])
+def test_a_later_phase_begins_where_fewer_steps_have_it_and_the_time_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, slower: float, at_least: int
+) -> None:
+    """Its border in the longer plan is no reason to wait: that lies behind the limit."""
+    family = tiny()
+    calm, falling = OptimizerSpec(learning_rate=0.05, decay=0.0), OptimizerSpec(learning_rate=0.05, decay=1.0)
+    family.phases = (Phase("first", ("slope",), calm, ends=0.7), Phase("last", ("slope",), falling, begins=0.7))
+    family = Clock(monkeypatch).each_loss_takes(family, lambda n: 0.2 * slower)
+    made, outcome = train(family, tmp_path, expected=expecting(0.2, 100, limit=20.0))
+    assert made.revision is not None and at_least <= outcome.steps <= 100 / slower + 1
+    assert outcome.seconds == pytest.approx(20.0, rel=0.1)
+    span = made.progress.borders["last"]
+    assert (span.end - span.begin) / outcome.steps == pytest.approx(0.3, abs=0.05)
+
+
+def test_a_limit_that_passed_unseen_ends_the_training_as_soon_as_its_rate_allows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    family = slope_only(Clock(monkeypatch), lambda n: 0.2 if n != 30 else 60.0)
+    made, outcome = train(family, tmp_path, expected=expecting(0.2, 100, limit=20.0))
+    assert made.revision is not None and outcome.steps <= 31 / 0.6 + 2
+
+
 def test_the_same_plan_again_gives_the_same_weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     expected = expecting(0.2, 100, limit=20.0)

@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from genwright.families.base import Phase
 from genwright.training.base import Progress
-from genwright.training.phases import Borders, laid_anew
+from genwright.training.phases import Borders, laid_anew, laid_out
 
 _WINDOW = 0.25
 """The pace is that of this share of the training's time, the latest."""
@@ -141,7 +141,9 @@ class Pace:
             return None
 
         def stays(at: int, total: int) -> bool:
-            return not _falls(at, decays, laid_anew(phases, total, borders, step))
+            """Whether `at` is in time for `total` steps: they are not over, no later phase should have begun, no rate begun to fall."""
+            due = any(span.begin < at for name, span in laid_out(phases, total).items() if borders[name].begin >= step)
+            return at < total and not due and not _falls(at, decays, laid_anew(phases, total, borders, step))
 
         soon = step + max(1, (fewer - step) // _MARKS)
         if stays(soon, fewer):

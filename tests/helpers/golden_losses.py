@@ -1,7 +1,7 @@
 """The losses of the first steps of a tiny fixed run of each family, kept in tests/golden/losses.json.
 
 A change of these numbers is a change of what training does: where it is wanted, write them anew with
-`python tests/end_to_end/golden_losses.py --write` and say why in the commit.
+`PYTHONPATH=tests python tests/helpers/golden_losses.py --write` and say why in the commit.
 """
 
 from __future__ import annotations

@@ -217,7 +217,7 @@ def test_a_training_that_ended_is_advised_weights_or_another_family() -> None:
     started = write_verdict.verdict(written(2.5), SETTLED, weights=False)
     assert started.next.startswith("More data")
     assert "model.family: flow" in judged("draw", drawn(4.5), SETTLED).next
-    assert "model.family: gan" in (task_of("draw", "vae").verdict(drawn(4.5), SETTLED) or Verdict).next  # type: ignore[union-attr]
+    assert "model.family: gan" in (task_of("draw", "flow").verdict(drawn(4.5), SETTLED) or Verdict).next  # type: ignore[union-attr]
 
 
 def test_a_task_that_says_nothing_of_its_own_is_judged_by_its_first_metric() -> None:

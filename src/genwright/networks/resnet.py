@@ -193,7 +193,7 @@ class Trunk(nn.Module):
             if number:
                 x = self.widen[number - 1](F.avg_pool2d(x, 2))
             x = stage(x)
-        return (x * self.basis.weight[:, 0]).sum((2, 3))  # its one place, without a convolution of so many groups
+        return (x * self.basis.weight[:, 0]).sum((2, 3))  # the one place of a depthwise convolution
 
 
 class Discriminator(nn.Module):

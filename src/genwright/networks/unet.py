@@ -35,8 +35,8 @@ def _norm(channels: int) -> nn.GroupNorm:
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions added to the input, the second starting at zero; what and when scale and shift what goes into them: into both,
-    and from the first step, which makes words count for twice as much of what is found (benchmarks/results/flow.txt). Not `throughout`,
-    into the second alone, starting at nothing."""
+    and from the first step, so that words count for more of what is found (benchmarks/results/flow.txt). Not `throughout`: into the second
+    alone, starting at nothing."""
 
     def __init__(self, channels: int, told: int, throughout: bool):
         super().__init__()
@@ -127,7 +127,7 @@ class UNet(nn.Module):
     `attends` says at which of them there is attention. The way up has a block more at the coarsest level, the middle. `beside`: channels of
     another picture, `given["beside"]` of the same height and width, that is seen beside the noisy one (arXiv:2111.05826). Its first channels
     are like the picture's, so what is found is the difference to them. `told`: width of the vector that says what and when; None: four
-    times the finest width, and told less throughout, as networks were made at first.
+    times the finest width, and blocks that are not told throughout, as networks were made at first.
     """
 
     def __init__(

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from genwright.errors import RequestError
 from genwright.exporters.pictures.folder import PictureComparison, PictureWork, drawn, noise_of
+from genwright.families.flow.options import Controls
 from genwright.networks.dit import DiT
 from genwright.networks.hugging_face import to_hf_config, to_hf_state
 from genwright.networks.told import CaptionTokens
@@ -30,7 +31,8 @@ from genwright.tasks.image.facts import DrawFacts
 
 VERSION = "0.42.1"
 """Of diffusers, that the layout was read from and is tested with."""
-STEPS, GUIDANCE = 16, 2.5
+STEPS = 16
+GUIDANCE = Controls.model_validate({}).guidance
 _LEFT_OUT = ("encoder.", "leap_in.")
 
 
